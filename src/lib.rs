@@ -1,0 +1,1 @@
+//! `sandbox`: a declarative sandbox launcher for Linux.
