@@ -1,1 +1,16 @@
 //! `sandbox`: a declarative sandbox launcher for Linux.
+//!
+//! The modules, in the order in which data flows through them:
+//!
+//! text → [`profile`] → [`policy`] → [`plan`] (with the [`host`]'s facts) → [`exec`] → [`kernel`]
+
+pub mod bpf;
+pub mod cli;
+pub mod exec;
+pub mod host;
+pub mod kernel;
+pub mod plan;
+pub mod policy;
+pub mod profile;
+pub mod report;
+pub mod section;

@@ -1,0 +1,127 @@
+//! What was probed, as values: a test writes them by hand, a bug report contains them, a plan is made from them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+/// Everything that a plan depends on beside the policy.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Facts {
+    /// Who started the launcher.
+    pub caller: Caller,
+    /// What this kernel and this machine are.
+    pub machine: Machine,
+    /// What the paths that the policy names are on this host, by the path as expanded (lexically normal, absolute).
+    pub paths: BTreeMap<PathBuf, PathFact>,
+    /// What the globs that the policy names match, by the glob as expanded.
+    pub globs: BTreeMap<PathBuf, Vec<PathBuf>>,
+}
+
+/// Who started the launcher.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Caller {
+    /// Real user id.
+    pub uid: u32,
+    /// Real group id.
+    pub gid: u32,
+    /// Login name; the number where there is none.
+    pub user: String,
+    /// Home directory: of the environment if it is the caller's own directory, else of the user database.
+    pub home: PathBuf,
+    /// The directory where the launcher was started.
+    pub working_directory: PathBuf,
+    /// What `${…}` may name in paths, beside `HOME` and `PWD`: `XDG_…` directories and `XAUTHORITY`.
+    pub directories: BTreeMap<String, PathBuf>,
+    /// The environment, in its order.
+    #[serde(skip)]
+    pub environment: Vec<(OsString, OsString)>,
+    /// Effective capabilities, bit n for capability n.
+    pub capabilities: u64,
+    /// Which of the descriptors 0, 1, 2 are terminals.
+    pub terminals: [bool; 3],
+    /// The first range of /etc/subuid for this user: start and length.
+    pub subordinate_uids: Option<(u32, u32)>,
+    /// The first range of /etc/subgid for this user.
+    pub subordinate_gids: Option<(u32, u32)>,
+    /// newuidmap(1), in a system directory.
+    pub newuidmap: Option<PathBuf>,
+    /// newgidmap(1), in a system directory.
+    pub newgidmap: Option<PathBuf>,
+}
+
+impl Caller {
+    /// Whether the launcher may make namespaces and mounts without a user namespace.
+    #[must_use]
+    pub fn has_capability(&self, number: u32) -> bool {
+        number < 64 && self.capabilities & (1 << number) != 0
+    }
+
+    /// Whether the caller is the host's root, or has the capability that mounting and most namespaces need.
+    #[must_use]
+    pub fn is_privileged(&self) -> bool {
+        const CAP_SYS_ADMIN: u32 = 21;
+        self.has_capability(CAP_SYS_ADMIN)
+    }
+
+    /// The caller's value of a variable.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&std::ffi::OsStr> {
+        self.environment
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_os_str())
+    }
+}
+
+/// What this kernel and this machine are.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Machine {
+    /// uname(2) release.
+    pub kernel: String,
+    /// RAM in bytes.
+    pub memory: u64,
+    /// The highest capability that the kernel knows.
+    pub last_capability: u32,
+    /// Whether open_tree, move_mount, fsopen, mount_setattr can be used.
+    pub mount_api: bool,
+    /// Whether openat2 can be used.
+    pub openat2: bool,
+    /// Whether keyctl can be used.
+    pub keyrings: bool,
+}
+
+/// What a path is on this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PathFact {
+    /// The path without any symbolic link, when it exists.
+    pub canonical: Option<PathBuf>,
+    /// What is there, after all links.
+    pub kind: PathKind,
+    /// The symbolic links that were followed, in order: where each is and what it says.
+    pub links: Vec<(PathBuf, PathBuf)>,
+    /// Why it could not be looked at (an errno), when it is neither found nor plainly missing.
+    pub error: Option<i32>,
+}
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum PathKind {
+    /// Nothing.
+    Missing,
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// A socket, FIFO or device node.
+    Special,
+}
+
+impl Facts {
+    /// What is known about a path: nothing known is the same as nothing there.
+    #[must_use]
+    pub fn path(&self, path: &Path) -> Option<&PathFact> {
+        self.paths.get(path)
+    }
+}

@@ -1,0 +1,5 @@
+//! This host and this caller: facts as a plain value, and the only code that gathers them.
+
+pub mod facts;
+
+pub use facts::Facts;

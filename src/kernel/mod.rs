@@ -1,0 +1,1 @@
+//! The kernel's edge: one system call or one file protocol a function. The only place with `unsafe`, beside `exec::child`.

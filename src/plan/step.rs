@@ -1,0 +1,295 @@
+//! The steps that a plan is made of. A closed set: what is not here cannot be done to a program.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::profile::value::Access;
+use crate::report::Site;
+
+/// One thing to do, who asked for it, and what follows if it cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What to do.
+    pub action: Action,
+    /// The rule that asked for it; [`Site::DEFAULT`] when it follows from another rule or from how we work.
+    pub site: Site,
+    /// Why, when no single rule says it: `implied by [syscalls]`. Empty otherwise.
+    pub because: String,
+    /// What follows if it fails.
+    pub on_failure: OnFailure,
+}
+
+/// What follows if a step fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Nothing is run.
+    Fatal,
+    /// A warning is printed; only for rules that add strictness and that `degrade` or `--best-effort` names.
+    Warn,
+}
+
+/// Which process carries a step out, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// The launcher, before there is a child.
+    Before,
+    /// The making of the child itself.
+    Clone,
+    /// The launcher, while the child waits.
+    Beside,
+    /// The child, before it becomes process 1 or the program.
+    Child,
+    /// The process that becomes the program, last.
+    Program,
+}
+
+/// A kind of namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NamespaceKind {
+    /// CLONE_NEWUSER
+    User,
+    /// CLONE_NEWNS
+    Mount,
+    /// CLONE_NEWPID
+    Pid,
+    /// CLONE_NEWIPC
+    Ipc,
+    /// CLONE_NEWUTS
+    Uts,
+    /// CLONE_NEWNET
+    Net,
+    /// CLONE_NEWCGROUP
+    Cgroup,
+    /// CLONE_NEWTIME
+    Time,
+}
+
+/// One line of a uid_map or gid_map (user_namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdRange {
+    /// First id inside.
+    pub inside: u32,
+    /// First id outside.
+    pub outside: u32,
+    /// How many.
+    pub length: u32,
+}
+
+/// What the new root is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// The host's tree with all its mounts.
+    Host,
+    /// A directory of the host, by its canonical path, with all mounts below it.
+    Directory(PathBuf),
+    /// An empty file system in memory.
+    Empty,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    // ------------------------------------------------------- Before
+    /// Make a directory of the caller's own with mode 0700, and its parents, if it is missing.
+    OwnDirectory {
+        /// Absolute path on the host.
+        path: PathBuf,
+    },
+    // -------------------------------------------------------- Clone
+    /// Make the child, in these new namespaces.
+    Clone {
+        /// Sorted by kind.
+        namespaces: Vec<NamespaceKind>,
+    },
+    // ------------------------------------------------------- Beside
+    /// Write the id maps of the new user namespace.
+    MapIds {
+        /// uid_map
+        uids: Vec<IdRange>,
+        /// gid_map
+        gids: Vec<IdRange>,
+        /// Forbid setgroups(2) first, as a caller without privilege must.
+        deny_setgroups: bool,
+        /// newuidmap and newgidmap, when the maps hold more than the caller's own ids.
+        helpers: Option<(PathBuf, PathBuf)>,
+    },
+    /// Put the child into its control group, with these limits.
+    EnterGroup(crate::section::limits::GroupPlan),
+    // -------------------------------------------------------- Child
+    /// Enter an existing namespace.
+    JoinNamespace {
+        /// Its kind.
+        kind: NamespaceKind,
+        /// Its file.
+        path: PathBuf,
+    },
+    /// Join a new, empty session keyring.
+    NewSessionKeyring,
+    /// Make a new control group namespace, now that the child is in its group.
+    UnshareCgroupNamespace,
+    /// Set the host name.
+    Hostname {
+        /// hostname(7)
+        name: String,
+    },
+    /// Bring the loopback interface up.
+    LoopbackUp,
+    /// Stop mounts from spreading to and from the host.
+    PrivatePropagation,
+    /// Make the new root. Everything below is relative to it.
+    NewRoot {
+        /// What it is made of.
+        from: Root,
+        /// [`Access::ReadOnly`] or [`Access::ReadWrite`].
+        access: Access,
+    },
+    /// Make a directory, and its parents, in a tree that is ours, if it is missing.
+    MakeDirectory {
+        /// Inside.
+        path: PathBuf,
+        /// Mode bits.
+        mode: u32,
+    },
+    /// Make an empty file in a tree that is ours, as a place to mount on, if it is missing.
+    MakeFile {
+        /// Inside.
+        path: PathBuf,
+    },
+    /// Make a symbolic link in a tree that is ours.
+    MakeLink {
+        /// Inside.
+        path: PathBuf,
+        /// What it says.
+        target: PathBuf,
+    },
+    /// Show a path of the host, with all mounts below it.
+    MountHost {
+        /// Canonical path on the host.
+        source: PathBuf,
+        /// Inside; has no symbolic link.
+        target: PathBuf,
+        /// [`Access::ReadOnly`] or [`Access::ReadWrite`].
+        access: Access,
+        /// Whether device nodes below it work.
+        devices: bool,
+    },
+    /// Change the access to a part of what is seen already, with all mounts below it.
+    Restrict {
+        /// Inside.
+        path: PathBuf,
+        /// [`Access::ReadOnly`] or [`Access::ReadWrite`].
+        access: Access,
+    },
+    /// Mount an empty file system in memory.
+    MountTmpfs {
+        /// Inside.
+        target: PathBuf,
+        /// Bytes; the kernel's default when not given.
+        size: Option<u64>,
+        /// Mode bits of its root.
+        mode: u32,
+    },
+    /// Mount the process information of the new pid namespace.
+    MountProc {
+        /// Inside.
+        target: PathBuf,
+    },
+    /// Mount an own instance of devpts.
+    MountDevpts {
+        /// Inside.
+        target: PathBuf,
+    },
+    /// Mount the POSIX message queues of the new IPC namespace.
+    MountMqueue {
+        /// Inside.
+        target: PathBuf,
+    },
+    /// Cover a path with something empty and closed.
+    Mask {
+        /// Inside.
+        path: PathBuf,
+        /// Whether it is a directory.
+        directory: bool,
+    },
+    /// Show a file with this content.
+    MountText {
+        /// Inside.
+        target: PathBuf,
+        /// The content.
+        content: String,
+    },
+    /// Make a tree of ours unwritable now that everything in it is made; not the mounts below it.
+    Seal {
+        /// Inside.
+        path: PathBuf,
+    },
+    /// Make the new root the root, and let go of the old one.
+    PivotRoot,
+    /// Open a pseudo-terminal, and make its other end standard input, output and error where these are terminals.
+    NewTerminal,
+    /// Start a session without a terminal.
+    NewSession,
+    // ------------------------------------------------ Child, before the program is forked
+    /// Set a resource limit (setrlimit(2)), soft and hard.
+    ResourceLimit {
+        /// The RLIMIT_ constant.
+        resource: u32,
+        /// Its name in a profile.
+        name: &'static str,
+        /// The kernel's units; `None` is no limit.
+        value: Option<u64>,
+    },
+    /// Set the nice value.
+    Nice {
+        /// -20 to 19
+        value: i32,
+    },
+    /// Set the OOM score adjustment.
+    OomScoreAdjust {
+        /// -1000 to 1000
+        value: i32,
+    },
+    /// Set the umask.
+    Umask {
+        /// Mode bits
+        mode: u32,
+    },
+    /// Change the working directory, and check that it is inside.
+    WorkingDirectory {
+        /// Candidates, the best first; the first that exists inside is taken.
+        candidates: Vec<PathBuf>,
+    },
+    /// Set no_new_privs.
+    NoNewPrivileges,
+    /// Take the given capabilities from all sets but those that are kept.
+    Capabilities {
+        /// Bit n for capability n.
+        keep: u64,
+        /// Whether kept ones are put into the ambient set, so that they survive exec.
+        ambient: bool,
+    },
+    /// Make a process 1 that reaps and forwards signals, beside the program.
+    Init,
+    // ------------------------------------------------------ Program
+    /// Close all descriptors above 2.
+    CloseDescriptors,
+    /// Install the system call filter.
+    Seccomp(crate::section::syscalls::FilterPlan),
+    /// Become the program.
+    Execute {
+        /// As it is looked up inside: a path, or a name to be searched in `PATH`.
+        program: OsString,
+        /// With argument 0.
+        arguments: Vec<OsString>,
+        /// In order.
+        environment: Vec<(OsString, OsString)>,
+    },
+    /// End everything after this time.
+    Timeout {
+        /// Wall time.
+        after: Duration,
+    },
+    /// Kill the child when the launcher dies.
+    DieWithParent,
+}

@@ -1,0 +1,113 @@
+//! Layers of profiles → one policy, in which every value knows who said it and whom it overruled.
+//!
+//! There is one kind of rule and one merge rule: key by key, the later layer wins (see [`merge`]).
+
+mod merge;
+
+use std::collections::BTreeMap;
+
+use crate::profile::key::Section;
+use crate::profile::value::Value;
+use crate::report::{Located, Site};
+
+pub use merge::resolve;
+
+/// What one layer said about a key before a later one overruled it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overruled {
+    /// What it said; `None` is `"inherit"`.
+    pub value: Option<Value>,
+    /// Where.
+    pub site: Site,
+    /// The layer's rank.
+    pub layer: usize,
+}
+
+/// One key's outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// What holds; `None`: the winner says `"inherit"`, so that the default holds.
+    pub value: Option<Value>,
+    /// Where the winner's value stands.
+    pub site: Site,
+    /// Where the winner's key stands.
+    pub key_site: Site,
+    /// The winner's rank among [`Policy::layers`]: later layers have higher ranks.
+    pub layer: usize,
+    /// What lower layers said, the latest first.
+    pub overruled: Vec<Overruled>,
+}
+
+/// A value with the place that asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traced<T> {
+    /// What holds.
+    pub value: T,
+    /// Where it was said; [`Site::DEFAULT`] when nobody did.
+    pub site: Site,
+}
+
+impl<T> Traced<T> {
+    /// Puts a value and its place together.
+    pub fn new(value: T, site: Site) -> Self {
+        Self { value, site }
+    }
+
+    /// A value that nobody asked for.
+    pub fn default_value(value: T) -> Self {
+        Self::new(value, Site::DEFAULT)
+    }
+
+    /// Whether somebody asked for it.
+    pub fn is_explicit(&self) -> bool {
+        !self.site.is_default()
+    }
+}
+
+/// One layer, lowest first: an extended profile, the profile, a drop-in, another `--profile`, the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// The profile's name.
+    pub name: String,
+    /// A place in it, for its file's name.
+    pub site: Site,
+}
+
+/// What holds for a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// The names of the profiles asked for, joined by `+`: private directories are kept under it.
+    pub name: String,
+    /// The last description that a layer gives.
+    pub description: Option<Located<String>>,
+    /// The layers, lowest first.
+    pub layers: Vec<Layer>,
+    /// Rules that may be dropped with a warning, as `section.key`.
+    pub degrade: Vec<Located<String>>,
+    /// Every key that any layer names.
+    pub rules: BTreeMap<(Section, String), Rule>,
+}
+
+impl Policy {
+    /// What holds for a key, when a layer says so and none later says `"inherit"`.
+    #[must_use]
+    pub fn get(&self, section: Section, key: &str) -> Option<Traced<&Value>> {
+        // BTreeMap needs an owned key to look one up; names are short.
+        let rule = self.rules.get(&(section, key.to_owned()))?;
+        Some(Traced::new(rule.value.as_ref()?, rule.site))
+    }
+
+    /// The keys of a section that hold, in the order of their names.
+    pub fn section(&self, section: Section) -> impl Iterator<Item = (&str, &Value, &Rule)> {
+        self.rules
+            .range((section, String::new())..)
+            .take_while(move |((at, _), _)| *at == section)
+            .filter_map(|((_, key), rule)| Some((key.as_str(), rule.value.as_ref()?, rule)))
+    }
+
+    /// Whether anything in a section holds.
+    #[must_use]
+    pub fn mentions(&self, section: Section) -> bool {
+        self.section(section).next().is_some()
+    }
+}

@@ -1,0 +1,220 @@
+//! The types that values of a profile can have.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::bpf;
+use crate::report::Located;
+
+/// An amount of memory or storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Size {
+    /// Bytes.
+    Bytes(u64),
+    /// Hundredths of a percent of this host's RAM: `"25%"` is 2500.
+    OfRam(u32),
+    /// No limit.
+    Max,
+}
+
+/// A number of things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Count {
+    /// So many; 0 is a limit.
+    Number(u64),
+    /// No limit.
+    Max,
+}
+
+/// CPU time in hundredths of a percent of one CPU: `"150%"` is 15000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cpu {
+    /// So much.
+    Share(u64),
+    /// No limit.
+    Max,
+}
+
+/// What becomes of one kind of namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Namespace {
+    /// A new one.
+    New,
+    /// The caller's.
+    Caller,
+    /// An existing one, by the path of its file, e.g. `/proc/1234/ns/net`.
+    Join(String),
+}
+
+/// What may be done with a part of the file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Access {
+    /// It cannot be reached; where its parent is made by us, it does not exist.
+    Hidden,
+    /// Read and execute.
+    ReadOnly,
+    /// Everything that the file's own mode allows.
+    ReadWrite,
+}
+
+/// What is seen at a path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum View {
+    /// What the host has there, with this access.
+    Host(Access),
+    /// A directory of this profile's own, empty at first and kept between runs.
+    Private,
+    /// An empty file system in memory, gone afterwards.
+    Tmpfs {
+        /// Its size; the kernel's default (half of the RAM) when not given.
+        size: Option<Size>,
+    },
+    /// Another path of the host.
+    Bind {
+        /// The other path, with `~` and `${…}` not yet expanded.
+        source: String,
+        /// What may be done with it.
+        access: Access,
+    },
+    /// A file with this content.
+    Text(String),
+}
+
+/// What happens to an environment variable.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Variable {
+    /// The caller's value is passed on.
+    Pass,
+    /// The program does not get it.
+    Unset,
+    /// The program gets this value.
+    Set(String),
+}
+
+/// What a value can be. Which one a key takes is said by its [`Kind`](super::key::Kind).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// `true` or `false`.
+    Bool(bool),
+    /// An integer in the key's range.
+    Integer(i64),
+    /// Bytes or a part of the RAM.
+    Size(Size),
+    /// A number of things.
+    Count(Count),
+    /// CPU time.
+    Cpu(Cpu),
+    /// A span of time.
+    Duration(Duration),
+    /// File mode bits, from octal text.
+    Mode(u32),
+    /// One of the words that the key allows.
+    Word(&'static str),
+    /// Free text.
+    Text(String),
+    /// Several words or texts.
+    List(Vec<Located<String>>),
+    /// What becomes of a namespace.
+    Namespace(Namespace),
+    /// What is seen at a path.
+    View(View),
+    /// What a system call is answered.
+    Syscall(bpf::Action),
+    /// Whether a capability is kept.
+    Keep(bool),
+    /// What happens to a variable.
+    Variable(Variable),
+    /// What may be done with a device.
+    Device(Access),
+    /// An id as seen inside.
+    Id(Id),
+}
+
+/// A user or group id as seen inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Id {
+    /// The caller's own.
+    Caller,
+    /// A number; `root` is 0.
+    Number(u32),
+}
+
+const UNITS: [(u64, &str); 4] = [
+    (1 << 40, "T"),
+    (1 << 30, "G"),
+    (1 << 20, "M"),
+    (1 << 10, "K"),
+];
+
+/// Bytes with the largest unit that divides them: `3G`, `1536M`, `1000`.
+#[must_use]
+pub fn exact_bytes(bytes: u64) -> String {
+    for (unit, name) in UNITS {
+        if bytes >= unit && bytes % unit == 0 {
+            return format!("{}{name}", bytes / unit);
+        }
+    }
+    bytes.to_string()
+}
+
+/// Bytes for people: `3.0 GiB`, `412.5 MiB`, `12 B`.
+#[must_use]
+pub fn human_bytes(bytes: u64) -> String {
+    for (unit, name) in UNITS {
+        if bytes >= unit {
+            // Tenths are enough for people; precision beyond 2^53 bytes does not matter.
+            #[allow(clippy::cast_precision_loss)]
+            let scaled = bytes as f64 / unit as f64;
+            return format!("{scaled:.1} {name}iB");
+        }
+    }
+    format!("{bytes} B")
+}
+
+fn hundredths(f: &mut fmt::Formatter<'_>, n: u64) -> fmt::Result {
+    match (n / 100, n % 100) {
+        (whole, 0) => write!(f, "{whole}%"),
+        (whole, part) if part % 10 == 0 => write!(f, "{whole}.{}%", part / 10),
+        (whole, part) => write!(f, "{whole}.{part:02}%"),
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Bytes(bytes) => f.write_str(&exact_bytes(bytes)),
+            Self::OfRam(part) => hundredths(f, part.into()),
+            Self::Max => f.write_str("max"),
+        }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Max => f.write_str("max"),
+        }
+    }
+}
+
+impl fmt::Display for Cpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Share(share) => hundredths(f, share),
+            Self::Max => f.write_str("max"),
+        }
+    }
+}
+
+impl Access {
+    /// The word for it in a profile.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Hidden => "hidden",
+            Self::ReadOnly => "read-only",
+            Self::ReadWrite => "read-write",
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! One file a section: its meaning as types, and its lowering to steps. All pure.
+
+pub mod limits;
+pub mod syscalls;
