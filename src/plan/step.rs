@@ -268,6 +268,10 @@ pub enum Action {
         keep: u64,
         /// Whether kept ones are put into the ambient set, so that they survive exec.
         ambient: bool,
+        /// Whether the bounding set is cut too, which needs CAP_SETPCAP.
+        bounding: bool,
+        /// The highest capability that the kernel knows.
+        last: u32,
     },
     /// Make a process 1 that reaps and forwards signals, beside the program.
     Init,
