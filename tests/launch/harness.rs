@@ -20,7 +20,11 @@ pub fn cases() -> Vec<Case> {
         case("time_limit", &[], time_limit),
         case("environment", &[], environment),
         case("orphan_is_found", &[], orphan_is_found),
-        case("group_is_found", &[Need::Root], group_is_found),
+        case(
+            "group_is_found",
+            &[Need::Root, Need::Controller("pids")],
+            group_is_found,
+        ),
         case("mount_is_found", &[Need::Root], mount_is_found),
         case("kind_matches_layout", &[], kind_matches_layout),
     ]
@@ -152,7 +156,7 @@ fn group_is_found(scene: &Scene) -> Outcome {
     let root: PathBuf = match (host.v1_mount("pids"), &host.v2) {
         (Some(mount), _) => mount.to_owned(),
         (None, Some((mount, _))) => mount.clone(),
-        (None, None) => return Ok(()), // no groups, nothing to leave behind
+        (None, None) => return Err("the hierarchy has gone".into()),
     };
     let before = Traces::take();
     let group = root.join(format!("sandbox-harness-{}", std::process::id()));
