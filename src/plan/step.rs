@@ -20,6 +20,28 @@ pub struct Step {
     pub on_failure: OnFailure,
 }
 
+impl Step {
+    /// Who carries it out, and when.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match &self.action {
+            Action::OwnDirectory { .. } => Phase::Before,
+            Action::JoinNamespace { kind, .. } if matches!(kind, NamespaceKind::User | NamespaceKind::Pid) => Phase::Before,
+            Action::Clone { .. } => Phase::Clone,
+            Action::MapIds { .. } | Action::EnterGroup(_) | Action::OomScoreAdjust { .. } | Action::Timeout { .. } => Phase::Beside,
+            Action::ResourceLimit { .. }
+            | Action::Nice { .. }
+            | Action::Umask { .. }
+            | Action::WorkingDirectory { .. }
+            | Action::Capabilities { .. }
+            | Action::CloseDescriptors
+            | Action::Seccomp(_)
+            | Action::Execute { .. } => Phase::Program,
+            _ => Phase::Child,
+        }
+    }
+}
+
 /// What follows if a step fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
