@@ -1,4 +1,6 @@
-//! The merge rule.
+//! The merge rule: key by key, the later layer wins.
+//!
+//! `description` and `degrade` are replaced whole by the last layer that says them.
 
 use super::{Layer, Overruled, Policy, Rule};
 use crate::profile::Profile;
@@ -18,6 +20,9 @@ pub fn resolve(name: &str, layers: &[Profile]) -> Policy {
         });
         if profile.description.is_some() {
             policy.description.clone_from(&profile.description);
+        }
+        if let Some(degrade) = &profile.degrade {
+            policy.degrade.clone_from(&degrade.value);
         }
         for entry in &profile.entries {
             let slot = (entry.section, entry.key.value.clone());

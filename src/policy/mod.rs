@@ -7,6 +7,7 @@ mod merge;
 use std::collections::BTreeMap;
 
 use crate::profile::key::Section;
+use crate::profile::name;
 use crate::profile::value::Value;
 use crate::report::{Located, Site};
 
@@ -103,6 +104,27 @@ impl Policy {
             .range((section, String::new())..)
             .take_while(move |((at, _), _)| *at == section)
             .filter_map(|((_, key), rule)| Some((key.as_str(), rule.value.as_ref()?, rule)))
+    }
+
+    /// Whether the program could only do more if this rule were not applied, so that `--best-effort` may drop it.
+    #[must_use]
+    pub fn only_adds_strictness(&self, section: Section, key: &str) -> bool {
+        let Some(value) = self.get(section, key) else {
+            return false;
+        };
+        name::lookup(section, key).is_ok_and(|(entry, _)| entry.degradable())
+            && value.value.only_adds_strictness()
+    }
+
+    /// Whether a layer allows that this host fails to apply the rule, with a warning (`degrade`).
+    #[must_use]
+    pub fn may_degrade(&self, section: Section, key: &str) -> bool {
+        let named = |rule: &Located<String>| {
+            rule.value
+                .split_once('.')
+                .is_some_and(|(at, name)| at == section.name() && name == key)
+        };
+        self.degrade.iter().any(named) && self.only_adds_strictness(section, key)
     }
 
     /// Whether anything in a section holds.

@@ -161,3 +161,36 @@ pub struct Key {
     /// A line of TOML.
     pub example: &'static str,
 }
+
+impl Key {
+    /// The name for people: the word itself, or what stands in its place.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self.name {
+            Name::Exact(name) => name,
+            Name::Path => "PATH",
+            Name::Syscall => "SYSTEM-CALL",
+            Name::Capability => "CAPABILITY",
+            Name::Variable => "VARIABLE",
+            Name::Device => "/dev/DEVICE",
+        }
+    }
+
+    /// Whether a rule of this key can be one that only adds strictness, so that `degrade` may name it. Whether it
+    /// does depends on its value too: [`Value::only_adds_strictness`](super::value::Value::only_adds_strictness).
+    #[must_use]
+    pub fn degradable(&self) -> bool {
+        match self.section {
+            Section::Limits | Section::Filesystem | Section::Network | Section::Capabilities => {
+                true
+            }
+            Section::Namespaces => self.kind == Kind::Namespace,
+            Section::Syscalls => self.kind == Kind::SyscallAction,
+            Section::Process => matches!(
+                self.name,
+                Name::Exact("no-new-privileges" | "terminal" | "session-keyring" | "timeout")
+            ),
+            Section::Devices | Section::Environment | Section::User => false,
+        }
+    }
+}

@@ -2,7 +2,14 @@
 //!
 //! Nothing here looks at the environment; only [`search`] reads the disk, and only to fetch texts.
 
+pub mod document;
+pub mod embedded;
+pub mod errno;
 pub mod key;
+pub mod load;
+pub mod name;
+pub mod read;
+pub mod search;
 pub mod table;
 pub mod value;
 
@@ -11,7 +18,7 @@ use key::Section;
 use value::Value;
 
 /// What one document says, and nothing more.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// The document.
     pub source: SourceId,
@@ -23,6 +30,8 @@ pub struct Profile {
     pub programs: Option<Located<Vec<Located<String>>>>,
     /// Profiles merged below this one, left to right.
     pub extends: Option<Located<Vec<Located<String>>>>,
+    /// Rules that a host may fail to apply with a warning, as `section.key` in the canonical spelling.
+    pub degrade: Option<Located<Vec<Located<String>>>>,
     /// Everything else: one entry a key, in the order of the document.
     pub entries: Vec<Entry>,
 }
@@ -32,8 +41,24 @@ pub struct Profile {
 pub struct Entry {
     /// The section.
     pub section: Section,
-    /// The thing, as written.
+    /// The thing, in the canonical spelling (see [`name::lookup`]); the site shows it as written.
     pub key: Located<String>,
     /// What happens to it; `None` is `"inherit"`: back to the default, whatever lower layers say.
     pub value: Located<Option<Value>>,
+}
+
+impl Profile {
+    /// A profile that says nothing yet.
+    #[must_use]
+    pub fn empty(name: &str, source: SourceId) -> Self {
+        Self {
+            source,
+            name: name.to_owned(),
+            description: None,
+            programs: None,
+            extends: None,
+            degrade: None,
+            entries: Vec::new(),
+        }
+    }
 }

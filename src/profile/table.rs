@@ -256,13 +256,13 @@ pub static KEYS: &[Key] = &[
         "in a new process id namespace, a process 1 of ours that reaps and forwards signals",
         "With `false` the program itself is process 1: it must reap its children, and signals without a handler do not reach it.",
     ),
-    key(Section::Process, Name::Exact("terminal"), Kind::Word(&["inherit", "new", "none"]), "\"inherit\"", "terminal = \"new\"").says(
+    key(Section::Process, Name::Exact("terminal"), Kind::Word(&["caller", "new", "none"]), "\"caller\"", "terminal = \"new\"").says(
         "which terminal the program has",
-        "`\"inherit\"`: the caller's. `\"new\"`: when the caller has one, a pseudo-terminal in a session of its own; job control and \
+        "`\"caller\"`: the caller's. `\"new\"`: when the caller has one, a pseudo-terminal in a session of its own; job control and \
          the window size work, and nothing can be typed into the caller's terminal (TIOCSTI, TIOCLINUX). `\"none\"`: a session of its \
          own without a terminal.",
     ).warns("With the caller's terminal a program can push input into it, unless `ioctl(_, TIOCSTI)` and `ioctl(_, TIOCLINUX)` are denied."),
-    key(Section::Process, Name::Exact("session-keyring"), Kind::Word(&["new", "inherit"]), "\"new\"", "session-keyring = \"inherit\"").says(
+    key(Section::Process, Name::Exact("session-keyring"), Kind::Word(&["new", "caller"]), "\"new\"", "session-keyring = \"caller\"").says(
         "the kernel's session keyring",
         "Keyrings pass through every namespace; a new, empty one keeps the caller's keys away. keyctl(2), session-keyring(7).",
     ),
@@ -314,6 +314,8 @@ pub fn find(section: Section, name: &str) -> Option<&'static Key> {
 }
 
 /// Keys of the document itself, outside of all tables, with one line about each.
+///
+/// `"inherit"` is no value of any of them: a layer that says nothing keeps what lower layers say.
 pub static TOP: &[(&str, &str, &str)] = &[
     (
         "description",
@@ -336,3 +338,42 @@ pub static TOP: &[(&str, &str, &str)] = &[
         "rules that this host may fail to apply with a warning instead of an error; only rules that add strictness",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::document;
+    use crate::profile::key::Kind;
+    use crate::report::{Source, SourceKind, SourceMap};
+
+    #[test]
+    fn no_word_means_two_things() {
+        for key in KEYS {
+            if let Kind::Word(words) | Kind::Words(words) = key.kind {
+                assert!(!words.contains(&"inherit"), "{}", key.example);
+            }
+        }
+    }
+
+    #[test]
+    fn every_example_is_a_profile() {
+        let mut sources = SourceMap::new();
+        let mut check = |text: String| {
+            let id = sources.add(Source {
+                name: "example.toml".to_owned(),
+                kind: SourceKind::Embedded,
+                text: text.clone(),
+            });
+            let parsed = document::parse("example", id, &text);
+            assert_eq!(parsed.diagnostics, [], "{text}");
+            parsed.profile
+        };
+        for key in KEYS {
+            let profile = check(format!("[{}]\n{}\n", key.section, key.example));
+            assert_eq!(profile.entries.len(), 1, "{}", key.example);
+        }
+        for (name, example, _) in TOP {
+            check(format!("{example}\n[limits]\npids = 1\n# {name}\n"));
+        }
+    }
+}

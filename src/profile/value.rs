@@ -130,6 +130,32 @@ pub enum Value {
     Id(Id),
 }
 
+impl Value {
+    /// Whether the program could only do more if a rule with this value were not applied.
+    #[must_use]
+    pub fn only_adds_strictness(&self) -> bool {
+        match self {
+            Self::Bool(on) => *on,
+            Self::Integer(_)
+            | Self::Size(_)
+            | Self::Count(_)
+            | Self::Cpu(_)
+            | Self::Duration(_) => true,
+            Self::Word(word) => !matches!(*word, "host" | "caller" | "pass"),
+            Self::Namespace(namespace) => *namespace == Namespace::New,
+            Self::View(view) => matches!(view, View::Host(Access::Hidden | Access::ReadOnly)),
+            Self::Syscall(action) => *action != bpf::Action::Allow,
+            Self::Keep(keep) => !keep,
+            Self::Mode(_)
+            | Self::Text(_)
+            | Self::List(_)
+            | Self::Variable(_)
+            | Self::Device(_)
+            | Self::Id(_) => false,
+        }
+    }
+}
+
 /// A user or group id as seen inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Id {

@@ -4,6 +4,7 @@ mod diagnostic;
 pub mod escape;
 pub mod render;
 mod source;
+pub mod suggest;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use source::{Located, Position, Site, Source, SourceId, SourceKind, SourceMap};

@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Names one [`Source`] of a [`SourceMap`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(u32);
 
 /// Where a text came from.

@@ -1,0 +1,152 @@
+//! The name of a key → its entry in the table and its canonical form, in which two spellings of one thing merge.
+
+use super::key::{Key, Name, Section};
+use super::read::{Wrong, check_syscall_key, path};
+use super::table::{self, KEYS};
+use crate::report::suggest::nearest;
+use crate::section::capabilities::{self, CAPABILITIES};
+
+/// The key of a section that has no words but patterns for names, if any.
+fn pattern(section: Section) -> Option<&'static Key> {
+    KEYS.iter()
+        .find(|key| key.section == section && !matches!(key.name, Name::Exact(_)))
+}
+
+/// The words that a section knows.
+pub fn words(section: Section) -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter_map(move |key| match key.name {
+        Name::Exact(name) if key.section == section => Some(name),
+        _ => None,
+    })
+}
+
+/// The table's entry for a name and the name's canonical form.
+///
+/// # Errors
+/// No such key; the nearest one is named.
+pub fn lookup(section: Section, text: &str) -> Result<(&'static Key, String), Wrong> {
+    if let Some(key) = table::find(section, text) {
+        return Ok((key, text.to_owned()));
+    }
+    let Some(key) = pattern(section) else {
+        return Err(unknown(section, text));
+    };
+    let canonical = match key.name {
+        Name::Exact(_) => return Err(unknown(section, text)),
+        Name::Path => path::key(text)?,
+        Name::Syscall => check_syscall_key(text)?,
+        Name::Capability => capability(section, text)?,
+        Name::Variable => variable(text)?,
+        Name::Device if text.starts_with('/') => device(text)?,
+        Name::Device => return Err(unknown(section, text)),
+    };
+    Ok((key, canonical))
+}
+
+/// No key has this name.
+fn unknown(section: Section, text: &str) -> Wrong {
+    let wrong = Wrong::new(format!("unknown key `{text}` in `[{section}]`"));
+    if let Some(other) = Section::ALL
+        .into_iter()
+        .find(|other| table::find(*other, text).is_some())
+    {
+        return wrong
+            .label("in the wrong table")
+            .help(format!("`{text}` belongs in `[{other}]`"));
+    }
+    if table::TOP.iter().any(|(name, _, _)| *name == text) {
+        return wrong
+            .label("in a table")
+            .help(format!("`{text}` must stand above the first `[table]`"));
+    }
+    match nearest(text, words(section)) {
+        Some(near) => wrong.label(format!("did you mean `{near}`?")),
+        None => {
+            let known: Vec<&str> = words(section).collect();
+            wrong
+                .label("unknown key")
+                .help(format!("keys of `[{section}]`: {}", known.join(", ")))
+        }
+    }
+}
+
+fn capability(section: Section, text: &str) -> Result<String, Wrong> {
+    let canonical = capabilities::canonical(text);
+    if capabilities::number(&canonical).is_some() {
+        return Ok(canonical);
+    }
+    let wrong = Wrong::new(format!("`{text}` is not a capability"));
+    let names = CAPABILITIES.iter().map(|(name, _)| *name);
+    Err(match nearest(&canonical, names.chain(words(section))) {
+        Some(near) => wrong.label(format!("did you mean `{near}`?")),
+        None => wrong.help("their names are in capabilities(7)"),
+    })
+}
+
+fn variable(text: &str) -> Result<String, Wrong> {
+    let wrong = |label: &str| Wrong::new(format!("`{text}` cannot name a variable")).label(label);
+    if text.is_empty() {
+        return Err(wrong("empty"));
+    }
+    if text.contains('=') {
+        return Err(
+            wrong("contains `=`").help("the value stands behind the name: NAME = \"value\"")
+        );
+    }
+    if text.chars().any(char::is_control) {
+        return Err(wrong("contains a control character"));
+    }
+    Ok(text.to_owned())
+}
+
+fn device(text: &str) -> Result<String, Wrong> {
+    let path = path::key(text)?;
+    if path.strip_prefix("/dev/").is_some() {
+        return Ok(path);
+    }
+    Err(Wrong::new(format!("`{text}` is not below /dev"))
+        .label("not a device")
+        .help("other paths belong in `[filesystem]`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_thing_are_one_key() {
+        let canonical = |section, text| lookup(section, text).map(|(_, name)| name);
+        assert_eq!(
+            canonical(Section::Capabilities, "CAP_NET_ADMIN").as_deref(),
+            Ok("net_admin")
+        );
+        assert_eq!(
+            canonical(Section::Capabilities, "default").as_deref(),
+            Ok("default")
+        );
+        assert_eq!(
+            canonical(Section::Devices, "/dev//fuse/").as_deref(),
+            Ok("/dev/fuse")
+        );
+        assert_eq!(
+            canonical(Section::Environment, "LC_*").as_deref(),
+            Ok("LC_*")
+        );
+    }
+
+    #[test]
+    fn unknown_names_are_refused() {
+        for (section, text) in [
+            (Section::Capabilities, "net_admn"),
+            (Section::Devices, "/etc/passwd"),
+            (Section::Devices, "/dev"),
+            (Section::Devices, "gpus"),
+            (Section::Environment, ""),
+            (Section::Environment, "A=B"),
+            (Section::Environment, "A\0"),
+            (Section::Limits, "memroy"),
+        ] {
+            assert!(lookup(section, text).is_err(), "{text:?}");
+        }
+    }
+}
