@@ -12,4 +12,5 @@ mod supervise;
 
 pub use failure::LaunchError;
 pub use prepare::{Prepared, prepare};
+pub use relay::standard;
 pub use supervise::{Ending, Outcome, launch};

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use crate::kernel::{Errno, descriptor, signal, terminal};
 
 /// One of the descriptors 0, 1, 2.
-pub(super) fn standard(fd: usize) -> BorrowedFd<'static> {
+#[must_use]
+pub fn standard(fd: usize) -> BorrowedFd<'static> {
     // The standard streams are never closed, so that borrowing them for ever is right.
     static IN: std::sync::LazyLock<std::io::Stdin> = std::sync::LazyLock::new(std::io::stdin);
     static OUT: std::sync::LazyLock<std::io::Stdout> = std::sync::LazyLock::new(std::io::stdout);

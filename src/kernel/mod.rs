@@ -10,6 +10,7 @@ pub mod capability;
 pub mod clone;
 pub mod descriptor;
 pub mod mount;
+pub mod machine;
 pub mod namespace;
 pub mod process;
 pub mod signal;
