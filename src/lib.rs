@@ -1,1 +1,3 @@
 //! `sandbox`: a declarative sandbox launcher for Linux.
+
+pub mod bpf;
