@@ -13,6 +13,7 @@ pub mod mount;
 pub mod machine;
 pub mod namespace;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
 pub mod terminal;
 
