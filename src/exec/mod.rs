@@ -1,1 +1,3 @@
-//!
+//! Carrying a plan out.
+
+pub mod group;
