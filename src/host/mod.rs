@@ -1,5 +1,6 @@
 //! This host and this caller: facts as a plain value, and the only code that gathers them.
 
+pub mod cgroup;
 pub mod facts;
 pub mod probe;
 

@@ -7,14 +7,17 @@
 
 pub mod at;
 pub mod capability;
+pub mod cgroup;
 pub mod clone;
 pub mod descriptor;
 pub mod mount;
 pub mod machine;
 pub mod namespace;
+pub mod pressure;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
+pub mod systemd;
 pub mod terminal;
 
 pub use nix::errno::Errno;
