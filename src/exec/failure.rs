@@ -1,6 +1,7 @@
 //! This host refused a step: which one, with what errno, and what that means.
 
 use crate::kernel::Errno;
+use crate::report::Site;
 
 /// A launch that did not happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct LaunchError {
     pub doing: String,
     /// What the kernel said.
     pub errno: Option<Errno>,
+    /// The rule, where it is known better than by the step: a step may write several limits.
+    pub site: Option<Site>,
     /// What somebody else said: a helper program, a service manager.
     pub detail: String,
     /// What would help.
@@ -25,6 +28,7 @@ impl LaunchError {
             step: Some(step),
             doing: String::new(),
             errno: Some(errno),
+            site: None,
             detail: String::new(),
             help: Vec::new(),
         }
@@ -37,6 +41,7 @@ impl LaunchError {
             step: None,
             doing: doing.into(),
             errno: Some(errno),
+            site: None,
             detail: String::new(),
             help: Vec::new(),
         }

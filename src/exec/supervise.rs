@@ -10,7 +10,7 @@ use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
 use super::child::{self, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
 use super::failure::LaunchError;
-use super::group::{Group, Usage};
+use super::group::{Group, GroupError, Usage};
 use super::init::STOPPED;
 use super::outside;
 use super::prepare::Prepared;
@@ -50,8 +50,8 @@ pub struct Outcome {
     pub usage: Option<Usage>,
     /// Whether it ran into its timeout.
     pub timed_out: bool,
-    /// Things that could not be tidied up, for the user to know.
-    pub leftovers: Vec<String>,
+    /// Limits that were dropped, and things that could not be tidied up.
+    pub warnings: Vec<String>,
 }
 
 /// Carries a prepared plan out and waits for the end.
@@ -66,15 +66,15 @@ pub fn launch(prepared: &Prepared) -> Result<Outcome, LaunchError> {
     let signals = signal::descriptor(&signal::WATCHED)
         .map_err(|errno| LaunchError::doing("making a descriptor for signals", errno))?;
     outside::make_own_directories(prepared)?;
-    let group = match &prepared.group {
+    let mut group = match &prepared.group {
         None => None,
-        Some((step, plan)) => Some(Group::create(plan).map_err(|error| error.at(*step as usize))?),
+        Some((step, plan)) => Some(Group::create(plan).map_err(|error| refused(*step, error))?),
     };
     for (step, file, kind) in &prepared.join_before {
         namespace::setns(file.as_fd(), *kind).map_err(|errno| LaunchError::at_step(*step as usize, errno))?;
     }
     let started = Instant::now();
-    let result = start(prepared, keep_hangup_ignored, group.as_ref()).and_then(|(child, lines)| {
+    let result = start(prepared, keep_hangup_ignored, group.as_mut()).and_then(|(child, lines)| {
         let mut supervisor = Supervisor {
             prepared,
             child,
@@ -97,19 +97,32 @@ pub fn launch(prepared: &Prepared) -> Result<Outcome, LaunchError> {
 fn finish(group: Option<Group>, result: Result<Outcome, LaunchError>) -> Result<Outcome, LaunchError> {
     let mut leftovers = Vec::new();
     if let Some(group) = group {
+        leftovers.extend(group.warnings().iter().map(ToString::to_string));
         if let Err(error) = group.kill().and_then(|()| group.remove()) {
             leftovers.push(error.to_string());
         }
     }
     match result {
         Ok(mut outcome) => {
-            outcome.leftovers = leftovers;
+            outcome.warnings = leftovers;
             Ok(outcome)
         }
         Err(mut error) => {
             error.help.extend(leftovers);
             Err(error)
         }
+    }
+}
+
+/// A group that could not be made or entered, as a failure of the step that asked for it.
+fn refused(step: u32, error: GroupError) -> LaunchError {
+    LaunchError {
+        step: Some(step as usize),
+        doing: String::new(),
+        errno: None,
+        site: Some(error.site),
+        detail: error.to_string(),
+        help: error.help,
     }
 }
 
@@ -120,7 +133,7 @@ struct Ends {
 }
 
 /// Makes the child, sets what is set from outside, and lets it go.
-fn start(prepared: &Prepared, keep_hangup_ignored: bool, group: Option<&Group>) -> Result<(Child, Ends), LaunchError> {
+fn start(prepared: &Prepared, keep_hangup_ignored: bool, group: Option<&mut Group>) -> Result<(Child, Ends), LaunchError> {
     let pair = descriptor::socket_pair().map_err(|errno| LaunchError::doing("making a socket pair", errno))?;
     let (own_socket, child_socket) = pair;
     let (own_status, child_status) = if prepared.new_terminal && prepared.init {
@@ -155,7 +168,7 @@ fn start(prepared: &Prepared, keep_hangup_ignored: bool, group: Option<&Group>) 
     let set = outside::map_ids(prepared, child.pid)
         .and_then(|()| outside::adjust_oom_score(prepared, child.pid))
         .and_then(|()| match (&prepared.group, group) {
-            (Some((step, _)), Some(group)) => group.enter(child.pid).map_err(|error| error.at(*step as usize)),
+            (Some((step, _)), Some(group)) => group.enter(child.pid).map_err(|error| refused(*step, error)),
             _ => Ok(()),
         })
         .and_then(|()| {
@@ -245,7 +258,7 @@ impl Supervisor<'_> {
             duration: started.elapsed(),
             usage,
             timed_out: self.timed_out,
-            leftovers: Vec::new(),
+            warnings: Vec::new(),
         })
     }
 
@@ -260,7 +273,10 @@ impl Supervisor<'_> {
                 interest(Some(self.signals.as_fd())),
                 interest(self.lines.socket.as_ref().map(AsFd::as_fd)),
                 interest(self.lines.status.as_ref().map(AsFd::as_fd)),
-                self.group.and_then(Group::pressure).unwrap_or(idle),
+                self.group.and_then(Group::pressure_fd).map_or(idle, |fd| libc::pollfd {
+                    events: libc::POLLPRI,
+                    ..interest(Some(fd))
+                }),
                 master,
                 input,
             ];
@@ -282,7 +298,7 @@ impl Supervisor<'_> {
             if pressed != 0
                 && let Some(group) = self.group
             {
-                group.relieve();
+                group.on_pressure();
             }
             if (master != 0 || input != 0)
                 && let Some(relay) = &mut self.relay
