@@ -35,10 +35,9 @@ impl File {
     /// The lines of code outside of comments and above the module of tests, with their numbers.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let end = self.text.find("\n#[cfg(test)]\n").filter(|at| {
-            let below = self.text[*at..].lines().skip(2);
+            let mut below = self.text[*at..].lines().skip(2);
             below
-                .skip_while(|line| line.starts_with("#["))
-                .next()
+                .find(|line| !line.starts_with("#["))
                 .is_some_and(|line| line.starts_with("mod "))
         });
         self.text[..end.unwrap_or(self.text.len())]
