@@ -90,7 +90,8 @@ fn names_constants_only(line: &str) -> bool {
 fn pure_modules_touch_nothing() {
     let mut found = Vec::new();
     for file in sources() {
-        if !PURE.iter().any(|module| file.is_in_module(module)) || file.path == READS_FILES {
+        let pure = PURE.iter().any(|module| file.is_in_module(module));
+        if !pure || file.path == READS_FILES || file.path.ends_with("/tests.rs") {
             continue;
         }
         let table_of_numbers = CONSTANTS.iter().any(|place| file.path.starts_with(place));
