@@ -80,10 +80,11 @@ fn sources() -> Vec<File> {
     files
 }
 
-/// Whether every `libc::` in a line is followed by the name of a constant. Functions and C types begin in lower case.
+/// Whether every `libc::` in a line is followed by the name of a constant, or by a macro's `$name` in a table of them.
+/// Functions and C types begin in lower case.
 fn names_constants_only(line: &str) -> bool {
     line.match_indices("libc::")
-        .all(|(at, word)| line[at + word.len()..].starts_with(|c: char| c.is_ascii_uppercase()))
+        .all(|(at, word)| line[at + word.len()..].starts_with(|c: char| c.is_ascii_uppercase() || c == '$'))
 }
 
 #[test]
