@@ -83,8 +83,9 @@ fn sources() -> Vec<File> {
 /// Whether every `libc::` in a line is followed by the name of a constant, or by a macro's `$name` in a table of them.
 /// Functions and C types begin in lower case.
 fn names_constants_only(line: &str) -> bool {
-    line.match_indices("libc::")
-        .all(|(at, word)| line[at + word.len()..].starts_with(|c: char| c.is_ascii_uppercase() || c == '$'))
+    line.match_indices("libc::").all(|(at, word)| {
+        line[at + word.len()..].starts_with(|c: char| c.is_ascii_uppercase() || c == '$')
+    })
 }
 
 #[test]
