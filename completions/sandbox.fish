@@ -10,8 +10,8 @@ complete -c sandbox -l ro -d 'The path can be read and executed, not changed ("P
 complete -c sandbox -l rw -d 'The path can be changed as its own mode allows ("PATH" = "read-write")' -r -F
 complete -c sandbox -l hide -d 'The path cannot be reached ("PATH" = "hidden")' -r -F
 complete -c sandbox -l tmpfs -d 'An empty file system in memory, gone afterwards ("PATH" = "tmpfs")' -r -f -a "(__fish_complete_directories)"
-complete -c sandbox -l bind -d 'Show the host\'s SRC at DST, to be read and written ("DST" = { bind = "SRC" })' -r -F
-complete -c sandbox -l root -d 'The directory that the program sees as `/` ("/" = { bind = "DIR" })' -r -f -a "(__fish_complete_directories)"
+complete -c sandbox -l bind -d 'Show the host\'s SRC at DST, to be read and written ("DST" = { bind = "SRC", access = "read-write" })' -r -F
+complete -c sandbox -l root -d 'The directory that the program sees as `/` ("/" = { bind = "DIR", access = "read-write" })' -r -f -a "(__fish_complete_directories)"
 complete -c sandbox -l net -d 'Which network the program has: the caller\'s, or loopback only (network.mode)' -r -f -a "host\t''
 none\t''"
 complete -c sandbox -l hostname -d 'The host name seen inside (namespaces.hostname)' -r -f -a "(__fish_print_hostnames)"

@@ -35,10 +35,9 @@ impl File {
     /// The lines of code outside of comments and above the module of tests, with their numbers.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let end = self.text.find("\n#[cfg(test)]\n").filter(|at| {
-            let below = self.text[*at..].lines().skip(2);
+            let mut below = self.text[*at..].lines().skip(2);
             below
-                .skip_while(|line| line.starts_with("#["))
-                .next()
+                .find(|line| !line.starts_with("#["))
                 .is_some_and(|line| line.starts_with("mod "))
         });
         self.text[..end.unwrap_or(self.text.len())]
@@ -81,17 +80,20 @@ fn sources() -> Vec<File> {
     files
 }
 
-/// Whether every `libc::` in a line is followed by the name of a constant. Functions and C types begin in lower case.
+/// Whether every `libc::` in a line is followed by the name of a constant, or by a macro's `$name` in a table of them.
+/// Functions and C types begin in lower case.
 fn names_constants_only(line: &str) -> bool {
-    line.match_indices("libc::")
-        .all(|(at, word)| line[at + word.len()..].starts_with(|c: char| c.is_ascii_uppercase()))
+    line.match_indices("libc::").all(|(at, word)| {
+        line[at + word.len()..].starts_with(|c: char| c.is_ascii_uppercase() || c == '$')
+    })
 }
 
 #[test]
 fn pure_modules_touch_nothing() {
     let mut found = Vec::new();
     for file in sources() {
-        if !PURE.iter().any(|module| file.is_in_module(module)) || file.path == READS_FILES {
+        let pure = PURE.iter().any(|module| file.is_in_module(module));
+        if !pure || file.path == READS_FILES || file.path.ends_with("/tests.rs") {
             continue;
         }
         let table_of_numbers = CONSTANTS.iter().any(|place| file.path.starts_with(place));

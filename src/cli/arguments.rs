@@ -162,11 +162,11 @@ pub struct Shorthand {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, help_heading = "File system")]
     pub tmpfs: Vec<String>,
 
-    /// Show the host's SRC at DST, to be read and written ("DST" = { bind = "SRC" })
+    /// Show the host's SRC at DST, to be read and written ("DST" = { bind = "SRC", access = "read-write" })
     #[arg(long, value_name = "SRC:DST", value_hint = ValueHint::AnyPath, help_heading = "File system")]
     pub bind: Vec<String>,
 
-    /// The directory that the program sees as `/` ("/" = { bind = "DIR" })
+    /// The directory that the program sees as `/` ("/" = { bind = "DIR", access = "read-write" })
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "File system")]
     pub root: Option<String>,
 

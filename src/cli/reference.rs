@@ -104,7 +104,7 @@ pub fn values(kind: Kind) -> String {
         Kind::Bytes => "bytes (\"64K\", \"1G\"), or \"max\"".to_owned(),
         Kind::Count => "a whole number, or \"max\"".to_owned(),
         Kind::Cpu => "percent of one CPU (\"150%\"), or \"max\"".to_owned(),
-        Kind::Duration => "a time (\"500ms\", \"90s\", \"5m\", \"2h\"), or a number of seconds".to_owned(),
+        Kind::Duration => "a time (\"500ms\", \"90s\", \"5m\", \"2h\", \"1d\"), or a number of seconds".to_owned(),
         Kind::Mode => "octal digits (\"0077\")".to_owned(),
         Kind::Word(words) => list(words),
         Kind::Text => "text".to_owned(),
@@ -114,7 +114,7 @@ pub fn values(kind: Kind) -> String {
         Kind::Rules => "a list of rules (\"limits.memory-soft\")".to_owned(),
         Kind::Namespace => "true, false, or the path of a namespace".to_owned(),
         Kind::View => {
-            "\"read-only\", \"read-write\", \"hidden\", \"private\", \"tmpfs\", or a table with bind, tmpfs or text".to_owned()
+            "\"read-only\", \"read-write\", \"hidden\", \"private\", \"tmpfs\", { bind = PATH, access = WORD } (read-only unless it says otherwise), { tmpfs = SIZE }, or { text = TEXT }".to_owned()
         }
         Kind::SyscallAction => "\"allow\", \"deny\", \"kill\", \"log\", \"trap\", or an errno name (\"ENOSYS\")".to_owned(),
         Kind::Keep => list(table::KEEP_WORDS),

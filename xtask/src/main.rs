@@ -14,13 +14,14 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask generate [--check] | dist";
 
 fn main() -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = manifest.parent().unwrap_or(manifest);
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.as_slice() {
-        ["generate"] => generate::write(&root),
-        ["generate", "--check"] => generate::check(&root),
-        ["dist"] => dist::build(&root),
+        ["generate"] => generate::write(root),
+        ["generate", "--check"] => generate::check(root),
+        ["dist"] => dist::build(root),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
