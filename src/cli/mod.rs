@@ -1,1 +1,3 @@
-//!
+//! What was said on the command line.
+
+pub mod layer;
