@@ -106,7 +106,7 @@ impl Reader {
         root: &DeTable<'_>,
         text: &str,
     ) {
-        let mut wrong = Wrong::new(format!("this is not TOML: {message}"));
+        let mut wrong = read::broken(message, Some(span.clone()), text);
         let mut first = None;
         if message.starts_with("duplicate key") {
             let key = text.get(span.clone()).unwrap_or("");

@@ -120,22 +120,19 @@ impl Loader<'_> {
             Identity::Name(argument.to_owned())
         };
         let title = identity.title();
-        if let Identity::Name(name) = &identity {
-            if let Err(wrong) = profile_name(name) {
-                let mut error = Diagnostic::general(wrong.message);
-                if !wrong.label.is_empty() {
-                    error = error.help(wrong.label);
-                }
-                error.help.extend(wrong.help);
-                if Path::new(name)
-                    .extension()
-                    .is_some_and(|ending| ending == "toml")
-                {
-                    error = error.help(format!("a file is given by a path with a slash: ./{name}"));
-                }
-                self.diagnostics.push(error);
-                return title;
+        if let Identity::Name(name) = &identity
+            && let Err(wrong) = profile_name(name)
+        {
+            let mut error = Diagnostic::general(wrong.message);
+            if !wrong.label.is_empty() {
+                error = error.help(wrong.label);
             }
+            error.help.extend(wrong.help);
+            if name.ends_with(".toml") {
+                error = error.help(format!("a file is given by a path with a slash: ./{name}"));
+            }
+            self.diagnostics.push(error);
+            return title;
         }
         match self.known.get(&identity) {
             Some(own) => self.layers.extend(own.clone()),

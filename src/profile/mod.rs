@@ -12,6 +12,7 @@ pub mod read;
 pub mod search;
 pub mod table;
 pub mod value;
+pub mod write;
 
 use crate::report::{Located, SourceId};
 use key::Section;

@@ -247,7 +247,7 @@ impl Library {
 
 /// Whether the mode lets others write. The group of a user's own (same number as the user) has no others in it.
 fn writable_by_others(file: &Metadata) -> bool {
-    let group = file.mode() & 0o020 != 0 && !(file.gid() == file.uid());
+    let group = file.mode() & 0o020 != 0 && file.gid() != file.uid();
     group || file.mode() & 0o002 != 0
 }
 

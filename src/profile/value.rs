@@ -176,7 +176,7 @@ const UNITS: [(u64, &str); 4] = [
 #[must_use]
 pub fn exact_bytes(bytes: u64) -> String {
     for (unit, name) in UNITS {
-        if bytes >= unit && bytes % unit == 0 {
+        if bytes >= unit && bytes.is_multiple_of(unit) {
             return format!("{}{name}", bytes / unit);
         }
     }

@@ -183,7 +183,7 @@ fn mistyped(kind: Kind, value: &DeValue<'_>) -> Wrong {
         (Kind::Words(_) | Kind::Rules, DeValue::String(text)) => {
             wrong.help(format!("write [\"{text}\"]"))
         }
-        (kind, DeValue::String(text)) if matches!(kind, Kind::Bool | Kind::Integer(..)) => {
+        (Kind::Bool | Kind::Integer(..), DeValue::String(text)) => {
             wrong.help(format!("without quotes, if it is to be {text}"))
         }
         (_, DeValue::Table(_)) if !matches!(kind, Kind::View) => {
@@ -191,6 +191,29 @@ fn mistyped(kind: Kind, value: &DeValue<'_>) -> Wrong {
         }
         _ => wrong,
     }
+}
+
+/// What the TOML parser says about broken syntax, said better where it can be.
+#[must_use]
+pub fn broken(message: &str, span: Option<Range<usize>>, text: &str) -> Wrong {
+    let span = span.unwrap_or(text.len()..text.len());
+    let start = span.start.min(text.len());
+    let found = text.get(start..span.end.min(text.len())).unwrap_or("");
+    let rest = text
+        .get(start..)
+        .unwrap_or("")
+        .trim_start_matches([' ', '\t']);
+    // A value that is not there is taken for a string without its quote.
+    let wrong = if message.starts_with("invalid literal string") && !found.starts_with('\'') {
+        if rest.is_empty() || rest.starts_with(['\n', '\r', '#', '}', ']', ',']) {
+            Wrong::new("a value is missing").label("expected here")
+        } else {
+            Wrong::new("this is no value").help("words, sizes and paths are quoted: \"3G\"")
+        }
+    } else {
+        Wrong::new(format!("this is not TOML: {message}"))
+    };
+    wrong.at(span)
 }
 
 /// An integer of any radix; none when it does not fit 64 bits.

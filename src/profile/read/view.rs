@@ -61,6 +61,7 @@ fn from_table(
         .take(3)
         .filter(|kind| table.contains_key(*kind))
         .collect();
+    let misspelt = !wrong.is_empty();
     let mut check = |name: &str, result: Result<View, Wrong>| match result {
         Ok(view) => Some(view),
         Err(error) => {
@@ -108,6 +109,7 @@ fn from_table(
                 ),
             }
         }
+        [] if misspelt => None,
         [] => check(
             "",
             Err(Wrong::new("the table does not say what is seen here").help(
