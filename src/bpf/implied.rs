@@ -1,6 +1,7 @@
 //! What a filter needs beyond its rules, so that they cannot be walked around by another entrance.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::answer::{Answer, Rules};
 use super::constants::ENOSYS;
@@ -16,6 +17,12 @@ pub struct Implied {
     pub action: Action,
     /// Why.
     pub because: String,
+}
+
+impl fmt::Display for Implied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, {}", self.call, self.action, self.because)
+    }
 }
 
 /// One architecture's calls: number and answer by name.

@@ -39,7 +39,11 @@ fn bytes(text: &str) -> String {
 }
 
 fn plural(count: u64, one: &str, many: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
+    if count == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{count} {many}")
+    }
 }
 
 impl Report {
@@ -98,7 +102,10 @@ impl Report {
                 bytes(&memory.value),
                 place("limits.memory", memory),
             );
-            let _ = writeln!(out, "  to give it more: --memory SIZE, or `memory` in [limits]");
+            let _ = writeln!(
+                out,
+                "  to give it more: --memory SIZE, or `memory` in [limits]"
+            );
         }
         if let (Some(refused @ 1..), Some(pids)) = (self.usage.pids_refused, &self.pids) {
             let _ = writeln!(
@@ -108,7 +115,10 @@ impl Report {
                 pids.value,
                 place("limits.pids", pids),
             );
-            let _ = writeln!(out, "  to give it more: --pids COUNT, or `pids` in [limits]");
+            let _ = writeln!(
+                out,
+                "  to give it more: --pids COUNT, or `pids` in [limits]"
+            );
         }
         if let (true, Some(timeout)) = (self.timed_out, &self.timeout) {
             let _ = writeln!(
@@ -125,11 +135,17 @@ impl Report {
     pub fn full(&self) -> String {
         let mut out = self.remarks();
         let how = match self.ending {
-            Ending::Exited(status) if status > 128 => format!("exit status {status} (signal {})", status - 128),
+            Ending::Exited(status) if status > 128 => {
+                format!("exit status {status} (signal {})", status - 128)
+            }
             Ending::Exited(status) => format!("exit status {status}"),
             Ending::Killed(signal) => format!("killed by signal {signal}"),
         };
-        let _ = writeln!(out, "sandbox: {}: {how} after {:.2} s", self.program, self.seconds);
+        let _ = writeln!(
+            out,
+            "sandbox: {}: {how} after {:.2} s",
+            self.program, self.seconds
+        );
         if !self.has_group {
             let _ = writeln!(out, "  no limits, so that nothing else was counted");
             return out;
@@ -140,14 +156,32 @@ impl Report {
             }
         };
         let of = |limit: &Option<Limit>, text: fn(&str) -> String| {
-            limit.as_ref().map_or_else(String::new, |limit| format!(" of {}", text(&limit.value)))
+            limit
+                .as_ref()
+                .map_or_else(String::new, |limit| format!(" of {}", text(&limit.value)))
         };
         let usage = &self.usage;
-        line("memory, at most", usage.memory_peak.map(|peak| human_bytes(peak) + &of(&self.memory, bytes)));
+        line(
+            "memory, at most",
+            usage
+                .memory_peak
+                .map(|peak| human_bytes(peak) + &of(&self.memory, bytes)),
+        );
         line("swap, at most", usage.swap_peak.map(human_bytes));
-        line("killed for memory", usage.oom_kills.map(|count| count.to_string()));
-        line("processes, at most", usage.pids_peak.map(|peak| format!("{peak}{}", of(&self.pids, str::to_owned))));
-        line("forks refused", usage.pids_refused.map(|count| count.to_string()));
+        line(
+            "killed for memory",
+            usage.oom_kills.map(|count| count.to_string()),
+        );
+        line(
+            "processes, at most",
+            usage
+                .pids_peak
+                .map(|peak| format!("{peak}{}", of(&self.pids, str::to_owned))),
+        );
+        line(
+            "forks refused",
+            usage.pids_refused.map(|count| count.to_string()),
+        );
         line("CPU time", usage.cpu_usec.map(seconds));
         line(
             "held back",

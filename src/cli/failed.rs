@@ -35,51 +35,122 @@ const DOCTOR: &str = "`sandboxctl doctor` tries what this host allows, and names
 
 fn explain(action: &Action, errno: Errno) -> Meaning {
     match (action, errno) {
-        (Action::Clone { namespaces }, Errno::EPERM) if namespaces.contains(&NamespaceKind::User) => meaning(
-            "this system does not let ordinary users make user namespaces, or we run in a chroot",
-            &[DOCTOR, "Ubuntu since 23.10 restricts them by AppArmor (kernel.apparmor_restrict_unprivileged_userns); \
-                       hardened Debian kernels by kernel.unprivileged_userns_clone=0"],
+        (Action::Clone { namespaces }, Errno::EPERM)
+            if namespaces.contains(&NamespaceKind::User) =>
+        {
+            meaning(
+                "this system does not let ordinary users make user namespaces, or we run in a chroot",
+                &[
+                    DOCTOR,
+                    "Ubuntu since 23.10 restricts them by AppArmor (kernel.apparmor_restrict_unprivileged_userns); \
+                       hardened Debian kernels by kernel.unprivileged_userns_clone=0",
+                ],
+            )
+        }
+        (Action::Clone { .. }, Errno::EPERM) => meaning(
+            "the caller lacks CAP_SYS_ADMIN for these namespaces",
+            &[DOCTOR],
         ),
-        (Action::Clone { .. }, Errno::EPERM) => meaning("the caller lacks CAP_SYS_ADMIN for these namespaces", &[DOCTOR]),
         (Action::Clone { .. }, Errno::ENOSPC) => meaning(
             "a limit on the number of namespaces is reached",
-            &["the limits are in /proc/sys/user/max_*_namespaces; 0 forbids that kind altogether", DOCTOR],
+            &[
+                "the limits are in /proc/sys/user/max_*_namespaces; 0 forbids that kind altogether",
+                DOCTOR,
+            ],
         ),
-        (Action::Clone { .. }, Errno::EAGAIN) => meaning("a limit on processes is reached", &["see `ulimit -u`, and pids.max of the caller's control group"]),
-        (Action::Clone { .. }, Errno::EINVAL) => meaning("this kernel lacks one of these namespaces", &[DOCTOR]),
-        (Action::Clone { .. }, Errno::ENOSYS) => meaning("clone3 is not to be had: an outer sandbox forbids it, or the kernel is older than 5.3", &[]),
-        (Action::MapIds { .. }, Errno::EPERM) => meaning("the kernel does not let the caller map these ids", &["an ordinary user may map only the own id, or ranges of /etc/subuid with `user.subordinate-ids = true`"]),
+        (Action::Clone { .. }, Errno::EAGAIN) => meaning(
+            "a limit on processes is reached",
+            &["see `ulimit -u`, and pids.max of the caller's control group"],
+        ),
+        (Action::Clone { .. }, Errno::EINVAL) => {
+            meaning("this kernel lacks one of these namespaces", &[DOCTOR])
+        }
+        (Action::Clone { .. }, Errno::ENOSYS) => meaning(
+            "clone3 is not to be had: an outer sandbox forbids it, or the kernel is older than 5.3",
+            &[],
+        ),
+        (Action::MapIds { .. }, Errno::EPERM) => meaning(
+            "the kernel does not let the caller map these ids",
+            &[
+                "an ordinary user may map only the own id, or ranges of /etc/subuid with `user.subordinate-ids = true`",
+            ],
+        ),
         (Action::MountProc { .. }, Errno::EPERM) => meaning(
             "a new /proc may only be mounted where the whole of the present one can be seen",
-            &["in a container parts of /proc are covered: start the sandbox outside of it, or do without `namespaces.pid`"],
+            &[
+                "in a container parts of /proc are covered: start the sandbox outside of it, or do without `namespaces.pid`",
+            ],
         ),
-        (Action::MountHost { .. } | Action::NewRoot { .. }, Errno::ELOOP | Errno::ENOTDIR) => meaning(
-            "a component of the path has become a symbolic link since it was looked at",
-            &["somebody is changing the file system; start it again"],
+        (Action::MountHost { .. } | Action::NewRoot { .. }, Errno::ELOOP | Errno::ENOTDIR) => {
+            meaning(
+                "a component of the path has become a symbolic link since it was looked at",
+                &["somebody is changing the file system; start it again"],
+            )
+        }
+        (Action::MountHost { .. }, Errno::ENOENT) => meaning(
+            "the path has vanished since it was looked at, or the place to mount on does not exist",
+            &["start it again"],
         ),
-        (Action::MountHost { .. }, Errno::ENOENT) => meaning("the path has vanished since it was looked at, or the place to mount on does not exist", &["start it again"]),
-        (Action::MountHost { .. } | Action::Restrict { .. } | Action::Mask { .. }, Errno::EACCES) => meaning("the caller may not pass one of the directories on the way", &[]),
-        (_, Errno::ENOSPC) => meaning("the limit on mounts is reached (fs.mount-max), or a file system of ours is full", &[]),
+        (
+            Action::MountHost { .. } | Action::Restrict { .. } | Action::Mask { .. },
+            Errno::EACCES,
+        ) => meaning(
+            "the caller may not pass one of the directories on the way",
+            &[],
+        ),
+        (_, Errno::ENOSPC) => meaning(
+            "the limit on mounts is reached (fs.mount-max), or a file system of ours is full",
+            &[],
+        ),
         (Action::NewTerminal, Errno::ENOENT | Errno::ENXIO) => meaning(
             "there is no /dev/ptmx inside",
-            &["show /dev, or use a minimal one (`devices.default = \"minimal\"`), or set `process.terminal = \"inherit\"`"],
+            &[
+                "show /dev, or use a minimal one (`devices.default = \"minimal\"`), or set `process.terminal = \"inherit\"`",
+            ],
         ),
-        (Action::WorkingDirectory { .. }, Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR) => meaning("it cannot be entered inside", &["name another one with --chdir, or show this one with --ro or --rw"]),
-        (Action::Nice { .. }, Errno::EACCES | Errno::EPERM) => meaning("lowering it needs CAP_SYS_NICE", &[]),
-        (Action::OomScoreAdjust { .. }, Errno::EACCES | Errno::EPERM) => meaning("lowering it needs CAP_SYS_RESOURCE", &[]),
-        (Action::ResourceLimit { .. }, Errno::EPERM) => meaning("it would raise the hard limit, which needs CAP_SYS_RESOURCE", &["see `ulimit -H -a` for what the caller may use"]),
-        (Action::Seccomp(_), Errno::EINVAL) => meaning("this kernel does not know an answer that the filter gives, or has no seccomp", &[DOCTOR]),
-        (Action::NewSessionKeyring, Errno::EDQUOT) => meaning("the caller has too many keys", &["see /proc/key-users; or set `process.session-keyring = \"inherit\"`"]),
-        (Action::JoinNamespace { .. }, Errno::EPERM) => meaning("the caller has no privilege over that namespace", &["it belongs to another user, or to a user namespace that is not joined too"]),
-        (Action::JoinNamespace { .. }, Errno::EINVAL) => meaning("that file is no namespace of this kind", &[]),
-        (Action::JoinNamespace { .. }, Errno::ENOENT) => meaning("that namespace does not exist (any more)", &[]),
+        (Action::WorkingDirectory { .. }, Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR) => {
+            meaning(
+                "it cannot be entered inside",
+                &["name another one with --chdir, or show this one with --ro or --rw"],
+            )
+        }
+        (Action::Nice { .. }, Errno::EACCES | Errno::EPERM) => {
+            meaning("lowering it needs CAP_SYS_NICE", &[])
+        }
+        (Action::OomScoreAdjust { .. }, Errno::EACCES | Errno::EPERM) => {
+            meaning("lowering it needs CAP_SYS_RESOURCE", &[])
+        }
+        (Action::ResourceLimit { .. }, Errno::EPERM) => meaning(
+            "it would raise the hard limit, which needs CAP_SYS_RESOURCE",
+            &["see `ulimit -H -a` for what the caller may use"],
+        ),
+        (Action::Seccomp(_), Errno::EINVAL) => meaning(
+            "this kernel does not know an answer that the filter gives, or has no seccomp",
+            &[DOCTOR],
+        ),
+        (Action::NewSessionKeyring, Errno::EDQUOT) => meaning(
+            "the caller has too many keys",
+            &["see /proc/key-users; or set `process.session-keyring = \"inherit\"`"],
+        ),
+        (Action::JoinNamespace { .. }, Errno::EPERM) => meaning(
+            "the caller has no privilege over that namespace",
+            &["it belongs to another user, or to a user namespace that is not joined too"],
+        ),
+        (Action::JoinNamespace { .. }, Errno::EINVAL) => {
+            meaning("that file is no namespace of this kind", &[])
+        }
+        (Action::JoinNamespace { .. }, Errno::ENOENT) => {
+            meaning("that namespace does not exist (any more)", &[])
+        }
         _ => Meaning::default(),
     }
 }
 
 /// Tells a failure.
 pub(super) fn tell(error: &LaunchError, plan: &Plan, sources: &SourceMap) -> Told {
-    let step = error.step.and_then(|number| Some((number, plan.steps.get(number)?)));
+    let step = error
+        .step
+        .and_then(|number| Some((number, plan.steps.get(number)?)));
     if let Some((_, step)) = step
         && let Action::Execute { program, .. } = &step.action
         && let Some(errno) = error.errno
@@ -94,7 +165,10 @@ pub(super) fn tell(error: &LaunchError, plan: &Plan, sources: &SourceMap) -> Tol
             let what = step.action.describe();
             let what = what.lines().next().unwrap_or_default();
             let _ = writeln!(text, "  step {}: {what}", number + 1);
-            let site = error.site.filter(|site| !site.is_default()).unwrap_or(step.site);
+            let site = error
+                .site
+                .filter(|site| !site.is_default())
+                .unwrap_or(step.site);
             if !site.is_default() {
                 let _ = writeln!(text, "  asked for: {}", sources.position(site));
             } else if !step.because.is_empty() {
@@ -139,8 +213,14 @@ fn not_executed(program: &str, errno: Errno) -> Told {
             "it was not found inside the sandbox\n  help: it may be hidden there, or a script's interpreter or a program's loader may be; see --dry-run",
             status::NOT_FOUND,
         ),
-        Errno::EACCES => ("permission denied: it is no executable file, or lies on a file system without execution", status::NOT_EXECUTABLE),
-        Errno::ENOEXEC => ("it is no program, and no script with a `#!` line", status::NOT_EXECUTABLE),
+        Errno::EACCES => (
+            "permission denied: it is no executable file, or lies on a file system without execution",
+            status::NOT_EXECUTABLE,
+        ),
+        Errno::ENOEXEC => (
+            "it is no program, and no script with a `#!` line",
+            status::NOT_EXECUTABLE,
+        ),
         Errno::EISDIR => ("it is a directory", status::NOT_EXECUTABLE),
         other => (other.desc(), status::NOT_EXECUTABLE),
     };

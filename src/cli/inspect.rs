@@ -19,7 +19,9 @@ use super::complain;
 
 /// The library of this host and this user.
 pub(super) fn library() -> Library {
-    let own = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let own = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
     let config = own.or_else(|| {
         let home = std::env::var_os("HOME").map(PathBuf::from)?;
         home.is_absolute().then(|| home.join(".config"))

@@ -41,7 +41,11 @@ pub fn main() -> i32 {
 pub(super) fn usage(error: &clap::Error) -> i32 {
     // clap chooses the stream; a reader that has left does not matter.
     let _ = error.print();
-    if error.use_stderr() { status::USAGE } else { status::OK }
+    if error.use_stderr() {
+        status::USAGE
+    } else {
+        status::OK
+    }
 }
 
 struct Refused {
@@ -67,17 +71,30 @@ fn said(matches: &ArgMatches) -> Result<Said, Diagnostic> {
         }
         let places = matches.indices_of(&id).into_iter().flatten();
         let values = matches.get_many::<String>(&id).into_iter().flatten();
-        options.extend(places.zip(values).map(|(place, value)| (place, flag, value.clone())));
+        options.extend(
+            places
+                .zip(values)
+                .map(|(place, value)| (place, flag, value.clone())),
+        );
     }
     options.sort_by_key(|(place, ..)| *place);
-    let here = std::env::current_dir().ok().and_then(|path| path.into_os_string().into_string().ok());
+    let here = std::env::current_dir()
+        .ok()
+        .and_then(|path| path.into_os_string().into_string().ok());
     Ok(Said {
-        options: options.into_iter().map(|(_, flag, value)| (flag, value)).collect(),
+        options: options
+            .into_iter()
+            .map(|(_, flag, value)| (flag, value))
+            .collect(),
         working_directory: here,
     })
 }
 
-fn prepare(launch: &Launch, matches: &ArgMatches, sources: &mut SourceMap) -> Result<Ready, Refused> {
+fn prepare(
+    launch: &Launch,
+    matches: &ArgMatches,
+    sources: &mut SourceMap,
+) -> Result<Ready, Refused> {
     let wrong = |diagnostics| Refused {
         diagnostics,
         status: status::USAGE,
@@ -137,8 +154,16 @@ fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
         if !launch.quiet {
             inspect::tell(&ready.warnings, sources);
         }
-        let profile = if ready.policy.name.is_empty() { "the command line alone" } else { &ready.policy.name };
-        let why = if ready.chosen.is_empty() { String::new() } else { format!(" ({})", escape::line(&ready.chosen)) };
+        let profile = if ready.policy.name.is_empty() {
+            "the command line alone"
+        } else {
+            &ready.policy.name
+        };
+        let why = if ready.chosen.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", escape::line(&ready.chosen))
+        };
         format!(
             "plan for {} under {}{why}; nothing is run\n{}",
             escape::os(launch.program().unwrap_or_else(|| OsStr::new(""))),
@@ -153,7 +178,11 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
     if !launch.quiet {
         inspect::tell(&ready.warnings, sources);
         for warning in &ready.plan.warnings {
-            complain(&format!("sandbox: warning: {}{}\n", escape::line(&warning.text), show::at(warning, sources)));
+            complain(&format!(
+                "sandbox: warning: {}{}\n",
+                escape::line(&warning.text),
+                show::at(warning, sources)
+            ));
         }
     }
     if launch.verbose {
@@ -170,7 +199,10 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
                     complain(&format!("sandbox: warning: {}\n", escape::line(warning)));
                 }
             }
-            let program: OsString = launch.program().unwrap_or_else(|| OsStr::new("")).to_owned();
+            let program: OsString = launch
+                .program()
+                .unwrap_or_else(|| OsStr::new(""))
+                .to_owned();
             let ending = ending::Report::of(&outcome, &ready.plan, sources, &program);
             if launch.json {
                 complain(&format!("{}\n", ending.to_json()));
@@ -188,4 +220,3 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
         }
     }
 }
-

@@ -5,7 +5,6 @@
 
 pub mod arguments;
 pub mod control;
-pub mod delegate;
 mod doctor;
 mod ending;
 pub mod explain;
@@ -49,7 +48,9 @@ fn answer(text: &str) -> Result<(), i32> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => {
-            complain(&format!("sandbox: cannot write to standard output: {error}\n"));
+            complain(&format!(
+                "sandbox: cannot write to standard output: {error}\n"
+            ));
             Err(status::NO)
         }
     }

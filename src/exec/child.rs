@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::kernel::mount::attribute;
 use crate::kernel::process::exit;
-use crate::kernel::{Errno, at, capability, descriptor, mount, namespace, process, seccomp, signal, terminal};
+use crate::kernel::{
+    Errno, at, capability, clone, descriptor, mount, namespace, process, seccomp, signal, terminal,
+};
 
 use super::prepare::{ExecOp, Op, Prepared, RootOp};
 
@@ -72,7 +74,7 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
     if !prepared.init {
         become_program(prepared, &lines, &state);
     }
-    match process::fork() {
+    match clone::fork() {
         Err(errno) => fail(socket, prepared.execute.step, errno),
         Ok(0) => become_program(prepared, &lines, &state),
         Ok(program) => super::init::run(prepared, program, state.terminal, lines),
@@ -160,7 +162,12 @@ fn root_of(state: &State) -> Result<BorrowedFd<'_>, Errno> {
 
 /// A path of the host. The root is still the old one, whatever is stacked on it.
 fn host(path: &CStr) -> Result<OwnedFd, Errno> {
-    let old_root = at::open(at::working_directory(), c"/", libc::O_PATH | libc::O_DIRECTORY, 0)?;
+    let old_root = at::open(
+        at::working_directory(),
+        c"/",
+        libc::O_PATH | libc::O_DIRECTORY,
+        0,
+    )?;
     at::resolve(old_root.as_fd(), path)
 }
 
@@ -172,11 +179,25 @@ fn carry_out(op: &Op, state: &mut State, socket: BorrowedFd<'_>) -> Result<(), E
         Op::Hostname(name) => namespace::sethostname(name),
         Op::LoopbackUp => namespace::loopback_up(),
         Op::PrivatePropagation => mount::make_private(),
-        Op::NewRoot { from, attributes, scratch } => new_root(from, *attributes, *scratch, state),
-        Op::MakeDirectory { path, mode } => at::make_directories(root_of(state)?, path, *mode).map(drop),
+        Op::NewRoot {
+            from,
+            attributes,
+            scratch,
+        } => new_root(from, *attributes, *scratch, state),
+        Op::MakeDirectory { path, mode } => {
+            at::make_directories(root_of(state)?, path, *mode).map(drop)
+        }
         Op::MakeFile { parent, name } => make_file(root_of(state)?, parent, name),
-        Op::MakeLink { parent, name, target } => make_link(root_of(state)?, parent, name, target),
-        Op::MountHost { source, target, attributes } => {
+        Op::MakeLink {
+            parent,
+            name,
+            target,
+        } => make_link(root_of(state)?, parent, name, target),
+        Op::MountHost {
+            source,
+            target,
+            attributes,
+        } => {
             let tree = mount::clone_tree(host(source)?.as_fd())?;
             mount::set_attributes(tree.as_fd(), *attributes, true)?;
             mount::attach(tree.as_fd(), at::resolve(root_of(state)?, target)?.as_fd())
@@ -187,19 +208,31 @@ fn carry_out(op: &Op, state: &mut State, socket: BorrowedFd<'_>) -> Result<(), E
             mount::set_attributes(tree.as_fd(), *attributes, true)?;
             mount::attach(tree.as_fd(), place.as_fd())
         }
-        Op::MountNew { kind, options, target, attributes } => {
+        Op::MountNew {
+            kind,
+            options,
+            target,
+            attributes,
+        } => {
             let place = at::resolve(root_of(state)?, target)?;
             let context = mount::open_filesystem(kind)?;
             for (key, value) in options {
                 mount::configure(context.as_fd(), key, value.as_deref())?;
             }
-            mount::attach(mount::make_mount(context.as_fd(), *attributes)?.as_fd(), place.as_fd())
+            mount::attach(
+                mount::make_mount(context.as_fd(), *attributes)?.as_fd(),
+                place.as_fd(),
+            )
         }
         Op::Mask { path, directory } => {
             let source = if *directory { c"directory" } else { c"file" };
             cover(state, source, path)
         }
-        Op::Text { target, name, content } => {
+        Op::Text {
+            target,
+            name,
+            content,
+        } => {
             let scratch = state.scratch.as_ref().ok_or(Errno::EBADF)?;
             let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
             let file = at::open(scratch.as_fd(), name, flags, 0o444)?;
@@ -215,7 +248,11 @@ fn carry_out(op: &Op, state: &mut State, socket: BorrowedFd<'_>) -> Result<(), E
             mount::set_attributes(place.as_fd(), attribute::RDONLY, false)
         }
         Op::PivotRoot { read_only } => pivot(state, *read_only),
-        Op::NewTerminal { attributes, size, replace } => new_terminal(attributes.as_ref(), size.as_ref(), *replace, state, socket),
+        Op::NewTerminal {
+            attributes,
+            size,
+            replace,
+        } => new_terminal(attributes.as_ref(), size.as_ref(), *replace, state, socket),
         Op::NewSession => process::new_session(),
         Op::NoNewPrivileges => process::no_new_privileges(),
         Op::DropBounding { keep, last } => drop_bounding(*keep, *last),
@@ -236,11 +273,19 @@ fn new_root(from: &RootOp, attributes: u64, scratch: bool, state: &mut State) ->
     if scratch {
         let context = mount::open_filesystem(c"tmpfs")?;
         mount::configure(context.as_fd(), c"mode", Some(c"0700"))?;
-        let made = mount::make_mount(context.as_fd(), attribute::NOSUID | attribute::NODEV | attribute::NOEXEC)?;
+        let made = mount::make_mount(
+            context.as_fd(),
+            attribute::NOSUID | attribute::NODEV | attribute::NOEXEC,
+        )?;
         mount::attach_over_root(made.as_fd())?;
         // Closed to everybody: mode 0. Nothing can be found in them anyway.
         at::make_directory(made.as_fd(), c"directory", 0)?;
-        at::open(made.as_fd(), c"file", libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, 0)?;
+        at::open(
+            made.as_fd(),
+            c"file",
+            libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL,
+            0,
+        )?;
         state.scratch = Some(made);
     }
     let tree = match from {
@@ -285,7 +330,11 @@ fn make_link(root: BorrowedFd<'_>, parent: &CStr, name: &CStr, target: &CStr) ->
         Err(Errno::EEXIST) => {
             let mut says = [0u8; libc::PATH_MAX as usize];
             let length = at::read_link(parent.as_fd(), name, &mut says)?;
-            if says.get(..length) == Some(target.to_bytes()) { Ok(()) } else { Err(Errno::EEXIST) }
+            if says.get(..length) == Some(target.to_bytes()) {
+                Ok(())
+            } else {
+                Err(Errno::EEXIST)
+            }
         }
         other => other,
     }

@@ -15,10 +15,15 @@ use super::prepare::Prepared;
 /// Written to the launcher when the program was stopped from its terminal.
 pub(super) const STOPPED: &[u8] = b"s";
 
-pub(super) fn run(prepared: &Prepared, program: libc::pid_t, terminal: Option<OwnedFd>, lines: Lines<'_>) -> ! {
+pub(super) fn run(
+    prepared: &Prepared,
+    program: libc::pid_t,
+    terminal: Option<OwnedFd>,
+    lines: Lines<'_>,
+) -> ! {
     let Lines { socket, status, .. } = lines;
     process::set_name(c"sandbox-init");
-    process::forget_arguments_and_environment();
+    process::forget_arguments_and_environment(c"sandbox-init");
     if let Err(errno) = settle(prepared) {
         fail(socket.as_fd(), prepared.execute.step, errno);
     }
@@ -57,7 +62,9 @@ fn keep(terminal: Option<OwnedFd>, status: Option<OwnedFd>) -> Result<[Option<Ow
         return Ok([None, None]);
     };
     let terminal = descriptor::move_onto(terminal, 0)?;
-    let status = status.map(|status| descriptor::move_onto(status, 1)).transpose()?;
+    let status = status
+        .map(|status| descriptor::move_onto(status, 1))
+        .transpose()?;
     descriptor::close_from(if status.is_some() { 2 } else { 1 })?;
     Ok([Some(terminal), status])
 }

@@ -62,7 +62,8 @@ pub(super) fn map_ids(prepared: &Prepared, pid: libc::pid_t) -> Result<(), Launc
     };
     let step = *step as usize;
     if let Some((newuidmap, newgidmap)) = &maps.helpers {
-        run_helper(newuidmap, pid, &maps.uids).map_err(|why| LaunchError::at_step(step, Errno::EPERM).detail(why))?;
+        run_helper(newuidmap, pid, &maps.uids)
+            .map_err(|why| LaunchError::at_step(step, Errno::EPERM).detail(why))?;
         return run_helper(newgidmap, pid, &maps.gids)
             .map_err(|why| LaunchError::at_step(step, Errno::EPERM).detail(why));
     }
@@ -77,7 +78,11 @@ pub(super) fn map_ids(prepared: &Prepared, pid: libc::pid_t) -> Result<(), Launc
 /// newuidmap(1) or newgidmap(1): set-user-ID programs that check /etc/subuid and /etc/subgid.
 fn run_helper(helper: &Path, pid: libc::pid_t, ranges: &[IdRange]) -> Result<(), String> {
     let mut command = Command::new(helper);
-    command.arg(pid.to_string()).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .arg(pid.to_string())
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     for range in ranges {
         command.args([range.inside, range.outside, range.length].map(|number| number.to_string()));
     }
@@ -97,5 +102,6 @@ pub(super) fn adjust_oom_score(prepared: &Prepared, pid: libc::pid_t) -> Result<
     let Some((step, value)) = prepared.oom_score_adjust else {
         return Ok(());
     };
-    write_file(pid, "oom_score_adj", &value.to_string()).map_err(|errno| LaunchError::at_step(step as usize, errno))
+    write_file(pid, "oom_score_adj", &value.to_string())
+        .map_err(|errno| LaunchError::at_step(step as usize, errno))
 }

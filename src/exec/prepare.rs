@@ -18,29 +18,82 @@ use super::failure::LaunchError;
 /// One thing that the child does, in C form.
 #[derive(Debug)]
 pub(super) enum Op {
-    Join { file: OwnedFd, kind: libc::c_int },
+    Join {
+        file: OwnedFd,
+        kind: libc::c_int,
+    },
     Unshare(libc::c_int),
     NewSessionKeyring,
     Hostname(CString),
     LoopbackUp,
     PrivatePropagation,
-    NewRoot { from: RootOp, attributes: u64, scratch: bool },
-    MakeDirectory { path: CString, mode: u32 },
-    MakeFile { parent: CString, name: CString },
-    MakeLink { parent: CString, name: CString, target: CString },
-    MountHost { source: CString, target: CString, attributes: u64 },
-    Restrict { path: CString, attributes: u64 },
-    MountNew { kind: CString, options: Vec<(CString, Option<CString>)>, target: CString, attributes: u64 },
-    Mask { path: CString, directory: bool },
-    Text { target: CString, name: CString, content: Vec<u8> },
-    Seal { path: CString },
-    PivotRoot { read_only: bool },
-    NewTerminal { attributes: Option<libc::termios>, size: Option<libc::winsize>, replace: [bool; 3] },
+    NewRoot {
+        from: RootOp,
+        attributes: u64,
+        scratch: bool,
+    },
+    MakeDirectory {
+        path: CString,
+        mode: u32,
+    },
+    MakeFile {
+        parent: CString,
+        name: CString,
+    },
+    MakeLink {
+        parent: CString,
+        name: CString,
+        target: CString,
+    },
+    MountHost {
+        source: CString,
+        target: CString,
+        attributes: u64,
+    },
+    Restrict {
+        path: CString,
+        attributes: u64,
+    },
+    MountNew {
+        kind: CString,
+        options: Vec<(CString, Option<CString>)>,
+        target: CString,
+        attributes: u64,
+    },
+    Mask {
+        path: CString,
+        directory: bool,
+    },
+    Text {
+        target: CString,
+        name: CString,
+        content: Vec<u8>,
+    },
+    Seal {
+        path: CString,
+    },
+    PivotRoot {
+        read_only: bool,
+    },
+    NewTerminal {
+        attributes: Option<libc::termios>,
+        size: Option<libc::winsize>,
+        replace: [bool; 3],
+    },
     NewSession,
     NoNewPrivileges,
-    DropBounding { keep: u64, last: u32 },
-    KeepCapabilities { keep: u64, ambient: bool },
-    ResourceLimit { resource: u32, value: Option<u64> },
+    DropBounding {
+        keep: u64,
+        last: u32,
+    },
+    KeepCapabilities {
+        keep: u64,
+        ambient: bool,
+    },
+    ResourceLimit {
+        resource: u32,
+        value: Option<u64>,
+    },
     Nice(libc::c_int),
     Umask(u32),
     WorkingDirectory(Vec<CString>),
@@ -142,14 +195,25 @@ fn attributes(access: Access, devices: bool) -> u64 {
 }
 
 fn tmpfs_options(size: Option<u64>, mode: u32) -> Result<Vec<(CString, Option<CString>)>, Errno> {
-    let mut options = vec![(c"mode".to_owned(), Some(c_string(format!("{mode:o}").as_ref())?))];
+    let mut options = vec![(
+        c"mode".to_owned(),
+        Some(c_string(format!("{mode:o}").as_ref())?),
+    )];
     if let Some(size) = size {
-        options.push((c"size".to_owned(), Some(c_string(size.to_string().as_ref())?)));
+        options.push((
+            c"size".to_owned(),
+            Some(c_string(size.to_string().as_ref())?),
+        ));
     }
     Ok(options)
 }
 
-fn mount_new(kind: &str, options: Vec<(CString, Option<CString>)>, target: &Path, attributes: u64) -> Result<Op, Errno> {
+fn mount_new(
+    kind: &str,
+    options: Vec<(CString, Option<CString>)>,
+    target: &Path,
+    attributes: u64,
+) -> Result<Op, Errno> {
     Ok(Op::MountNew {
         kind: c_string(kind.as_ref())?,
         options,
@@ -159,7 +223,10 @@ fn mount_new(kind: &str, options: Vec<(CString, Option<CString>)>, target: &Path
 }
 
 /// Where a program may be: itself when it has a slash, else in each absolute directory of the environment's `PATH`.
-fn candidates(program: &OsStr, environment: &[(OsString, OsString)]) -> Result<Vec<CString>, Errno> {
+fn candidates(
+    program: &OsStr,
+    environment: &[(OsString, OsString)],
+) -> Result<Vec<CString>, Errno> {
     if program.as_bytes().contains(&b'/') {
         return Ok(vec![c_string(program)?]);
     }
@@ -228,7 +295,12 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
                 }
                 continue;
             }
-            Action::MapIds { uids, gids, deny_setgroups, helpers } => {
+            Action::MapIds {
+                uids,
+                gids,
+                deny_setgroups,
+                helpers,
+            } => {
                 prepared.maps = Some((
                     index,
                     MapOp {
@@ -260,11 +332,19 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
                 prepared.die_with_parent = true;
                 continue;
             }
-            Action::Execute { program, arguments, environment } => {
+            Action::Execute {
+                program,
+                arguments,
+                environment,
+            } => {
                 prepared.execute = ExecOp {
                     step: index,
                     candidates: candidates(program, environment).map_err(failed)?,
-                    arguments: arguments.iter().map(|text| c_string(text)).collect::<Result<_, _>>().map_err(failed)?,
+                    arguments: arguments
+                        .iter()
+                        .map(|text| c_string(text))
+                        .collect::<Result<_, _>>()
+                        .map_err(failed)?,
                     environment: environment
                         .iter()
                         .map(|(name, value)| {
@@ -280,19 +360,37 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
             }
             Action::JoinNamespace { kind, path } => {
                 let path = c_path(path).map_err(failed)?;
-                let file = at::open(at::working_directory(), &path, libc::O_RDONLY, 0).map_err(failed)?;
+                let file =
+                    at::open(at::working_directory(), &path, libc::O_RDONLY, 0).map_err(failed)?;
                 if matches!(kind, NamespaceKind::User | NamespaceKind::Pid) {
                     prepared.join_before.push((index, file, flag(*kind)));
                     continue;
                 }
-                Op::Join { file, kind: flag(*kind) }
+                Op::Join {
+                    file,
+                    kind: flag(*kind),
+                }
             }
-            Action::Capabilities { keep, ambient, bounding, last } => {
+            Action::Capabilities {
+                keep,
+                ambient,
+                bounding,
+                last,
+            } => {
                 if *bounding {
-                    prepared.child.push((index, Op::DropBounding { keep: *keep, last: *last }));
+                    prepared.child.push((
+                        index,
+                        Op::DropBounding {
+                            keep: *keep,
+                            last: *last,
+                        },
+                    ));
                 }
                 prepared.cuts_capabilities = true;
-                Op::KeepCapabilities { keep: *keep, ambient: *ambient }
+                Op::KeepCapabilities {
+                    keep: *keep,
+                    ambient: *ambient,
+                }
             }
             Action::Seccomp(filter) => {
                 let instructions = filter.instructions();
@@ -311,7 +409,9 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
                     scratch,
                 }
             }
-            Action::PivotRoot => Op::PivotRoot { read_only: root_read_only },
+            Action::PivotRoot => Op::PivotRoot {
+                read_only: root_read_only,
+            },
             Action::NewTerminal => {
                 prepared.new_terminal = true;
                 prepared.new_session = true;
@@ -338,30 +438,52 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
         Action::Hostname { name } => Op::Hostname(c_string(name.as_ref())?),
         Action::LoopbackUp => Op::LoopbackUp,
         Action::PrivatePropagation => Op::PrivatePropagation,
-        Action::MakeDirectory { path, mode } => Op::MakeDirectory { path: c_path(path)?, mode: *mode },
+        Action::MakeDirectory { path, mode } => Op::MakeDirectory {
+            path: c_path(path)?,
+            mode: *mode,
+        },
         Action::MakeFile { path } => {
             let (parent, name) = parent_and_name(path)?;
             Op::MakeFile { parent, name }
         }
         Action::MakeLink { path, target } => {
             let (parent, name) = parent_and_name(path)?;
-            Op::MakeLink { parent, name, target: c_path(target)? }
+            Op::MakeLink {
+                parent,
+                name,
+                target: c_path(target)?,
+            }
         }
-        Action::MountHost { source, target, access, devices } => Op::MountHost {
+        Action::MountHost {
+            source,
+            target,
+            access,
+            devices,
+        } => Op::MountHost {
             source: c_path(source)?,
             target: c_path(target)?,
             attributes: attributes(*access, *devices),
         },
         Action::Restrict { path, access } => Op::Restrict {
             path: c_path(path)?,
-            attributes: if *access == Access::ReadWrite { 0 } else { attribute::RDONLY },
+            attributes: if *access == Access::ReadWrite {
+                0
+            } else {
+                attribute::RDONLY
+            },
         },
-        Action::MountTmpfs { target, size, mode } => {
-            mount_new("tmpfs", tmpfs_options(*size, *mode)?, target, attribute::NOSUID | attribute::NODEV)?
-        }
-        Action::MountProc { target } => {
-            mount_new("proc", Vec::new(), target, attribute::NOSUID | attribute::NODEV | attribute::NOEXEC)?
-        }
+        Action::MountTmpfs { target, size, mode } => mount_new(
+            "tmpfs",
+            tmpfs_options(*size, *mode)?,
+            target,
+            attribute::NOSUID | attribute::NODEV,
+        )?,
+        Action::MountProc { target } => mount_new(
+            "proc",
+            Vec::new(),
+            target,
+            attribute::NOSUID | attribute::NODEV | attribute::NOEXEC,
+        )?,
         Action::MountDevpts { target } => mount_new(
             "devpts",
             vec![
@@ -372,23 +494,39 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
             target,
             attribute::NOSUID | attribute::NOEXEC,
         )?,
-        Action::MountMqueue { target } => {
-            mount_new("mqueue", Vec::new(), target, attribute::NOSUID | attribute::NODEV | attribute::NOEXEC)?
-        }
-        Action::Mask { path, directory } => Op::Mask { path: c_path(path)?, directory: *directory },
+        Action::MountMqueue { target } => mount_new(
+            "mqueue",
+            Vec::new(),
+            target,
+            attribute::NOSUID | attribute::NODEV | attribute::NOEXEC,
+        )?,
+        Action::Mask { path, directory } => Op::Mask {
+            path: c_path(path)?,
+            directory: *directory,
+        },
         Action::MountText { target, content } => Op::Text {
             target: c_path(target)?,
             name: c_string(format!("text-{index}").as_ref())?,
             content: content.clone().into_bytes(),
         },
-        Action::Seal { path } => Op::Seal { path: c_path(path)? },
+        Action::Seal { path } => Op::Seal {
+            path: c_path(path)?,
+        },
         Action::NoNewPrivileges => Op::NoNewPrivileges,
-        Action::ResourceLimit { resource, value, .. } => Op::ResourceLimit { resource: *resource, value: *value },
+        Action::ResourceLimit {
+            resource, value, ..
+        } => Op::ResourceLimit {
+            resource: *resource,
+            value: *value,
+        },
         Action::Nice { value } => Op::Nice(*value),
         Action::Umask { mode } => Op::Umask(*mode),
-        Action::WorkingDirectory { candidates } => {
-            Op::WorkingDirectory(candidates.iter().map(|path| c_path(path)).collect::<Result<_, _>>()?)
-        }
+        Action::WorkingDirectory { candidates } => Op::WorkingDirectory(
+            candidates
+                .iter()
+                .map(|path| c_path(path))
+                .collect::<Result<_, _>>()?,
+        ),
         Action::CloseDescriptors => Op::CloseDescriptors,
         // Everything else is taken apart by `prepare` itself.
         _ => return Err(Errno::ENOSYS),

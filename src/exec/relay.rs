@@ -36,7 +36,11 @@ impl Relay {
     pub fn start(master: OwnedFd) -> Self {
         let input = standard(0);
         let saved = terminal::attributes(input).ok();
-        let output = if terminal::is_terminal(standard(1)) { standard(1) } else { standard(2) };
+        let output = if terminal::is_terminal(standard(1)) {
+            standard(1)
+        } else {
+            standard(2)
+        };
         let relay = Self {
             master,
             reads: saved.is_some(),
@@ -82,7 +86,11 @@ impl Relay {
 
     /// What to wait for: the master, and the caller's standard input.
     pub fn interests(&self) -> [libc::pollfd; 2] {
-        let writes = if self.pending.is_empty() { 0 } else { libc::POLLOUT };
+        let writes = if self.pending.is_empty() {
+            0
+        } else {
+            libc::POLLOUT
+        };
         let reads = self.reads && self.pending.is_empty();
         [
             libc::pollfd {
@@ -103,7 +111,9 @@ impl Relay {
         let mut buffer = [0u8; 4096];
         if input != 0 {
             match descriptor::read(standard(0), &mut buffer) {
-                Ok(length) if length > 0 => self.pending.extend_from_slice(buffer.get(..length).unwrap_or(&[])),
+                Ok(length) if length > 0 => self
+                    .pending
+                    .extend_from_slice(buffer.get(..length).unwrap_or(&[])),
                 // The caller's terminal is gone.
                 _ => self.reads = false,
             }
@@ -176,4 +186,3 @@ pub(super) fn own_foreground() -> Option<libc::pid_t> {
 pub(super) fn stop_self() {
     let _ = signal::send_to(std::process::id().cast_signed(), libc::SIGSTOP);
 }
-

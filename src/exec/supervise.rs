@@ -62,7 +62,8 @@ pub fn launch(prepared: &Prepared) -> Result<Outcome, LaunchError> {
     let keep_hangup_ignored = signal::is_ignored(libc::SIGHUP);
     // SIGCHLD ignored, as some callers leave it, would let the child's status get lost.
     signal::reset_actions(keep_hangup_ignored);
-    signal::block(&signal::WATCHED).map_err(|errno| LaunchError::doing("blocking signals", errno))?;
+    signal::block(&signal::WATCHED)
+        .map_err(|errno| LaunchError::doing("blocking signals", errno))?;
     let signals = signal::descriptor(&signal::WATCHED)
         .map_err(|errno| LaunchError::doing("making a descriptor for signals", errno))?;
     outside::make_own_directories(prepared)?;
@@ -71,7 +72,8 @@ pub fn launch(prepared: &Prepared) -> Result<Outcome, LaunchError> {
         Some((step, plan)) => Some(Group::create(plan).map_err(|error| refused(*step, error))?),
     };
     for (step, file, kind) in &prepared.join_before {
-        namespace::setns(file.as_fd(), *kind).map_err(|errno| LaunchError::at_step(*step as usize, errno))?;
+        namespace::setns(file.as_fd(), *kind)
+            .map_err(|errno| LaunchError::at_step(*step as usize, errno))?;
     }
     let started = Instant::now();
     let result = start(prepared, keep_hangup_ignored, group.as_mut()).and_then(|(child, lines)| {
@@ -94,7 +96,10 @@ pub fn launch(prepared: &Prepared) -> Result<Outcome, LaunchError> {
 }
 
 /// Removes the control group, whatever came before.
-fn finish(group: Option<Group>, result: Result<Outcome, LaunchError>) -> Result<Outcome, LaunchError> {
+fn finish(
+    group: Option<Group>,
+    result: Result<Outcome, LaunchError>,
+) -> Result<Outcome, LaunchError> {
     let mut leftovers = Vec::new();
     if let Some(group) = group {
         leftovers.extend(group.warnings().iter().map(ToString::to_string));
@@ -133,11 +138,17 @@ struct Ends {
 }
 
 /// Makes the child, sets what is set from outside, and lets it go.
-fn start(prepared: &Prepared, keep_hangup_ignored: bool, group: Option<&mut Group>) -> Result<(Child, Ends), LaunchError> {
-    let pair = descriptor::socket_pair().map_err(|errno| LaunchError::doing("making a socket pair", errno))?;
+fn start(
+    prepared: &Prepared,
+    keep_hangup_ignored: bool,
+    group: Option<&mut Group>,
+) -> Result<(Child, Ends), LaunchError> {
+    let pair = descriptor::socket_pair()
+        .map_err(|errno| LaunchError::doing("making a socket pair", errno))?;
     let (own_socket, child_socket) = pair;
     let (own_status, child_status) = if prepared.new_terminal && prepared.init {
-        let (read, write) = descriptor::pipe().map_err(|errno| LaunchError::doing("making a pipe", errno))?;
+        let (read, write) =
+            descriptor::pipe().map_err(|errno| LaunchError::doing("making a pipe", errno))?;
         (Some(read), Some(write))
     } else {
         (None, None)
@@ -168,11 +179,14 @@ fn start(prepared: &Prepared, keep_hangup_ignored: bool, group: Option<&mut Grou
     let set = outside::map_ids(prepared, child.pid)
         .and_then(|()| outside::adjust_oom_score(prepared, child.pid))
         .and_then(|()| match (&prepared.group, group) {
-            (Some((step, _)), Some(group)) => group.enter(child.pid).map_err(|error| refused(*step, error)),
+            (Some((step, _)), Some(group)) => group
+                .enter(child.pid)
+                .map_err(|error| refused(*step, error)),
             _ => Ok(()),
         })
         .and_then(|()| {
-            descriptor::send(own_socket.as_fd(), GO).map_err(|errno| LaunchError::doing("letting the child go", errno))
+            descriptor::send(own_socket.as_fd(), GO)
+                .map_err(|errno| LaunchError::doing("letting the child go", errno))
         });
     if let Err(error) = set {
         // It has done nothing yet; without GO it ends by itself, and this makes sure of it.
@@ -247,8 +261,12 @@ impl Supervisor<'_> {
         if !self.ready {
             return Err(LaunchError {
                 detail: match ending {
-                    Ending::Killed(signal) => format!("signal {signal} killed the child before the program was started"),
-                    Ending::Exited(status) => format!("the child ended with status {status} before the program was started"),
+                    Ending::Killed(signal) => {
+                        format!("signal {signal} killed the child before the program was started")
+                    }
+                    Ending::Exited(status) => format!(
+                        "the child ended with status {status} before the program was started"
+                    ),
                 },
                 ..LaunchError::doing("setting the sandbox up", Errno::ECHILD)
             });
@@ -273,10 +291,12 @@ impl Supervisor<'_> {
                 interest(Some(self.signals.as_fd())),
                 interest(self.lines.socket.as_ref().map(AsFd::as_fd)),
                 interest(self.lines.status.as_ref().map(AsFd::as_fd)),
-                self.group.and_then(Group::pressure_fd).map_or(idle, |fd| libc::pollfd {
-                    events: libc::POLLPRI,
-                    ..interest(Some(fd))
-                }),
+                self.group
+                    .and_then(Group::pressure_fd)
+                    .map_or(idle, |fd| libc::pollfd {
+                        events: libc::POLLPRI,
+                        ..interest(Some(fd))
+                    }),
                 master,
                 input,
             ];
@@ -285,7 +305,8 @@ impl Supervisor<'_> {
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno),
             }
-            let [ended, signalled, heard, status, pressed, master, input] = ready.map(|entry| entry.revents);
+            let [ended, signalled, heard, status, pressed, master, input] =
+                ready.map(|entry| entry.revents);
             if signalled != 0 {
                 self.forward();
             }
@@ -309,7 +330,10 @@ impl Supervisor<'_> {
             }
             self.keep_time();
             if ended != 0 {
-                let found = process::wait_for(self.child.pidfd.as_fd(), libc::WEXITED | libc::WNOWAIT | libc::WNOHANG)?;
+                let found = process::wait_for(
+                    self.child.pidfd.as_fd(),
+                    libc::WEXITED | libc::WNOWAIT | libc::WNOHANG,
+                )?;
                 if let Some(change) = found {
                     return Ok(change);
                 }
@@ -326,7 +350,9 @@ impl Supervisor<'_> {
     }
 
     fn keep_time(&mut self) {
-        let Some(deadline) = self.deadline else { return };
+        let Some(deadline) = self.deadline else {
+            return;
+        };
         if Instant::now() < deadline {
             return;
         }
@@ -376,7 +402,9 @@ impl Supervisor<'_> {
 
     /// Takes one message of the child.
     fn hear(&mut self) {
-        let Some(socket) = &self.lines.socket else { return };
+        let Some(socket) = &self.lines.socket else {
+            return;
+        };
         let mut message = [0u8; 16];
         match descriptor::receive(socket.as_fd(), &mut message) {
             Ok((0, _)) | Err(_) => self.lines.socket = None,
@@ -391,7 +419,9 @@ impl Supervisor<'_> {
 
     fn failed(&mut self, message: &[u8]) {
         let word = |range: std::ops::Range<usize>| {
-            let bytes = message.get(range).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+            let bytes = message
+                .get(range)
+                .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
             bytes.map(u32::from_ne_bytes).unwrap_or_default()
         };
         let errno = Errno::from_raw(word(4..8).cast_signed());
@@ -403,10 +433,16 @@ impl Supervisor<'_> {
 
     /// Process 1 has said that the program was stopped on its terminal.
     fn stopped(&mut self) {
-        let Some(status) = &self.lines.status else { return };
+        let Some(status) = &self.lines.status else {
+            return;
+        };
         let mut word = [0u8; 16];
         match descriptor::read(status.as_fd(), &mut word) {
-            Ok(length) if word.get(..length).is_some_and(|word| word.starts_with(STOPPED)) => {
+            Ok(length)
+                if word
+                    .get(..length)
+                    .is_some_and(|word| word.starts_with(STOPPED)) =>
+            {
                 if let Some(relay) = &mut self.relay {
                     relay.suspend();
                 }

@@ -74,7 +74,9 @@ fn caller(scope: Scope) -> Result<Caller, Diagnostic> {
 /// user database says.
 fn home(uid: nix::unistd::Uid) -> Result<PathBuf, Diagnostic> {
     let own = |path: &Path| {
-        path.is_absolute() && std::fs::metadata(path).is_ok_and(|found| found.is_dir() && (found.uid() == uid.as_raw() || uid.is_root()))
+        path.is_absolute()
+            && std::fs::metadata(path)
+                .is_ok_and(|found| found.is_dir() && (found.uid() == uid.as_raw() || uid.is_root()))
     };
     if let Some(home) = std::env::var_os("HOME").map(PathBuf::from)
         && own(&home)
@@ -109,7 +111,10 @@ fn directories(home: &Path, scope: Scope) -> BTreeMap<String, PathBuf> {
     };
     put("XDG_CONFIG_HOME", Some(&own("XDG_CONFIG_HOME", ".config")));
     put("XDG_DATA_HOME", Some(&own("XDG_DATA_HOME", ".local/share")));
-    put("XDG_STATE_HOME", Some(&own("XDG_STATE_HOME", ".local/state")));
+    put(
+        "XDG_STATE_HOME",
+        Some(&own("XDG_STATE_HOME", ".local/state")),
+    );
     put("XDG_CACHE_HOME", Some(&own("XDG_CACHE_HOME", ".cache")));
     for name in ["XDG_RUNTIME_DIR", "XAUTHORITY"] {
         put(name, std::env::var_os(name).map(PathBuf::from).as_deref());

@@ -79,7 +79,12 @@ fn open_path(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// open(2).
-pub fn open(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int, mode: u32) -> Result<OwnedFd> {
+pub fn open(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+    flags: libc::c_int,
+    mode: u32,
+) -> Result<OwnedFd> {
     // SAFETY: the name lives through the call.
     let fd = check_int(unsafe {
         libc::openat(
@@ -139,7 +144,8 @@ pub fn make_directory(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Resu
 /// symlink(2).
 pub fn make_link(target: &CStr, directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     // SAFETY: both strings live through the call.
-    check_int(unsafe { libc::symlinkat(target.as_ptr(), directory.as_raw_fd(), name.as_ptr()) }).map(drop)
+    check_int(unsafe { libc::symlinkat(target.as_ptr(), directory.as_raw_fd(), name.as_ptr()) })
+        .map(drop)
 }
 
 /// readlinkat(2) into a buffer; the length of what the link says.
@@ -178,7 +184,11 @@ pub fn change_directory(path: &CStr) -> Result<()> {
     let mut place = [0u8; libc::PATH_MAX as usize];
     // SAFETY: the buffer's pointer and length belong together; the raw call does not allocate.
     check(unsafe { libc::syscall(libc::SYS_getcwd, place.as_mut_ptr(), place.len()) })?;
-    if place.first() == Some(&b'/') { Ok(()) } else { Err(Errno::EXDEV) }
+    if place.first() == Some(&b'/') {
+        Ok(())
+    } else {
+        Err(Errno::EXDEV)
+    }
 }
 
 /// Makes the directories of `path` below `root` that are missing, following no link; each with `mode`.
@@ -209,7 +219,12 @@ pub fn make_directories(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<
                 continue;
             }
         }
-        let opened = open(parent, next, libc::O_PATH | libc::O_NOFOLLOW | libc::O_DIRECTORY, 0)?;
+        let opened = open(
+            parent,
+            next,
+            libc::O_PATH | libc::O_NOFOLLOW | libc::O_DIRECTORY,
+            0,
+        )?;
         here = opened;
     }
     Ok(here)

@@ -24,7 +24,9 @@ struct Data {
 /// capget(2).
 pub fn effective() -> Result<u64> {
     let set = caps::read(None, caps::CapSet::Effective).map_err(|_| Errno::last())?;
-    Ok(set.into_iter().fold(0, |bits, capability| bits | capability.bitmask()))
+    Ok(set
+        .into_iter()
+        .fold(0, |bits, capability| bits | capability.bitmask()))
 }
 
 /// Takes a capability out of the bounding set.
@@ -33,7 +35,8 @@ pub fn effective() -> Result<u64> {
 /// EPERM: CAP_SETPCAP is missing. EINVAL: the kernel has no such capability.
 pub fn drop_bounding(number: u32) -> Result<()> {
     // SAFETY: plain integers.
-    check_int(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) }).map(drop)
+    check_int(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) })
+        .map(drop)
 }
 
 /// Whether a capability is in the bounding set.
@@ -42,7 +45,8 @@ pub fn drop_bounding(number: u32) -> Result<()> {
 /// EINVAL: the kernel has no such capability.
 pub fn in_bounding(number: u32) -> Result<bool> {
     // SAFETY: plain integers.
-    check_int(unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number), 0, 0, 0) }).map(|set| set == 1)
+    check_int(unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number), 0, 0, 0) })
+        .map(|set| set == 1)
 }
 
 fn get() -> Result<[Data; 2]> {
@@ -72,7 +76,15 @@ fn set(data: &[Data; 2]) -> Result<()> {
 /// capset(2); EPERM as well when the sets are not what they should be afterwards.
 pub fn keep_only(keep: u64, ambient: bool) -> Result<()> {
     // SAFETY: plain integers.
-    match check_int(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) }) {
+    match check_int(unsafe {
+        libc::prctl(
+            libc::PR_CAP_AMBIENT,
+            libc::PR_CAP_AMBIENT_CLEAR_ALL,
+            0,
+            0,
+            0,
+        )
+    }) {
         // A kernel before 4.3 has no ambient set to clear.
         Ok(_) | Err(Errno::EINVAL) => {}
         Err(error) => return Err(error),

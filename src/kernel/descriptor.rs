@@ -95,7 +95,11 @@ union Control {
 ///
 /// # Errors
 /// sendmsg(2).
-pub fn send_descriptor(to: BorrowedFd<'_>, message: &[u8], descriptor: BorrowedFd<'_>) -> Result<()> {
+pub fn send_descriptor(
+    to: BorrowedFd<'_>,
+    message: &[u8],
+    descriptor: BorrowedFd<'_>,
+) -> Result<()> {
     let mut control = Control { bytes: [0; 64] };
     let mut part = libc::iovec {
         iov_base: message.as_ptr().cast_mut().cast(),
@@ -116,7 +120,9 @@ pub fn send_descriptor(to: BorrowedFd<'_>, message: &[u8], descriptor: BorrowedF
         (*first).cmsg_level = libc::SOL_SOCKET;
         (*first).cmsg_type = libc::SCM_RIGHTS;
         (*first).cmsg_len = libc::CMSG_LEN(size) as _;
-        libc::CMSG_DATA(first).cast::<RawFd>().write_unaligned(descriptor.as_raw_fd());
+        libc::CMSG_DATA(first)
+            .cast::<RawFd>()
+            .write_unaligned(descriptor.as_raw_fd());
     }
     // SAFETY: everything that the header names lives through the call.
     let sent = unsafe { libc::sendmsg(to.as_raw_fd(), &raw const header, libc::MSG_NOSIGNAL) };
@@ -141,7 +147,8 @@ pub fn receive(from: BorrowedFd<'_>, into: &mut [u8]) -> Result<(usize, Option<O
     header.msg_controllen = size_of::<Control>() as _;
     let length = loop {
         // SAFETY: everything that the header names lives through the call.
-        let length = unsafe { libc::recvmsg(from.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
+        let length =
+            unsafe { libc::recvmsg(from.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
         match usize::try_from(length) {
             Ok(length) => break length,
             Err(_) if Errno::last() == Errno::EINTR => {}
@@ -159,7 +166,8 @@ pub fn receive(from: BorrowedFd<'_>, into: &mut [u8]) -> Result<(usize, Option<O
         return Ok((length, None));
     }
     // SAFETY: a message of this type carries at least one descriptor, which is now ours.
-    let descriptor = unsafe { OwnedFd::from_raw_fd(libc::CMSG_DATA(first).cast::<RawFd>().read_unaligned()) };
+    let descriptor =
+        unsafe { OwnedFd::from_raw_fd(libc::CMSG_DATA(first).cast::<RawFd>().read_unaligned()) };
     Ok((length, Some(descriptor)))
 }
 
@@ -190,7 +198,8 @@ pub fn close_from(first: u32) -> Result<()> {
 pub fn close_from_on_exec(first: u32) -> Result<()> {
     const CLOSE_RANGE_CLOEXEC: u32 = 4;
     // SAFETY: no descriptor is closed yet.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) })
+        .map(drop)
 }
 
 /// Makes `onto` another name of `from` (dup2(2)); it survives exec.

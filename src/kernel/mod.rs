@@ -10,8 +10,8 @@ pub mod capability;
 pub mod cgroup;
 pub mod clone;
 pub mod descriptor;
-pub mod mount;
 pub mod machine;
+pub mod mount;
 pub mod namespace;
 pub mod pressure;
 pub mod process;
@@ -27,10 +27,18 @@ pub type Result<T> = std::result::Result<T, Errno>;
 
 /// −1 → the errno of this thread.
 fn check(returned: libc::c_long) -> Result<libc::c_long> {
-    if returned < 0 { Err(Errno::last()) } else { Ok(returned) }
+    if returned < 0 {
+        Err(Errno::last())
+    } else {
+        Ok(returned)
+    }
 }
 
 /// The same for calls that return an `int`.
 fn check_int(returned: libc::c_int) -> Result<libc::c_int> {
-    if returned < 0 { Err(Errno::last()) } else { Ok(returned) }
+    if returned < 0 {
+        Err(Errno::last())
+    } else {
+        Ok(returned)
+    }
 }

@@ -55,7 +55,8 @@ pub fn clone_tree(place: BorrowedFd<'_>) -> Result<OwnedFd> {
         | libc::O_CLOEXEC.cast_unsigned()
         | (libc::AT_EMPTY_PATH | AT_RECURSIVE).cast_unsigned();
     // SAFETY: the empty path is a constant.
-    check(unsafe { libc::syscall(libc::SYS_open_tree, place.as_raw_fd(), c"".as_ptr(), flags) }).map(own)
+    check(unsafe { libc::syscall(libc::SYS_open_tree, place.as_raw_fd(), c"".as_ptr(), flags) })
+        .map(own)
 }
 
 /// Sets attributes on a mount, or with everything below it.

@@ -16,7 +16,11 @@ fn prctl(option: libc::c_int, value: libc::c_ulong) -> Result<libc::c_int> {
 /// prctl(2); EPERM when it does not hold afterwards.
 pub fn no_new_privileges() -> Result<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
-    if has_no_new_privileges() { Ok(()) } else { Err(Errno::EPERM) }
+    if has_no_new_privileges() {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 /// Whether no_new_privs is set.
@@ -56,7 +60,8 @@ pub fn new_session_keyring() -> Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
     let anonymous = std::ptr::null::<libc::c_char>();
     // SAFETY: without a name a new anonymous keyring is made.
-    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, anonymous) }).map(drop)
+    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, anonymous) })
+        .map(drop)
 }
 
 /// Whether keyrings can be used at all: not where an outer filter or the kernel's configuration forbids it.
@@ -65,7 +70,14 @@ pub fn has_keyrings() -> bool {
     const KEYCTL_GET_KEYRING_ID: libc::c_int = 0;
     const KEY_SPEC_SESSION_KEYRING: libc::c_int = -3;
     // SAFETY: plain integers. 0: none is made if there is none.
-    let returned = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0) };
+    let returned = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_GET_KEYRING_ID,
+            KEY_SPEC_SESSION_KEYRING,
+            0,
+        )
+    };
     !matches!(check(returned), Err(Errno::ENOSYS | Errno::EPERM))
 }
 
@@ -124,7 +136,11 @@ pub fn exit(status: libc::c_int) -> ! {
 
 /// Becomes another program (execve(2)); returns only on failure. The arrays end with a null pointer.
 #[must_use]
-pub fn execute(program: &CStr, arguments: &[*const libc::c_char], environment: &[*const libc::c_char]) -> Errno {
+pub fn execute(
+    program: &CStr,
+    arguments: &[*const libc::c_char],
+    environment: &[*const libc::c_char],
+) -> Errno {
     debug_assert!(arguments.last().is_some_and(|last| last.is_null()));
     debug_assert!(environment.last().is_some_and(|last| last.is_null()));
     // SAFETY: the caller's arrays hold pointers to live C strings and end with null.
@@ -150,7 +166,8 @@ pub enum Change {
 /// # Errors
 /// waitid(2). `Ok(None)`: nothing has happened yet (only with WNOHANG in `flags`).
 pub fn wait_for(child: BorrowedFd<'_>, flags: libc::c_int) -> Result<Option<Change>> {
-    wait_id(libc::P_PIDFD, child.as_raw_fd().cast_unsigned(), flags).map(|found| found.map(|(_, change)| change))
+    wait_id(libc::P_PIDFD, child.as_raw_fd().cast_unsigned(), flags)
+        .map(|found| found.map(|(_, change)| change))
 }
 
 /// Waits for a change of any child: its pid and what became of it.
@@ -161,7 +178,11 @@ pub fn wait_any(flags: libc::c_int) -> Result<Option<(libc::pid_t, Change)>> {
     wait_id(libc::P_ALL, 0, flags)
 }
 
-fn wait_id(kind: libc::idtype_t, id: u32, flags: libc::c_int) -> Result<Option<(libc::pid_t, Change)>> {
+fn wait_id(
+    kind: libc::idtype_t,
+    id: u32,
+    flags: libc::c_int,
+) -> Result<Option<(libc::pid_t, Change)>> {
     loop {
         // SAFETY: all-zero is a valid siginfo_t.
         let mut found: libc::siginfo_t = unsafe { std::mem::zeroed() };
@@ -199,8 +220,9 @@ pub fn open(pid: libc::pid_t) -> Result<OwnedFd> {
 }
 
 /// Overwrites the arguments and the environment that this process was started with. What /proc/PID/cmdline and
-/// /proc/PID/environ show afterwards is empty, and so is every argument and variable that `std::env` still finds.
-pub fn forget_arguments_and_environment() {
+/// /proc/PID/environ show afterwards is `title` and nothing, and so is every argument and variable that `std::env` still
+/// finds.
+pub fn forget_arguments_and_environment(title: &CStr) {
     unsafe extern "C" {
         static program_invocation_name: *const libc::c_char;
         static environ: *const *const libc::c_char;
@@ -227,6 +249,15 @@ pub fn forget_arguments_and_environment() {
     let length = end - first as usize;
     // SAFETY: the range lies in the strings that the kernel put on our stack, which is writable.
     unsafe { libc::memset(first.cast_mut().cast(), 0, length) };
+    let title = title.to_bytes();
+    // SAFETY: no more than the range is written, and the last byte stays NUL.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            title.as_ptr().cast(),
+            first.cast_mut(),
+            title.len().min(length.saturating_sub(1)),
+        )
+    };
 }
 /// When a process started, in clock ticks since boot (proc_pid_stat(5), field 22).
 ///

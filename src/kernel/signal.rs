@@ -37,7 +37,8 @@ fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
 pub fn block(signals: &[libc::c_int]) -> Result<()> {
     let set = set_of(signals);
     // SAFETY: the set lives through the call.
-    check_int(unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) }).map(drop)
+    check_int(unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) })
+        .map(drop)
 }
 
 /// Blocks no signal.
@@ -47,7 +48,8 @@ pub fn block(signals: &[libc::c_int]) -> Result<()> {
 pub fn unblock_all() -> Result<()> {
     let set = set_of(&[]);
     // SAFETY: the set lives through the call.
-    check_int(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) }).map(drop)
+    check_int(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) })
+        .map(drop)
 }
 
 /// Gives every signal its default action; SIGHUP stays ignored if `keep_hangup_ignored`.
@@ -78,7 +80,9 @@ pub fn is_ignored(signal: libc::c_int) -> bool {
 pub fn descriptor(signals: &[libc::c_int]) -> Result<OwnedFd> {
     let set = set_of(signals);
     // SAFETY: the set lives through the call.
-    let fd = check_int(unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })?;
+    let fd = check_int(unsafe {
+        libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+    })?;
     // SAFETY: a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -138,7 +142,16 @@ pub fn wait(signals: &[libc::c_int]) -> Result<Signal> {
 pub fn send(pidfd: BorrowedFd<'_>, signal: libc::c_int) -> Result<()> {
     let none = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: without siginfo the kernel makes its own.
-    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) }).map(drop)
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            none,
+            0,
+        )
+    })
+    .map(drop)
 }
 
 /// Sends a signal by number: to a child that has not been waited for, to a group of our own (negative), or to oneself.

@@ -58,7 +58,8 @@ pub fn size(fd: BorrowedFd<'_>) -> Result<libc::winsize> {
 /// ENOTTY.
 pub fn set_size(fd: BorrowedFd<'_>, size: &libc::winsize) -> Result<()> {
     // SAFETY: the structure lives through the call.
-    check_int(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSWINSZ, std::ptr::from_ref(size)) }).map(drop)
+    check_int(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSWINSZ, std::ptr::from_ref(size)) })
+        .map(drop)
 }
 
 /// Lets the other end of a pseudo-terminal be opened.
@@ -68,7 +69,8 @@ pub fn set_size(fd: BorrowedFd<'_>, size: &libc::winsize) -> Result<()> {
 pub fn unlock(master: BorrowedFd<'_>) -> Result<()> {
     let unlocked: libc::c_int = 0;
     // SAFETY: the integer lives through the call.
-    check_int(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlocked) }).map(drop)
+    check_int(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlocked) })
+        .map(drop)
 }
 
 /// Opens the other end of a pseudo-terminal, whatever is mounted where (Linux 4.13).

@@ -45,7 +45,11 @@ pub fn surroundings(policy: &Policy, facts: &Facts) -> Result<Surroundings, Diag
 
 fn decide(policy: &Policy, facts: &Facts) -> Result<Namespaces, Diagnostics> {
     let first = |section| policy.section(section).next().map(|(_, _, rule)| rule.site);
-    let view = first(Section::Filesystem).or_else(|| devices::asks(policy).then(|| first(Section::Devices)).flatten());
+    let view = first(Section::Filesystem).or_else(|| {
+        devices::asks(policy)
+            .then(|| first(Section::Devices))
+            .flatten()
+    });
     let needs = Needs {
         mount: view,
         ids: user::wanted(policy),
@@ -55,7 +59,9 @@ fn decide(policy: &Policy, facts: &Facts) -> Result<Namespaces, Diagnostics> {
 
 fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings {
     let data = facts.caller.directories.get("XDG_DATA_HOME");
-    let data = data.map_or_else(|| facts.caller.home.join(".local/share"), Clone::clone).join("sandbox");
+    let data = data
+        .map_or_else(|| facts.caller.home.join(".local/share"), Clone::clone)
+        .join("sandbox");
     let configuration = facts.caller.directories.get("XDG_CONFIG_HOME");
     let configuration = configuration
         .map_or_else(|| facts.caller.home.join(".config"), Clone::clone)
@@ -92,7 +98,11 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
     builder.terminal(&process);
     builder.privileges(&decided, &process);
     builder.program(&process);
-    if builder.errors.is_empty() { Ok(builder.plan) } else { Err(builder.errors) }
+    if builder.errors.is_empty() {
+        Ok(builder.plan)
+    } else {
+        Err(builder.errors)
+    }
 }
 
 struct Builder<'a> {
@@ -132,14 +142,22 @@ impl Builder<'_> {
         for (kind, path, site) in &decided.join {
             if matches!(kind, NamespaceKind::User | NamespaceKind::Pid) {
                 let (kind, path) = (*kind, path.clone());
-                self.step(Action::JoinNamespace { kind, path }, *site, "before the child is made, since it counts for children");
+                self.step(
+                    Action::JoinNamespace { kind, path },
+                    *site,
+                    "before the child is made, since it counts for children",
+                );
             }
         }
         let process = Process::of(self.policy);
         if process.die_with_parent.value {
             self.step(Action::DieWithParent, process.die_with_parent.site, "");
         }
-        let mut sites = decided.new.values().map(|why| why.site).filter(|site| !site.is_default());
+        let mut sites = decided
+            .new
+            .values()
+            .map(|why| why.site)
+            .filter(|site| !site.is_default());
         let site = sites.next().unwrap_or(Site::DEFAULT);
         let reasons: Vec<String> = decided
             .new
@@ -160,13 +178,18 @@ impl Builder<'_> {
 
     fn limits(&mut self) {
         let limits = Limits::of(self.policy, self.facts.machine.memory);
-        let Some(limits) = self.take(limits) else { return };
+        let Some(limits) = self.take(limits) else {
+            return;
+        };
         let may_degrade = |key: &str| self.may_degrade(Section::Limits, key);
         match limits::lower(&limits, self.facts, &self.request.name, may_degrade) {
             Ok(lowered) => {
                 for refusal in lowered.dropped {
                     self.plan.warnings.push(Note {
-                        text: format!("`{}.{}` is not applied: {}", refusal.section, refusal.key, refusal.reason),
+                        text: format!(
+                            "`{}.{}` is not applied: {}",
+                            refusal.section, refusal.key, refusal.reason
+                        ),
                         site: refusal.site,
                     });
                 }
@@ -184,7 +207,10 @@ impl Builder<'_> {
                 for refusal in refusals {
                     let rule = format!("{}.{}", refusal.section, refusal.key);
                     let mut error = Diagnostic::error(
-                        format!("`{rule}` cannot be applied on this host: {}", refusal.reason),
+                        format!(
+                            "`{rule}` cannot be applied on this host: {}",
+                            refusal.reason
+                        ),
                         refusal.site,
                         "asked for here",
                     );
@@ -206,14 +232,19 @@ impl Builder<'_> {
         }
         let process = Process::of(self.policy);
         if let Some(value) = process.oom_score_adjust {
-            self.step(Action::OomScoreAdjust { value: value.value }, value.site, "");
+            self.step(
+                Action::OomScoreAdjust { value: value.value },
+                value.site,
+                "",
+            );
         }
         if process.new_keyring.value {
             if self.facts.machine.keyrings {
                 self.step(Action::NewSessionKeyring, process.new_keyring.site, "");
             } else {
                 self.plan.notes.push(Note {
-                    text: "no new session keyring: this host lets no keyring be used at all".to_owned(),
+                    text: "no new session keyring: this host lets no keyring be used at all"
+                        .to_owned(),
                     site: process.new_keyring.site,
                 });
             }
@@ -232,11 +263,15 @@ impl Builder<'_> {
     fn view(&mut self, decided: &Namespaces) {
         let surroundings = around(self.policy, self.facts, decided);
         let lowered = filesystem::lower(self.policy, self.facts, &surroundings);
-        let Some(lowered) = self.take(lowered) else { return };
-        self.plan.notes.extend(lowered.notes.into_iter().map(|note| Note {
-            text: note.text,
-            site: note.site,
-        }));
+        let Some(lowered) = self.take(lowered) else {
+            return;
+        };
+        self.plan
+            .notes
+            .extend(lowered.notes.into_iter().map(|note| Note {
+                text: note.text,
+                site: note.site,
+            }));
         let steps = if lowered.steps.is_empty() && decided.is_new(NamespaceKind::Mount) {
             vec![Step {
                 action: Action::PrivatePropagation,
@@ -264,8 +299,14 @@ impl Builder<'_> {
         let site = process.terminal.site;
         match process.terminal.value {
             Terminal::Inherit => {}
-            Terminal::New if self.facts.caller.terminals.contains(&true) => self.step(Action::NewTerminal, site, ""),
-            Terminal::New => self.step(Action::NewSession, site, "the caller has no terminal to stand in for"),
+            Terminal::New if self.facts.caller.terminals.contains(&true) => {
+                self.step(Action::NewTerminal, site, "")
+            }
+            Terminal::New => self.step(
+                Action::NewSession,
+                site,
+                "the caller has no terminal to stand in for",
+            ),
             Terminal::None => self.step(Action::NewSession, site, ""),
         }
     }
@@ -284,7 +325,10 @@ impl Builder<'_> {
         let filter = syscalls::lower(self.policy, company);
         let filter = self.take(filter).flatten();
         let in_user_namespace = decided.is_new(NamespaceKind::User)
-            || decided.join.iter().any(|(kind, ..)| *kind == NamespaceKind::User);
+            || decided
+                .join
+                .iter()
+                .any(|(kind, ..)| *kind == NamespaceKind::User);
         let last = self.facts.machine.last_capability;
         let kept = capabilities::lower(self.policy, decided.is_new(NamespaceKind::User), last);
         // Without CAP_SETPCAP the bounding set stays, and only no_new_privs keeps set-user-ID programs from using it.
@@ -293,12 +337,14 @@ impl Builder<'_> {
         self.no_new_privileges(process, filter.is_some(), stuck_bounding);
         if init {
             let site = process.init.site;
-            self.step(Action::Init, site, "reaps and forwards signals in the new pid namespace");
+            self.step(
+                Action::Init,
+                site,
+                "reaps and forwards signals in the new pid namespace",
+            );
         }
-        let resource_limits = rlimits::lower(self.policy);
-        if let Some(steps) = self.take(resource_limits) {
-            self.plan.steps.extend(steps);
-        }
+        let limits = rlimits::steps(self.policy, |key| self.may_degrade(Section::Limits, key));
+        self.plan.steps.extend(limits);
         if let Some(value) = &process.nice {
             self.step(Action::Nice { value: value.value }, value.site, "");
         }
@@ -309,7 +355,11 @@ impl Builder<'_> {
                 bounding,
                 last,
             };
-            let because = if kept.explicit { "" } else { "those of the new user namespace are not handed on" };
+            let because = if kept.explicit {
+                ""
+            } else {
+                "those of the new user namespace are not handed on"
+            };
             self.step(action, kept.site, because);
         }
         if let Some(mode) = &process.umask {
@@ -318,7 +368,11 @@ impl Builder<'_> {
         self.working_directory(process);
         self.step(Action::CloseDescriptors, Site::DEFAULT, "");
         if let Some(filter) = filter {
-            let site = self.policy.section(Section::Syscalls).next().map_or(Site::DEFAULT, |(_, _, rule)| rule.site);
+            let site = self
+                .policy
+                .section(Section::Syscalls)
+                .next()
+                .map_or(Site::DEFAULT, |(_, _, rule)| rule.site);
             self.step(Action::Seccomp(filter), site, "");
         }
     }
@@ -339,7 +393,9 @@ impl Builder<'_> {
                 )
                 .help("remove this key, or the rules of [syscalls] and [capabilities]"),
             ),
-            None if !because.is_empty() => self.step(Action::NoNewPrivileges, Site::DEFAULT, because),
+            None if !because.is_empty() => {
+                self.step(Action::NoNewPrivileges, Site::DEFAULT, because)
+            }
             _ => {}
         }
     }
@@ -348,7 +404,13 @@ impl Builder<'_> {
         if let Some(said) = &process.working_directory {
             match expand(&said.value, &self.facts.caller) {
                 Ok(Expanded::Path(path)) => {
-                    self.step(Action::WorkingDirectory { candidates: vec![path] }, said.site, "");
+                    self.step(
+                        Action::WorkingDirectory {
+                            candidates: vec![path],
+                        },
+                        said.site,
+                        "",
+                    );
                 }
                 Ok(Expanded::NotApplicable(why)) | Err(why) => self.errors.push(Diagnostic::error(
                     format!("the working directory cannot be told: {why}"),
@@ -363,7 +425,11 @@ impl Builder<'_> {
             }
         } else if self.has(|action| matches!(action, Action::PivotRoot)) {
             let candidates = usual_directories(&self.facts.caller);
-            self.step(Action::WorkingDirectory { candidates }, Site::DEFAULT, "the first that is seen inside");
+            self.step(
+                Action::WorkingDirectory { candidates },
+                Site::DEFAULT,
+                "the first that is seen inside",
+            );
         }
     }
 
@@ -374,7 +440,11 @@ impl Builder<'_> {
         let mut arguments = vec![self.request.program.clone()];
         arguments.extend(self.request.arguments.iter().cloned());
         let environment = environment::lower(self.policy, &self.facts.caller.environment);
-        let site = self.policy.section(Section::Environment).next().map_or(Site::DEFAULT, |(_, _, rule)| rule.site);
+        let site = self
+            .policy
+            .section(Section::Environment)
+            .next()
+            .map_or(Site::DEFAULT, |(_, _, rule)| rule.site);
         self.step(
             Action::Execute {
                 program: self.request.program.clone(),
@@ -386,4 +456,3 @@ impl Builder<'_> {
         );
     }
 }
-

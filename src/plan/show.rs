@@ -109,31 +109,65 @@ impl Action {
     fn describe_view(&self) -> String {
         let mode_of = |access: &Access| access.word();
         match self {
-            Self::PrivatePropagation => "stop mounts from spreading to and from the host".to_owned(),
+            Self::PrivatePropagation => {
+                "stop mounts from spreading to and from the host".to_owned()
+            }
             Self::NewRoot { from, access } => match from {
                 Root::Host => format!("new root: the host's tree, {}", mode_of(access)),
                 Root::Directory(at) => format!("new root: {}, {}", path(at), mode_of(access)),
                 Root::Empty => "new root: empty, in memory".to_owned(),
             },
-            Self::MakeDirectory { path: at, .. } => format!("make the directory {} inside", path(at)),
-            Self::MakeFile { path: at } => format!("make the file {} inside, to mount on", path(at)),
-            Self::MakeLink { path: at, target } => format!("make the link {} -> {}", path(at), path(target)),
-            Self::MountHost { source, target, access, .. } if source == target => {
+            Self::MakeDirectory { path: at, .. } => {
+                format!("make the directory {} inside", path(at))
+            }
+            Self::MakeFile { path: at } => {
+                format!("make the file {} inside, to mount on", path(at))
+            }
+            Self::MakeLink { path: at, target } => {
+                format!("make the link {} -> {}", path(at), path(target))
+            }
+            Self::MountHost {
+                source,
+                target,
+                access,
+                ..
+            } if source == target => {
                 format!("show {}, {}", path(target), mode_of(access))
             }
-            Self::MountHost { source, target, access, .. } => {
-                format!("show {} at {}, {}", path(source), path(target), mode_of(access))
+            Self::MountHost {
+                source,
+                target,
+                access,
+                ..
+            } => {
+                format!(
+                    "show {} at {}, {}",
+                    path(source),
+                    path(target),
+                    mode_of(access)
+                )
             }
             Self::Restrict { path: at, access } => format!("make {} {}", path(at), mode_of(access)),
             Self::MountTmpfs { target, size, .. } => match size {
-                Some(size) => format!("mount an empty tmpfs of {} at {}", exact_bytes(*size), path(target)),
+                Some(size) => format!(
+                    "mount an empty tmpfs of {} at {}",
+                    exact_bytes(*size),
+                    path(target)
+                ),
                 None => format!("mount an empty tmpfs at {}", path(target)),
             },
-            Self::MountProc { target } => format!("mount the processes of the new pid namespace at {}", path(target)),
-            Self::MountDevpts { target } => format!("mount terminals of its own at {}", path(target)),
+            Self::MountProc { target } => format!(
+                "mount the processes of the new pid namespace at {}",
+                path(target)
+            ),
+            Self::MountDevpts { target } => {
+                format!("mount terminals of its own at {}", path(target))
+            }
             Self::MountMqueue { target } => format!("mount message queues at {}", path(target)),
             Self::Mask { path: at, .. } => format!("hide {}", path(at)),
-            Self::MountText { target, content } => format!("show a text of {} bytes at {}", content.len(), path(target)),
+            Self::MountText { target, content } => {
+                format!("show a text of {} bytes at {}", content.len(), path(target))
+            }
             Self::Seal { path: at } => format!("make {} itself read-only", path(at)),
             _ => "make the new root the root, and let go of the host's".to_owned(),
         }
@@ -194,7 +228,10 @@ impl Action {
             Self::EnterGroup(group) => serde_json::to_value(group).unwrap_or(Json::Null),
             Self::MapIds { uids, gids, .. } => {
                 let list = |ranges: &[IdRange]| -> Vec<Json> {
-                    ranges.iter().map(|range| json!([range.inside, range.outside, range.length])).collect()
+                    ranges
+                        .iter()
+                        .map(|range| json!([range.inside, range.outside, range.length]))
+                        .collect()
                 };
                 json!({ "uids": list(uids), "gids": list(gids) })
             }
@@ -205,7 +242,11 @@ impl Action {
                 "architectures": filter.architectures.iter().map(|arch| arch.name()).collect::<Vec<_>>(),
                 "implied": filter.implied.iter().map(ToString::to_string).collect::<Vec<_>>(),
             }),
-            Self::Execute { arguments, environment, .. } => json!({
+            Self::Execute {
+                arguments,
+                environment,
+                ..
+            } => json!({
                 "arguments": arguments.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>(),
                 // Values may be secrets, and plans end up in bug reports.
                 "variables": environment.iter().map(|(name, _)| name.to_string_lossy()).collect::<Vec<_>>(),
@@ -244,10 +285,20 @@ pub fn text(plan: &Plan, sources: &SourceMap) -> String {
         }
     }
     for note in &plan.notes {
-        let _ = writeln!(out, "note: {}{}", escape::line(&note.text), at(note, sources));
+        let _ = writeln!(
+            out,
+            "note: {}{}",
+            escape::line(&note.text),
+            at(note, sources)
+        );
     }
     for warning in &plan.warnings {
-        let _ = writeln!(out, "warning: {}{}", escape::line(&warning.text), at(warning, sources));
+        let _ = writeln!(
+            out,
+            "warning: {}{}",
+            escape::line(&warning.text),
+            at(warning, sources)
+        );
     }
     out
 }

@@ -26,9 +26,16 @@ impl Step {
     pub fn phase(&self) -> Phase {
         match &self.action {
             Action::OwnDirectory { .. } => Phase::Before,
-            Action::JoinNamespace { kind, .. } if matches!(kind, NamespaceKind::User | NamespaceKind::Pid) => Phase::Before,
+            Action::JoinNamespace { kind, .. }
+                if matches!(kind, NamespaceKind::User | NamespaceKind::Pid) =>
+            {
+                Phase::Before
+            }
             Action::Clone { .. } => Phase::Clone,
-            Action::MapIds { .. } | Action::EnterGroup(_) | Action::OomScoreAdjust { .. } | Action::Timeout { .. } => Phase::Beside,
+            Action::MapIds { .. }
+            | Action::EnterGroup(_)
+            | Action::OomScoreAdjust { .. }
+            | Action::Timeout { .. } => Phase::Beside,
             Action::ResourceLimit { .. }
             | Action::Nice { .. }
             | Action::Umask { .. }

@@ -102,7 +102,11 @@ pub fn lower(policy: &Policy, new_user_namespace: bool, last: u32) -> Option<Kep
     if !explicit && !new_user_namespace {
         return None;
     }
-    let all = if last >= 63 { u64::MAX } else { (1 << (last + 1)) - 1 };
+    let all = if last >= 63 {
+        u64::MAX
+    } else {
+        (1 << (last + 1)) - 1
+    };
     let default = policy.get(Section::Capabilities, "default");
     let mut keep = match default.as_ref().map(|said| said.value) {
         Some(Value::Keep(true)) => all,
@@ -110,7 +114,9 @@ pub fn lower(policy: &Policy, new_user_namespace: bool, last: u32) -> Option<Kep
     };
     let mut site = default.map(|said| said.site);
     for (key, value, rule) in policy.section(Section::Capabilities) {
-        let number = CAPABILITIES.iter().find_map(|(name, number)| (*name == key).then_some(*number));
+        let number = CAPABILITIES
+            .iter()
+            .find_map(|(name, number)| (*name == key).then_some(*number));
         if let (Some(number), Value::Keep(kept)) = (number, value) {
             site = site.or(Some(rule.site));
             if *kept {

@@ -22,7 +22,9 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 
 /// The rule for a variable: its own name, else the longest pattern that matches.
 fn rule_for<'p>(policy: &'p Policy, name: &OsStr) -> Option<&'p Variable> {
-    let literal = name.to_str().and_then(|name| policy.get(Section::Environment, name));
+    let literal = name
+        .to_str()
+        .and_then(|name| policy.get(Section::Environment, name));
     if let Some(Traced {
         value: Value::Variable(said),
         ..
@@ -47,7 +49,9 @@ fn rule_for<'p>(policy: &'p Policy, name: &OsStr) -> Option<&'p Variable> {
 #[must_use]
 pub fn lower(policy: &Policy, caller: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
     let clean = matches!(
-        policy.get(Section::Environment, "default").map(|said| said.value),
+        policy
+            .get(Section::Environment, "default")
+            .map(|said| said.value),
         Some(Value::Word("clean"))
     );
     let mut seen = BTreeSet::new();
@@ -92,7 +96,11 @@ mod tests {
             ("A*B*C", "AxxCB", false),
             ("PATH", "PATHS", false),
         ] {
-            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+            assert_eq!(
+                matches(pattern.as_bytes(), name.as_bytes()),
+                expected,
+                "{pattern} {name}"
+            );
         }
     }
 }

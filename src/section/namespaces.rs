@@ -87,28 +87,61 @@ impl Namespaces {
                 Value::Namespace(Namespace::New) => {
                     decided.ask(kind, said.site, "");
                 }
-                Value::Namespace(Namespace::Join(path)) => decided.join.push((kind, PathBuf::from(path), said.site)),
+                Value::Namespace(Namespace::Join(path)) => {
+                    decided.join.push((kind, PathBuf::from(path), said.site))
+                }
                 _ => {
                     kept.insert(kind, said.site);
                 }
             }
         }
         if let Some(name) = policy.get(Section::Namespaces, "hostname") {
-            decided.need(NamespaceKind::Uts, name.site, "for the host name", &kept, &mut errors);
+            decided.need(
+                NamespaceKind::Uts,
+                name.site,
+                "for the host name",
+                &kept,
+                &mut errors,
+            );
         }
         decided.network(policy, &kept, &mut errors);
         if let Some(site) = needs.mount {
-            decided.need(NamespaceKind::Mount, site, "for the file-system view", &kept, &mut errors);
+            decided.need(
+                NamespaceKind::Mount,
+                site,
+                "for the file-system view",
+                &kept,
+                &mut errors,
+            );
         }
         if decided.is_new(NamespaceKind::Pid) && !decided.joins(NamespaceKind::Mount) {
-            let site = decided.new.get(&NamespaceKind::Pid).map_or(Site::DEFAULT, |why| why.site);
-            decided.need(NamespaceKind::Mount, site, "for the /proc of the new pid namespace", &kept, &mut errors);
+            let site = decided
+                .new
+                .get(&NamespaceKind::Pid)
+                .map_or(Site::DEFAULT, |why| why.site);
+            decided.need(
+                NamespaceKind::Mount,
+                site,
+                "for the /proc of the new pid namespace",
+                &kept,
+                &mut errors,
+            );
         }
         if let Some(site) = needs.ids {
-            decided.need(NamespaceKind::User, site, "for the ids seen inside", &kept, &mut errors);
+            decided.need(
+                NamespaceKind::User,
+                site,
+                "for the ids seen inside",
+                &kept,
+                &mut errors,
+            );
         }
         decided.privilege(caller, &kept, &mut errors);
-        if errors.is_empty() { Ok(decided) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(decided)
+        } else {
+            Err(errors)
+        }
     }
 
     fn ask(&mut self, kind: NamespaceKind, site: Site, because: &str) {
@@ -133,24 +166,41 @@ impl Namespaces {
         if let Some(&said) = kept.get(&kind) {
             errors.push(
                 Diagnostic::error(
-                    format!("a new {} namespace is needed {because}, but the policy keeps the caller's", kind.name()),
+                    format!(
+                        "a new {} namespace is needed {because}, but the policy keeps the caller's",
+                        kind.name()
+                    ),
                     said,
                     "this keeps the caller's",
                 )
                 .related(site, "this needs a new one")
-                .help(format!("remove `namespaces.{}`, or set it to true", kind.name())),
+                .help(format!(
+                    "remove `namespaces.{}`, or set it to true",
+                    kind.name()
+                )),
             );
             return;
         }
         self.ask(kind, site, because);
     }
 
-    fn network(&mut self, policy: &Policy, kept: &BTreeMap<NamespaceKind, Site>, errors: &mut Diagnostics) {
+    fn network(
+        &mut self,
+        policy: &Policy,
+        kept: &BTreeMap<NamespaceKind, Site>,
+        errors: &mut Diagnostics,
+    ) {
         let Some(mode) = policy.get(Section::Network, "mode") else {
             return;
         };
         match mode.value {
-            Value::Word("none") => self.need(NamespaceKind::Net, mode.site, "for `network.mode = \"none\"`", kept, errors),
+            Value::Word("none") => self.need(
+                NamespaceKind::Net,
+                mode.site,
+                "for `network.mode = \"none\"`",
+                kept,
+                errors,
+            ),
             _ => {
                 if let Some(why) = self.new.get(&NamespaceKind::Net) {
                     errors.push(
@@ -168,7 +218,12 @@ impl Namespaces {
     }
 
     /// Without privilege everything but a user namespace needs one to be made in.
-    fn privilege(&mut self, caller: &Caller, kept: &BTreeMap<NamespaceKind, Site>, errors: &mut Diagnostics) {
+    fn privilege(
+        &mut self,
+        caller: &Caller,
+        kept: &BTreeMap<NamespaceKind, Site>,
+        errors: &mut Diagnostics,
+    ) {
         let has_one = self.is_new(NamespaceKind::User) || self.joins(NamespaceKind::User);
         if caller.is_privileged() || has_one {
             return;

@@ -57,26 +57,35 @@ impl Process {
         };
         let integer = |key| {
             get(key).and_then(|said| match said.value {
-                Value::Integer(value) => i32::try_from(*value).ok().map(|value| Traced::new(value, said.site)),
+                Value::Integer(value) => i32::try_from(*value)
+                    .ok()
+                    .map(|value| Traced::new(value, said.site)),
                 _ => None,
             })
         };
-        let word = |key| get(key).and_then(|said| match said.value {
-            Value::Word(word) => Some(Traced::new(*word, said.site)),
-            _ => None,
-        });
-        let or = |value: Option<Traced<bool>>, default| value.unwrap_or(Traced::new(default, Site::DEFAULT));
+        let word = |key| {
+            get(key).and_then(|said| match said.value {
+                Value::Word(word) => Some(Traced::new(*word, said.site)),
+                _ => None,
+            })
+        };
+        let or = |value: Option<Traced<bool>>, default| {
+            value.unwrap_or(Traced::new(default, Site::DEFAULT))
+        };
         Self {
             no_new_privileges: flag("no-new-privileges"),
             init: or(flag("init"), true),
-            terminal: word("terminal").map_or(Traced::new(Terminal::Inherit, Site::DEFAULT), |said| {
-                let terminal = match said.value {
-                    "new" => Terminal::New,
-                    "none" => Terminal::None,
-                    _ => Terminal::Inherit,
-                };
-                Traced::new(terminal, said.site)
-            }),
+            terminal: word("terminal").map_or(
+                Traced::new(Terminal::Inherit, Site::DEFAULT),
+                |said| {
+                    let terminal = match said.value {
+                        "new" => Terminal::New,
+                        "none" => Terminal::None,
+                        _ => Terminal::Inherit,
+                    };
+                    Traced::new(terminal, said.site)
+                },
+            ),
             new_keyring: word("session-keyring").map_or(Traced::new(true, Site::DEFAULT), |said| {
                 Traced::new(said.value == "new", said.site)
             }),
@@ -102,7 +111,11 @@ impl Process {
 /// Where the program starts when nobody says: the best first.
 #[must_use]
 pub fn usual_directories(caller: &crate::host::facts::Caller) -> Vec<PathBuf> {
-    let mut candidates = vec![caller.working_directory.clone(), caller.home.clone(), PathBuf::from("/")];
+    let mut candidates = vec![
+        caller.working_directory.clone(),
+        caller.home.clone(),
+        PathBuf::from("/"),
+    ];
     candidates.retain(|path| path.is_absolute());
     candidates.dedup();
     candidates

@@ -77,17 +77,28 @@ pub fn lower(policy: &Policy, company: Company) -> Result<Option<FilterPlan>, Di
             Value::Syscall(action) if key == "default" => default = *action,
             Value::Syscall(action) => match Key::parse(key) {
                 Ok(key) => {
-                    rules.push(bpf::Rule { key, action: *action });
+                    rules.push(bpf::Rule {
+                        key,
+                        action: *action,
+                    });
                     sites.push(rule.key_site);
                 }
-                Err(error) => errors.push(Diagnostic::error(error.message, rule.key_site, "not a system call")),
+                Err(error) => errors.push(Diagnostic::error(
+                    error.message,
+                    rule.key_site,
+                    "not a system call",
+                )),
             },
             Value::List(names) => {
                 for name in names {
                     match Arch::parse(&name.value) {
                         Some(arch) if !architectures.contains(&arch) => architectures.push(arch),
                         Some(_) => {}
-                        None => errors.push(Diagnostic::error("unknown architecture", name.site, "unknown")),
+                        None => errors.push(Diagnostic::error(
+                            "unknown architecture",
+                            name.site,
+                            "unknown",
+                        )),
                     }
                 }
             }
@@ -161,6 +172,11 @@ fn site_of(policy: &Policy, calls: &[&str]) -> Site {
         .find_map(|call| policy.get(Section::Syscalls, call))
         .or_else(|| policy.get(Section::Syscalls, "default"))
         .map(|said| said.site)
-        .or_else(|| policy.section(Section::Syscalls).next().map(|(_, _, rule)| rule.site))
+        .or_else(|| {
+            policy
+                .section(Section::Syscalls)
+                .next()
+                .map(|(_, _, rule)| rule.site)
+        })
         .unwrap_or(Site::DEFAULT)
 }

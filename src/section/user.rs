@@ -48,13 +48,22 @@ pub fn lower(policy: &Policy, caller: &Caller) -> Result<Action, Diagnostics> {
         });
     };
     let missing = |what: &str, help: String| {
-        vec![Diagnostic::error(format!("subordinate ids cannot be mapped: {what}"), subordinate.site, "asked for here").help(help)]
+        vec![
+            Diagnostic::error(
+                format!("subordinate ids cannot be mapped: {what}"),
+                subordinate.site,
+                "asked for here",
+            )
+            .help(help),
+        ]
     };
     let user = &caller.user;
     let (Some(uids), Some(gids)) = (caller.subordinate_uids, caller.subordinate_gids) else {
         return Err(missing(
             &format!("/etc/subuid and /etc/subgid give `{user}` no range"),
-            format!("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"),
+            format!(
+                "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+            ),
         ));
     };
     let (Some(newuidmap), Some(newgidmap)) = (&caller.newuidmap, &caller.newgidmap) else {
@@ -106,12 +115,26 @@ mod tests {
 
     #[test]
     fn the_own_id_stands_between_the_subordinate_ones() {
-        let range = |inside, outside, length| IdRange { inside, outside, length };
-        assert_eq!(around(0, 1000, (100_000, 65_536)), [range(0, 1000, 1), range(1, 100_000, 65_536)]);
+        let range = |inside, outside, length| IdRange {
+            inside,
+            outside,
+            length,
+        };
+        assert_eq!(
+            around(0, 1000, (100_000, 65_536)),
+            [range(0, 1000, 1), range(1, 100_000, 65_536)]
+        );
         assert_eq!(
             around(1000, 1000, (100_000, 65_536)),
-            [range(0, 100_000, 1000), range(1000, 1000, 1), range(1001, 101_000, 64_536)]
+            [
+                range(0, 100_000, 1000),
+                range(1000, 1000, 1),
+                range(1001, 101_000, 64_536)
+            ]
         );
-        assert_eq!(around(70_000, 5, (100_000, 65_536)), [range(0, 100_000, 65_536), range(70_000, 5, 1)]);
+        assert_eq!(
+            around(70_000, 5, (100_000, 65_536)),
+            [range(0, 100_000, 65_536), range(70_000, 5, 1)]
+        );
     }
 }
