@@ -419,7 +419,13 @@ impl Member {
 }
 
 /// Enables controllers for the children of a group.
-fn enable_controllers(group: &Directory, controllers: &BTreeSet<String>) -> Result<(), GroupError> {
+///
+/// # Errors
+/// The kernel refuses one; the message names it.
+pub fn enable_controllers(
+    group: &Directory,
+    controllers: &BTreeSet<String>,
+) -> Result<(), GroupError> {
     // One by one, so that the message names the one that is refused.
     for controller in controllers {
         group
@@ -563,4 +569,4 @@ fn is_alive(pid: i32, started: u64) -> bool {
 
 #[cfg(test)]
 #[path = "group_tests.rs"]
-mod tests;
+pub(crate) mod tests;

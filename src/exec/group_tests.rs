@@ -1,7 +1,11 @@
 //! On the real kernel: each test makes groups below the caller's own and removes them. Without the right to make groups
 //! a test says so and passes nothing off as tested.
 
-#![allow(clippy::unwrap_used, clippy::undocumented_unsafe_blocks)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::undocumented_unsafe_blocks,
+    clippy::multiple_unsafe_ops_per_block
+)]
 
 use super::*;
 use crate::host::Facts;
@@ -140,6 +144,20 @@ fn a_memory_hog_is_killed_counted_and_gone() {
     assert!(usage.cpu_usec.is_none_or(|time| time > 0));
     group.remove().unwrap();
     assert!(!exists(&places));
+}
+
+/// For tests that run as another user in a forked child: whether a hog dies at its limit, and nothing is left.
+pub(crate) fn a_hog_dies() -> Result<bool, String> {
+    let plan = plan(&limits(64 << 20, 50)).ok_or("refused")?;
+    let child = Child::start(hog);
+    let pid = child.pid.as_raw();
+    let mut group = Group::create(&plan).map_err(|error| error.to_string())?;
+    group.enter(pid).map_err(|error| error.to_string())?;
+    let places = paths(&group);
+    let died = matches!(child.finish(), WaitStatus::Signaled(_, Signal::SIGKILL, _));
+    let counted = group.usage().oom_kills == Some(1);
+    group.remove().map_err(|error| error.to_string())?;
+    Ok(died && counted && !exists(&places))
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
-use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, unlinkat};
 
 /// What could not be done to which file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,6 +181,50 @@ impl Directory {
     #[must_use]
     pub fn field(&self, file: &str, name: &str) -> Option<u64> {
         field(&self.read(file).ok()?, name)
+    }
+
+    /// Opens a group in it, which is made if it is not there; and whether it was made.
+    ///
+    /// # Errors
+    /// Those of [`Directory::make`] and [`Directory::child`].
+    pub fn made(&self, name: &str) -> Result<(Self, bool), FileError> {
+        match self.make(name) {
+            Ok(group) => Ok((group, true)),
+            Err(error) if error.errno == Errno::EEXIST => Ok((self.child(name)?, false)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The user that it belongs to.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn owner(&self) -> Result<u32, FileError> {
+        let status = fstat(&self.fd).map_err(|errno| self.fault("", "look at", errno))?;
+        Ok(status.st_uid)
+    }
+
+    /// Gives it to a user: so that the user can make groups in it.
+    ///
+    /// # Errors
+    /// Those of chown(2).
+    pub fn give(&self, uid: u32, gid: u32) -> Result<(), FileError> {
+        let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        fchown(&self.fd, Some(user), Some(group))
+            .map_err(|errno| self.fault("", "give away", errno))
+    }
+
+    /// Gives one of its files to a user.
+    ///
+    /// # Errors
+    /// Those of chown(2); no error when there is no such file.
+    pub fn give_file(&self, file: &str, uid: u32, gid: u32) -> Result<(), FileError> {
+        let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+        match fchownat(&self.fd, file, Some(user), Some(group), flags) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(self.fault(file, "give away", errno)),
+        }
     }
 
     fn opened(&self, file: &str, mode: OFlag, doing: &str) -> Result<File, FileError> {
