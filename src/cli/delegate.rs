@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use nix::unistd::{Uid, User, geteuid};
 
@@ -16,17 +16,15 @@ use crate::host::facts::cgroup::{CgroupFacts, Unified};
 use crate::kernel::cgroup::{Directory, FileError};
 use crate::report::escape;
 
-/// Give a user a control group subtree in which the user's sandboxes can hold their limits.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Delegate {
+/// What was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Delegate<'a> {
     /// Login name or user id.
-    pub user: String,
+    pub user: &'a str,
     /// Take it back.
-    #[arg(long)]
     pub remove: bool,
     /// cgroup v2: also move this process of the user (a login shell, say) into it, so that sandboxes started from it can
     /// be limited.
-    #[arg(long, value_name = "PID", conflicts_with = "remove")]
     pub pid: Option<i32>,
 }
 
@@ -36,21 +34,26 @@ const CONTROLLERS: &[&str] = &["cpu", "cpuacct", "freezer", "memory", "pids"];
 const SESSION: &str = "session";
 
 /// Does it, and says on standard output what was done.
-#[must_use]
-pub fn run(options: &Delegate) -> ExitCode {
-    match carry_out(options) {
+///
+/// # Errors
+/// It could not be done, as standard error says: the exit status, 1.
+pub fn run(options: Delegate<'_>) -> Result<(), i32> {
+    match carry_out(&options) {
         Ok(lines) => {
+            let mut out = std::io::stdout().lock();
             for line in lines {
-                println!("{}", escape::line(&line));
+                // A reader that left early is no failure.
+                let _ = writeln!(out, "{}", escape::line(&line));
             }
-            ExitCode::SUCCESS
+            Ok(())
         }
         Err(lines) => {
+            let mut out = std::io::stderr().lock();
             for (at, line) in lines.iter().enumerate() {
                 let lead = if at == 0 { "sandboxctl: " } else { "  " };
-                eprintln!("{lead}{}", escape::line(line));
+                let _ = writeln!(out, "{lead}{}", escape::line(line));
             }
-            ExitCode::FAILURE
+            Err(1)
         }
     }
 }
@@ -58,8 +61,8 @@ pub fn run(options: &Delegate) -> ExitCode {
 type Lines = Vec<String>;
 
 /// What was done, or what is wrong and what helps, a line each.
-fn carry_out(options: &Delegate) -> Result<Lines, Lines> {
-    let user = account(&options.user)?;
+fn carry_out(options: &Delegate<'_>) -> Result<Lines, Lines> {
+    let user = account(options.user)?;
     if !geteuid().is_root() {
         let mut command = format!("sudo sandboxctl delegate {}", user.name);
         if options.remove {
@@ -331,9 +334,9 @@ fn occupants(own: &Path) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn options(user: &str) -> Delegate {
+    fn options(user: &str) -> Delegate<'_> {
         Delegate {
-            user: user.to_owned(),
+            user,
             remove: false,
             pid: None,
         }

@@ -13,11 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal::Signal;
 
 use crate::kernel::cgroup::{Directory, FileError, field};
-use crate::kernel::pressure;
-use crate::kernel::process::{self, Pidfd};
+use crate::kernel::{pressure, process};
 use crate::report::Site;
 use crate::section::limits::writes::agrees;
 use crate::section::limits::{GroupPlan, LimitWrite, SoftLimit, Way};
@@ -513,16 +511,10 @@ fn kill_all(group: &Directory) -> Result<(), FileError> {
         }
         if !at_once {
             freeze(group, true);
-            // 0 is a process of a pid namespace that we do not see. A number may pass to another process at any time:
-            // what is still listed after the process was opened is the process that was opened, or that one is dead.
-            let opened: Vec<(i32, Pidfd)> = all_processes(group)
-                .into_iter()
-                .filter(|pid| *pid > 1)
-                .filter_map(|pid| Some((pid, Pidfd::open(pid).ok()?)))
-                .collect();
-            let still = all_processes(group);
-            for (_, process) in opened.iter().filter(|(pid, _)| still.contains(pid)) {
-                let _ = process.signal(Signal::SIGKILL as i32);
+            let _ = group.kill_processes();
+            for below in tree(group) {
+                let child = below.to_str().and_then(|name| group.child(name).ok());
+                let _ = child.map(|child| child.kill_processes());
             }
             // On v1 a frozen process dies only when it is thawed.
             freeze(group, false);

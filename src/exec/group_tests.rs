@@ -12,7 +12,7 @@ use crate::host::Facts;
 use crate::host::cgroup::probe_self;
 use crate::policy::Traced;
 use crate::section::limits::{Limits, lower};
-use nix::sys::signal::kill;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
@@ -349,4 +349,43 @@ fn groups_of_a_killed_supervisor_are_swept_and_those_of_a_live_one_are_not() {
     assert!(!exists(&left));
     assert!(live.paths().all(Path::exists));
     live.remove().unwrap();
+}
+
+#[test]
+fn the_scope_of_a_killed_supervisor_ends_with_its_program() {
+    let Some(plan) = plan(&limits(1 << 30, 10)) else {
+        return;
+    };
+    if !matches!(plan.way, Way::Scope { .. }) {
+        eprintln!("skipped: no systemd to ask for a scope here");
+        return;
+    }
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let supervisor = match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            let program = Child::start(|| {
+                unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+                sleeps()
+            });
+            let mut group = Group::create(&plan).unwrap();
+            group.enter(program.pid.as_raw()).unwrap();
+            nix::unistd::write(&program.go, b"x").unwrap();
+            let path = paths(&group).remove(0);
+            nix::unistd::write(&writer, path.display().to_string().as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+            kill(Pid::this(), Signal::SIGKILL).unwrap();
+            0
+        }
+        ForkResult::Parent { child } => child.as_raw(),
+    };
+    let mut text = [0; 4096];
+    let count = nix::unistd::read(&reader, &mut text).unwrap();
+    let path = PathBuf::from(String::from_utf8_lossy(&text[..count]).into_owned());
+    assert!(path.ends_with("box") && path.exists());
+    waitpid(Pid::from_raw(supervisor), None).unwrap();
+    let started = Instant::now();
+    while path.exists() && started.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!path.exists());
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -162,6 +162,26 @@ impl Directory {
             .collect())
     }
 
+    /// Kills the processes in it once, not those of groups in it. A number may pass to another process at any time: what
+    /// is still listed after the process was opened is the process that was opened, or that one is dead.
+    ///
+    /// # Errors
+    /// Those of [`Directory::read`]; a process that cannot be killed is still there afterwards.
+    pub fn kill_processes(&self) -> Result<(), FileError> {
+        // 0 is a process of a pid namespace that we do not see.
+        let opened: Vec<(i32, OwnedFd)> = self
+            .processes()?
+            .into_iter()
+            .filter(|pid| *pid > 1)
+            .filter_map(|pid| Some((pid, pidfd(pid)?)))
+            .collect();
+        let still = self.processes()?;
+        for (_, process) in opened.iter().filter(|(pid, _)| still.contains(pid)) {
+            send_kill(process);
+        }
+        Ok(())
+    }
+
     /// Moves a process into it, with all its threads.
     ///
     /// # Errors
@@ -253,6 +273,23 @@ pub fn field(text: &str, name: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
         .and_then(|number| number.trim().parse().ok())
+}
+
+/// pidfd_open(2), Linux 5.3.
+fn pidfd(pid: i32) -> Option<OwnedFd> {
+    // SAFETY: takes two numbers and returns a descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: the kernel has just made it for us; it is close-on-exec.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// pidfd_send_signal(2); the process may be dead already.
+fn send_kill(process: &OwnedFd) {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    let fd = process.as_raw_fd();
+    // SAFETY: the descriptor is open, and no siginfo is given.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, libc::SIGKILL, none, 0) };
 }
 
 fn errno_of(error: &std::io::Error) -> Errno {

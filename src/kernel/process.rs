@@ -2,46 +2,6 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-
-use nix::errno::Errno;
-
-/// A process, whatever becomes of its number (pidfd_open(2), Linux 5.3).
-#[derive(Debug)]
-pub struct Pidfd(OwnedFd);
-
-impl Pidfd {
-    /// Opens the process that has this number now.
-    ///
-    /// # Errors
-    /// Those of pidfd_open(2): ESRCH when there is none.
-    pub fn open(pid: i32) -> Result<Self, Errno> {
-        // SAFETY: takes two numbers and returns a descriptor or -1.
-        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
-        // SAFETY: the kernel has just made it for us; it is close-on-exec.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
-    }
-
-    /// Sends a signal to it.
-    ///
-    /// # Errors
-    /// Those of pidfd_send_signal(2): ESRCH when it has ended, EPERM.
-    pub fn signal(&self, signal: i32) -> Result<(), Errno> {
-        let none = std::ptr::null::<libc::siginfo_t>();
-        // SAFETY: the descriptor is open, and no siginfo is given.
-        let sent = unsafe {
-            libc::syscall(
-                libc::SYS_pidfd_send_signal,
-                self.0.as_raw_fd(),
-                signal,
-                none,
-                0,
-            )
-        };
-        Errno::result(sent).map(drop)
-    }
-}
 
 /// When a process started, in clock ticks since boot (proc_pid_stat(5), field 22).
 ///
