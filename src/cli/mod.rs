@@ -5,6 +5,7 @@
 
 pub mod arguments;
 pub mod control;
+pub mod delegate;
 mod doctor;
 mod ending;
 pub mod explain;
