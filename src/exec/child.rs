@@ -13,7 +13,7 @@ use crate::kernel::{
     Errno, at, capability, clone, descriptor, mount, namespace, process, seccomp, signal, terminal,
 };
 
-use super::prepare::{ExecOp, Op, Prepared, RootOp};
+use super::prepare::{ExecOp, Op, Prepared, RootOp, Todo};
 
 /// The launcher to the child: its ids, its group and all else that is done from outside are in place.
 pub(super) const GO: &[u8] = b"go";
@@ -23,6 +23,8 @@ pub(super) const READY: &[u8] = b"ready";
 pub(super) const TERMINAL: &[u8] = b"tty";
 /// A failure is (step, errno), each four bytes in native order.
 pub(super) const FAILURE_LENGTH: usize = 8;
+/// The same, one byte longer: the step was passed over, as it may be.
+pub(super) const DROPPED_LENGTH: usize = 9;
 
 /// What the child gets beside [`Prepared`].
 pub(super) struct Lines<'a> {
@@ -66,10 +68,8 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
         fail(socket, u32::MAX, errno);
     }
     let mut state = State::default();
-    for (step, op) in &prepared.child {
-        if let Err(errno) = carry_out(op, &mut state, socket) {
-            fail(socket, *step, errno);
-        }
+    for todo in &prepared.child {
+        do_one(todo, &mut state, socket);
     }
     if !prepared.init {
         become_program(prepared, &lines, &state);
@@ -81,12 +81,35 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
     }
 }
 
+/// Carries one operation out. What fails ends the child, unless the launch may go on without it: then it is told.
+fn do_one(todo: &Todo, state: &mut State, socket: BorrowedFd<'_>) {
+    match carry_out(&todo.op, state, socket) {
+        Ok(()) => {}
+        Err(errno) if todo.may_fail => {
+            let mut message = [0u8; DROPPED_LENGTH];
+            write_words(&mut message, todo.step, errno);
+            if descriptor::send(socket, &message).is_err() {
+                exit(125);
+            }
+        }
+        Err(errno) => fail(socket, todo.step, errno),
+    }
+}
+
+fn write_words(message: &mut [u8], step: u32, errno: Errno) {
+    let words = step
+        .to_ne_bytes()
+        .into_iter()
+        .chain((errno as i32).to_ne_bytes());
+    for (slot, byte) in message.iter_mut().zip(words) {
+        *slot = byte;
+    }
+}
+
 /// Says which step failed and why, and ends.
 pub(super) fn fail(socket: BorrowedFd<'_>, step: u32, errno: Errno) -> ! {
     let mut message = [0u8; FAILURE_LENGTH];
-    let (first, second) = message.split_at_mut(4);
-    first.copy_from_slice(&step.to_ne_bytes());
-    second.copy_from_slice(&(errno as i32).to_ne_bytes());
+    write_words(&mut message, step, errno);
     // Nobody is left to be told if this fails; the exit status says it as well.
     let _ = descriptor::send(socket, &message);
     exit(125)
@@ -106,18 +129,16 @@ fn become_program(prepared: &Prepared, lines: &Lines<'_>, state: &State) -> ! {
     }
     signal::reset_actions(lines.keep_hangup_ignored);
     let mut told = false;
-    for (step, op) in &prepared.program {
-        if matches!(op, Op::Seccomp(_)) {
+    for todo in &prepared.program {
+        if matches!(todo.op, Op::Seccomp(_)) {
             // The filter may forbid everything that follows but exec.
             ready(socket);
             told = true;
             if let Err(errno) = signal::unblock_all() {
-                fail(socket, *step, errno);
+                fail(socket, todo.step, errno);
             }
         }
-        if let Err(errno) = carry_out(op, &mut State::default(), socket) {
-            fail(socket, *step, errno);
-        }
+        do_one(todo, &mut State::default(), socket);
     }
     if !told {
         ready(socket);
@@ -148,9 +169,7 @@ fn execute(op: &ExecOp, lines: &Lines<'_>) -> ! {
         }
     }
     let mut message = [0u8; FAILURE_LENGTH];
-    let (first, second) = message.split_at_mut(4);
-    first.copy_from_slice(&op.step.to_ne_bytes());
-    second.copy_from_slice(&(reason as i32).to_ne_bytes());
+    write_words(&mut message, op.step, reason);
     // Under a filter this may not get through; the exit status says it too.
     let _ = descriptor::send(lines.socket.as_fd(), &message);
     exit(if reason == Errno::ENOENT { 127 } else { 126 })

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::kernel::mount::attribute;
 use crate::kernel::{Errno, at, terminal};
 use crate::plan::step::{Action, IdRange, NamespaceKind, Root};
-use crate::plan::{Phase, Plan};
+use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
 use crate::section::limits::GroupPlan;
 
@@ -109,6 +109,15 @@ pub(super) enum RootOp {
     Empty,
 }
 
+/// One operation, and the step that it belongs to.
+#[derive(Debug)]
+pub(super) struct Todo {
+    pub step: u32,
+    pub op: Op,
+    /// Whether the launch goes on without it, with a word to the user.
+    pub may_fail: bool,
+}
+
 /// How the program is found and started.
 #[derive(Debug)]
 pub(super) struct ExecOp {
@@ -131,13 +140,13 @@ pub struct Prepared {
     pub(super) group: Option<(u32, GroupPlan)>,
     pub(super) oom_score_adjust: Option<(u32, i32)>,
     /// Done by the child, in this order.
-    pub(super) child: Vec<(u32, Op)>,
+    pub(super) child: Vec<Todo>,
     /// Whether the child stays as process 1 beside the program.
     pub(super) init: bool,
     /// Done by process 1 before it waits: it needs no capability and gets the same filter.
     pub(super) init_filter: Option<Vec<libc::sock_filter>>,
     /// Done by what becomes the program, in this order.
-    pub(super) program: Vec<(u32, Op)>,
+    pub(super) program: Vec<Todo>,
     pub(super) execute: ExecOp,
     pub(super) timeout: Option<Duration>,
     pub(super) die_with_parent: bool,
@@ -378,13 +387,15 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
                 last,
             } => {
                 if *bounding {
-                    prepared.child.push((
-                        index,
-                        Op::DropBounding {
-                            keep: *keep,
-                            last: *last,
-                        },
-                    ));
+                    let op = Op::DropBounding {
+                        keep: *keep,
+                        last: *last,
+                    };
+                    prepared.child.push(Todo {
+                        step: index,
+                        op,
+                        may_fail: false,
+                    });
                 }
                 prepared.cuts_capabilities = true;
                 Op::KeepCapabilities {
@@ -423,9 +434,14 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
             }
             simple => simple_op(simple, index).map_err(failed)?,
         };
+        let todo = Todo {
+            step: index,
+            op,
+            may_fail: step.on_failure == OnFailure::Warn,
+        };
         match step.phase() {
-            Phase::Program => prepared.program.push((index, op)),
-            _ => prepared.child.push((index, op)),
+            Phase::Program => prepared.program.push(todo),
+            _ => prepared.child.push(todo),
         }
     }
     Ok(prepared)

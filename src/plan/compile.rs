@@ -134,8 +134,8 @@ impl Builder<'_> {
     }
 
     fn may_degrade(&self, section: Section, key: &str) -> bool {
-        let rule = format!("{section}.{key}");
-        self.request.best_effort || self.policy.degrade.iter().any(|named| named.value == rule)
+        self.policy.may_degrade(section, key)
+            || (self.request.best_effort && self.policy.only_adds_strictness(section, key))
     }
 
     fn namespaces(&mut self, decided: &Namespaces) {
@@ -241,6 +241,11 @@ impl Builder<'_> {
         if process.new_keyring.value {
             if self.facts.machine.keyrings {
                 self.step(Action::NewSessionKeyring, process.new_keyring.site, "");
+                if self.may_degrade(Section::Process, "session-keyring")
+                    && let Some(step) = self.plan.steps.last_mut()
+                {
+                    step.on_failure = OnFailure::Warn;
+                }
             } else {
                 self.plan.notes.push(Note {
                     text: "no new session keyring: this host lets no keyring be used at all"
