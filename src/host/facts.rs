@@ -96,6 +96,8 @@ pub struct Machine {
     pub openat2: bool,
     /// Whether keyctl can be used.
     pub keyrings: bool,
+    /// Kinds of namespaces that this kernel does not have, by their names in a profile.
+    pub missing_namespaces: Vec<&'static str>,
 }
 
 /// What a path is on this host.

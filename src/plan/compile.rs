@@ -89,8 +89,8 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
         plan: Plan::default(),
         errors: Diagnostics::new(),
     };
-    let decided = builder.take(decide(policy, facts)).unwrap_or_default();
-    builder.namespaces(&decided);
+    let mut decided = builder.take(decide(policy, facts)).unwrap_or_default();
+    builder.namespaces(&mut decided);
     builder.limits();
     builder.inside(&decided);
     builder.view(&decided);
@@ -138,7 +138,29 @@ impl Builder<'_> {
             || (self.request.best_effort && self.policy.only_adds_strictness(section, key))
     }
 
-    fn namespaces(&mut self, decided: &Namespaces) {
+    /// Namespaces that the kernel does not have are dropped where that is allowed.
+    fn known_to_the_kernel(&mut self, decided: &mut Namespaces) {
+        for &name in &self.facts.machine.missing_namespaces {
+            let Some((kind, why)) = decided.new.iter().find(|(kind, _)| kind.name() == name) else {
+                continue;
+            };
+            let (kind, site) = (*kind, why.site);
+            let text = format!(
+                "`namespaces.{name}` cannot be applied: this kernel has no {name} namespaces"
+            );
+            if self.may_degrade(Section::Namespaces, name) {
+                self.plan.warnings.push(Note { text, site });
+                decided.new.remove(&kind);
+            } else {
+                self.errors.push(
+                    Diagnostic::error(text, site, "asked for here")
+                        .help(format!("to run without it: --best-effort, or `degrade = [\"namespaces.{name}\"]` in the profile")),
+                );
+            }
+        }
+    }
+
+    fn namespaces(&mut self, decided: &mut Namespaces) {
         for (kind, path, site) in &decided.join {
             if matches!(kind, NamespaceKind::User | NamespaceKind::Pid) {
                 let (kind, path) = (*kind, path.clone());
@@ -149,6 +171,7 @@ impl Builder<'_> {
                 );
             }
         }
+        self.known_to_the_kernel(decided);
         let process = Process::of(self.policy);
         if process.die_with_parent.value {
             self.step(Action::DieWithParent, process.die_with_parent.site, "");
