@@ -2,6 +2,7 @@
 //!
 //! Nothing here looks at the environment; only [`search`] reads the disk, and only to fetch texts.
 
+pub mod choose;
 pub mod document;
 pub mod embedded;
 pub mod errno;
