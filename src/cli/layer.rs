@@ -8,7 +8,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::flag::Flag;
+pub use super::flag::Flag;
 use crate::profile::document::read_entry;
 use crate::profile::key::{Name, Section};
 use crate::profile::read::{Place, Wrong, broken, path};

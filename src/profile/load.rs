@@ -9,6 +9,8 @@ use super::search::{Found, Library};
 use crate::report::suggest::nearest;
 use crate::report::{Diagnostic, Diagnostics, Severity, Site, Source, SourceKind, SourceMap};
 
+pub use super::choose::{Chosen, for_program};
+
 /// How deep profiles may extend each other.
 pub const MOST_DEPTH: usize = 32;
 /// How many profiles may take part in all.
