@@ -12,6 +12,7 @@ pub mod explain;
 mod failed;
 mod inspect;
 pub mod launch;
+pub mod flag;
 pub mod layer;
 pub mod reference;
 pub mod schema;

@@ -14,38 +14,3 @@ pub fn find(name: &str) -> Option<&'static str> {
         .find(|(known, _)| *known == name)
         .map(|(_, text)| *text)
 }
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::profile::load::load;
-    use crate::profile::search::Library;
-    use crate::report::SourceMap;
-
-    #[test]
-    fn the_table_is_the_directory() {
-        let mut names: Vec<String> =
-            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/profiles"))
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .filter_map(|name| name.strip_suffix(".toml").map(str::to_owned))
-                .collect();
-        names.sort();
-        let table: Vec<&str> = EMBEDDED.iter().map(|(name, _)| *name).collect();
-        assert_eq!(table, names);
-    }
-
-    #[test]
-    fn every_one_loads_without_a_word() {
-        for (name, _) in EMBEDDED {
-            let mut sources = SourceMap::new();
-            let library = Library::new(Vec::new(), 0);
-            let loaded = load(&[(*name).to_owned()], &library, None, &mut sources);
-            match loaded {
-                Ok(loaded) => assert_eq!(loaded.warnings, [], "{name}"),
-                Err(diagnostics) => panic!("{name}: {diagnostics:#?}"),
-            }
-        }
-    }
-}
