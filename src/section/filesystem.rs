@@ -178,6 +178,7 @@ pub fn lower(
     system_trees(&mut draft);
     let guarded = guard::own_directories(&mut draft, &rules);
     guard::second_roads(&mut draft, &rules, &guarded);
+    guard::prune(&mut draft);
     guard::pin(&mut draft);
     if !draft.errors.is_empty() {
         return Err(draft.errors);
@@ -220,8 +221,6 @@ enum What {
         access: Access,
         devices: bool,
         directory: bool,
-        /// Mounted even where it changes nothing, so that it cannot be renamed.
-        pin: bool,
     },
     Hidden,
     Tmpfs {
@@ -304,7 +303,6 @@ fn system_trees(draft: &mut Draft) {
             access,
             devices: true,
             directory: true,
-            pin: false,
         };
         draft.imply(dev, what, Site::DEFAULT, "device nodes work in /dev only");
     }
@@ -347,7 +345,6 @@ fn system_trees(draft: &mut Draft) {
                     access: Access::ReadOnly,
                     devices: false,
                     directory: *kind == PathKind::Directory,
-                    pin: false,
                 };
                 draft.imply(part, what, Site::DEFAULT, "it is about the whole machine");
             }
@@ -406,7 +403,6 @@ fn minimal_dev(draft: &mut Draft) {
             access: Access::ReadWrite,
             devices: true,
             directory: false,
-            pin: false,
         };
         draft.imply("/dev/console", what, said, "the program keeps its terminal");
     }

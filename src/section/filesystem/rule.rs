@@ -556,7 +556,6 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
                     devices: rule.device
                         || (in_dev && !minimal && matches!(rule.view, View::Host(_))),
                     directory: rule.source_kind == PathKind::Directory,
-                    pin: false,
                 }
             }
             View::Private => {
