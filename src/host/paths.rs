@@ -244,7 +244,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let locked = root.path().join("locked");
         fs::create_dir(&locked).unwrap();
-        fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+        fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
         assert_eq!(one(&locked.join("x")).error, Some(Errno::EACCES as i32));
     }
 }

@@ -6,7 +6,10 @@
 //! and directories that could be moved aside while a rule sits below them ([`guard`]). What remains is a table
 //! that is carried out from the root downwards ([`mount`]).
 
+mod enter;
+mod gather;
 mod guard;
+mod look;
 #[cfg(test)]
 mod model;
 mod mount;
@@ -174,7 +177,7 @@ pub fn lower(
     };
     let rules = rule::place(&mut draft);
     guard::refuse_foreign_links(&mut draft, &rules);
-    rule::enter(&mut draft, &rules);
+    enter::enter(&mut draft, &rules);
     system_trees(&mut draft);
     let guarded = guard::own_directories(&mut draft, &rules);
     guard::second_roads(&mut draft, &rules, &guarded);

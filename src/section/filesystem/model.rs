@@ -250,36 +250,51 @@ impl Table {
 
     /// Whether a directory of the host that the program may write to can be moved away with a stricter mount in it.
     fn loose(&self) -> Option<PathBuf> {
-        for mount in &self.0 {
-            let Some(on) = mount.on else { continue };
-            let Content::Host {
-                access: Access::ReadWrite,
-                ..
-            } = &self.0[on].content
-            else {
-                continue;
-            };
-            if matches!(
+        let writable = |mount: &Mount| {
+            matches!(
                 mount.content,
                 Content::Host {
                     access: Access::ReadWrite,
                     ..
                 }
-            ) {
+            )
+        };
+        for mount in self.0.iter().filter(|mount| !writable(mount)) {
+            let Some(mut on) = mount.on.map(|on| &self.0[on]) else {
+                continue;
+            };
+            if !writable(on) {
                 continue;
             }
-            // Directly below / only root can rename.
-            let between = mount
+            // A mount that shows what is there anyway does not end the tree.
+            while let (Some(above), Content::Host { source, .. }) =
+                (on.on.map(|on| &self.0[on]), &on.content)
+            {
+                match &above.content {
+                    Content::Host {
+                        source: from,
+                        access: Access::ReadWrite,
+                    } if moved(&on.target, &above.target, from) == *source => {
+                        on = above;
+                    }
+                    _ => break,
+                }
+            }
+            for at in mount
                 .target
                 .ancestors()
                 .skip(1)
-                .take_while(|at| *at != self.0[on].target);
-            let source = |at: &Path| match self.found(at) {
-                Found::Host(source, _) => source,
-                Found::Ours => "/".into(),
-            };
-            for at in between {
-                if source(at).components().count() > 2 {
+                .take_while(|at| *at != on.target)
+            {
+                let source = match self.found(at) {
+                    Found::Host(source, _) => source,
+                    Found::Ours => continue,
+                };
+                // Directly below / only root can rename.
+                let by_root = source
+                    .parent()
+                    .is_none_or(|parent| parent == Path::new("/"));
+                if !by_root && !self.0.iter().any(|mount| mount.target == at) {
                     return Some(at.to_owned());
                 }
             }
