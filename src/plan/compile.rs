@@ -296,6 +296,12 @@ impl Builder<'_> {
         };
         self.plan
             .notes
+            .extend(self.facts.notes.iter().map(|text| Note {
+                text: text.clone(),
+                site: Site::DEFAULT,
+            }));
+        self.plan
+            .notes
             .extend(lowered.notes.into_iter().map(|note| Note {
                 text: note.text,
                 site: note.site,
