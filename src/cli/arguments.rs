@@ -471,7 +471,8 @@ mod tests {
             parse(&["delegate", "joe", "--remove"]).unwrap().verb,
             Verb::Delegate {
                 user: "joe".to_owned(),
-                remove: true
+                remove: true,
+                pid: None,
             }
         );
         for wrong in [&[][..], &["show"], &["check"], &["delegate"], &["list"]] {

@@ -25,7 +25,7 @@ pub enum Flag {
     Hide,
     /// `--tmpfs PATH`
     Tmpfs,
-    /// `--bind SRC:DST`: read-only, as `{ bind = SRC }`.
+    /// `--bind SRC:DST`: `DST = { bind = SRC, access = "read-write" }`.
     Bind,
     /// `--root DIR`: `"/" = { bind = DIR, access = "read-write" }`.
     Root,

@@ -248,7 +248,7 @@ impl Spoken<'_> {
         let target = self
             .absolute(target, true)
             .map_err(|error| wrong(error, target_span.clone()))?;
-        let access = Access::ReadOnly;
+        let access = Access::ReadWrite;
         self.rule(
             Section::Filesystem,
             &target,
@@ -414,7 +414,7 @@ mod tests {
         filesystem./home/me/y/*.txt = "read-write" <- ../y/*.txt
         filesystem.~/.ssh = "hidden" <- ~/.ssh/
         filesystem./tmp = "tmpfs" <- /tmp
-        filesystem./src = { bind = "/home/me/[x]", access = "read-only" } <- .:/src
+        filesystem./src = { bind = "/home/me/[x]", access = "read-write" } <- .:/src
         filesystem./ = { bind = "/srv/root", access = "read-write" } <- /srv/root
         namespaces.hostname = "box" <- box
         process.working-directory = "/home/me/[x]" <- .

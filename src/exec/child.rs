@@ -221,10 +221,16 @@ fn carry_out(op: &Op, state: &mut State, socket: BorrowedFd<'_>) -> Result<(), E
             mount::set_attributes(tree.as_fd(), *attributes, true)?;
             mount::attach(tree.as_fd(), at::resolve(root_of(state)?, target)?.as_fd())
         }
-        Op::Restrict { path, attributes } => {
+        Op::Restrict { path, read_only } => {
             let place = at::resolve(root_of(state)?, path)?;
             let tree = mount::clone_tree(place.as_fd())?;
-            mount::set_attributes(tree.as_fd(), *attributes, true)?;
+            // A part of a read-only part may be writable again.
+            let (set, clear) = if *read_only {
+                (attribute::RDONLY, 0)
+            } else {
+                (0, attribute::RDONLY)
+            };
+            mount::change_attributes(tree.as_fd(), set, clear, true)?;
             mount::attach(tree.as_fd(), place.as_fd())
         }
         Op::MountNew {

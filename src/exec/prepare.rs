@@ -52,7 +52,7 @@ pub(super) enum Op {
     },
     Restrict {
         path: CString,
-        attributes: u64,
+        read_only: bool,
     },
     MountNew {
         kind: CString,
@@ -482,11 +482,7 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
         },
         Action::Restrict { path, access } => Op::Restrict {
             path: c_path(path)?,
-            attributes: if *access == Access::ReadWrite {
-                0
-            } else {
-                attribute::RDONLY
-            },
+            read_only: *access != Access::ReadWrite,
         },
         Action::MountTmpfs { target, size, mode } => mount_new(
             "tmpfs",

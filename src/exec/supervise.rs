@@ -118,10 +118,10 @@ fn finish(
     result: Result<Outcome, LaunchError>,
 ) -> Result<Outcome, LaunchError> {
     let mut leftovers = Vec::new();
-    if let Some(group) = group {
-        if let Err(error) = group.kill().and_then(|()| group.remove()) {
-            leftovers.push(error.to_string());
-        }
+    if let Some(group) = group
+        && let Err(error) = group.kill().and_then(|()| group.remove())
+    {
+        leftovers.push(error.to_string());
     }
     match result {
         Ok(mut outcome) => {

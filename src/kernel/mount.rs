@@ -64,9 +64,22 @@ pub fn clone_tree(place: BorrowedFd<'_>) -> Result<OwnedFd> {
 /// # Errors
 /// mount_setattr(2). EPERM: an attribute that may not be changed here.
 pub fn set_attributes(mount: BorrowedFd<'_>, set: u64, recursive: bool) -> Result<()> {
+    change_attributes(mount, set, 0, recursive)
+}
+
+/// Sets attributes and clears others.
+///
+/// # Errors
+/// As [`set_attributes`]; what a more privileged mount namespace has set cannot be cleared.
+pub fn change_attributes(
+    mount: BorrowedFd<'_>,
+    set: u64,
+    clear: u64,
+    recursive: bool,
+) -> Result<()> {
     let attributes = MountAttr {
         attr_set: set,
-        attr_clr: 0,
+        attr_clr: clear,
         propagation: 0,
         userns_fd: 0,
     };

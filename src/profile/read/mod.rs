@@ -147,7 +147,7 @@ pub fn expectation(kind: Kind) -> String {
         }
         Kind::Keep => word::list(super::table::KEEP_WORDS),
         Kind::Variable => "`true`, `false` or a string".to_owned(),
-        Kind::Device => "`true`, `false`, \"read-only\", \"read-write\" or \"hidden\"".to_owned(),
+        Kind::Device => "`true`, `false`, \"read-write\" or \"hidden\"".to_owned(),
         Kind::Id => "\"caller\", \"root\" or a number".to_owned(),
     }
 }

@@ -189,8 +189,14 @@ pub fn device(value: &DeValue<'_>) -> Result<Access, Wrong> {
     match value {
         DeValue::Boolean(true) => Ok(Access::ReadWrite),
         DeValue::Boolean(false) => Ok(Access::Hidden),
-        DeValue::String(text) => match word(&["read-only", "read-write", "hidden"], text)? {
-            "read-only" => Ok(Access::ReadOnly),
+        DeValue::String(text) if text == "read-only" => Err(Wrong::new(
+            "a device cannot be read-only",
+        )
+        .label("would not hold")
+        .help(
+            "a read-only mount does not keep a program from writing to a device: say true or false",
+        )),
+        DeValue::String(text) => match word(&["read-write", "hidden"], text)? {
             "read-write" => Ok(Access::ReadWrite),
             _ => Ok(Access::Hidden),
         },
