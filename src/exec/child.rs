@@ -34,8 +34,6 @@ pub(super) struct Lines<'a> {
     pub arguments: &'a [*const libc::c_char],
     /// The same for the environment.
     pub environment: &'a [*const libc::c_char],
-    /// Whether SIGHUP was ignored when the launcher started (nohup(1)).
-    pub keep_hangup_ignored: bool,
 }
 
 /// What operations leave for later ones.
@@ -104,7 +102,6 @@ fn become_program(prepared: &Prepared, lines: &Lines<'_>, state: &State) -> ! {
             fail(socket, prepared.execute.step, errno);
         }
     }
-    signal::reset_actions(lines.keep_hangup_ignored);
     let mut told = false;
     for (step, op) in &prepared.program {
         if matches!(op, Op::Seccomp(_)) {
@@ -386,7 +383,7 @@ fn new_terminal(
 
 fn drop_bounding(keep: u64, last: u32) -> Result<(), Errno> {
     for number in 0..=last.min(63) {
-        if keep & (1 << number) == 0 && capability::in_bounding(number)? {
+        if keep & (1 << number) == 0 {
             capability::drop_bounding(number)?;
         }
     }

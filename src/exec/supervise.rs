@@ -76,7 +76,7 @@ pub fn launch(prepared: &Prepared) -> Result<Outcome, LaunchError> {
             .map_err(|errno| LaunchError::at_step(*step as usize, errno))?;
     }
     let started = Instant::now();
-    let result = start(prepared, keep_hangup_ignored, group.as_mut()).and_then(|(child, lines)| {
+    let result = start(prepared, group.as_mut()).and_then(|(child, lines)| {
         let mut supervisor = Supervisor {
             prepared,
             child,
@@ -140,7 +140,6 @@ struct Ends {
 /// Makes the child, sets what is set from outside, and lets it go.
 fn start(
     prepared: &Prepared,
-    keep_hangup_ignored: bool,
     group: Option<&mut Group>,
 ) -> Result<(Child, Ends), LaunchError> {
     let pair = descriptor::socket_pair()
@@ -169,7 +168,6 @@ fn start(
                     status: child_status,
                     arguments: &arguments,
                     environment: &environment,
-                    keep_hangup_ignored,
                 },
             )
         }
