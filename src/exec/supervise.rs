@@ -138,10 +138,7 @@ struct Ends {
 }
 
 /// Makes the child, sets what is set from outside, and lets it go.
-fn start(
-    prepared: &Prepared,
-    group: Option<&mut Group>,
-) -> Result<(Child, Ends), LaunchError> {
+fn start(prepared: &Prepared, group: Option<&mut Group>) -> Result<(Child, Ends), LaunchError> {
     let pair = descriptor::socket_pair()
         .map_err(|errno| LaunchError::doing("making a socket pair", errno))?;
     let (own_socket, child_socket) = pair;
