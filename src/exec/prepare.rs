@@ -34,20 +34,17 @@ pub(super) enum Op {
     },
     MakeDirectory {
         path: CString,
+        place: Place,
         mode: u32,
     },
-    MakeFile {
-        parent: CString,
-        name: CString,
-    },
+    MakeFile(Place),
     MakeLink {
-        parent: CString,
-        name: CString,
+        place: Place,
         target: CString,
     },
     MountHost {
-        source: CString,
-        target: CString,
+        source: Place,
+        target: Place,
         attributes: u64,
     },
     Restrict {
@@ -57,15 +54,15 @@ pub(super) enum Op {
     MountNew {
         kind: CString,
         options: Vec<(CString, Option<CString>)>,
-        target: CString,
+        target: Place,
         attributes: u64,
     },
     Mask {
-        path: CString,
+        place: Place,
         directory: bool,
     },
     Text {
-        target: CString,
+        target: Place,
         name: CString,
         content: Vec<u8>,
     },
@@ -99,6 +96,14 @@ pub(super) enum Op {
     WorkingDirectory(Vec<CString>),
     CloseDescriptors,
     Seccomp(Vec<libc::sock_filter>),
+}
+
+/// A path, taken apart: what lies beside another is reached through the same directory.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub parent: CString,
+    /// One component; `.` for the root itself.
+    pub name: CString,
 }
 
 /// What the new root is made of.
@@ -186,10 +191,16 @@ fn c_path(path: &Path) -> Result<CString, Errno> {
     c_string(path.as_os_str())
 }
 
-fn parent_and_name(path: &Path) -> Result<(CString, CString), Errno> {
-    let parent = path.parent().ok_or(Errno::EINVAL)?;
-    let name = path.file_name().ok_or(Errno::EINVAL)?;
-    Ok((c_path(parent)?, c_string(name)?))
+fn place(path: &Path) -> Result<Place, Errno> {
+    let (parent, name) = match path.parent() {
+        None if path.has_root() => (path, OsStr::new(".")),
+        None => return Err(Errno::EINVAL),
+        Some(parent) => (parent, path.file_name().ok_or(Errno::EINVAL)?),
+    };
+    Ok(Place {
+        parent: c_path(parent)?,
+        name: c_string(name)?,
+    })
 }
 
 fn attributes(access: Access, devices: bool) -> u64 {
@@ -226,7 +237,7 @@ fn mount_new(
     Ok(Op::MountNew {
         kind: c_string(kind.as_ref())?,
         options,
-        target: c_path(target)?,
+        target: place(target)?,
         attributes,
     })
 }
@@ -456,28 +467,22 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
         Action::PrivatePropagation => Op::PrivatePropagation,
         Action::MakeDirectory { path, mode } => Op::MakeDirectory {
             path: c_path(path)?,
+            place: place(path)?,
             mode: *mode,
         },
-        Action::MakeFile { path } => {
-            let (parent, name) = parent_and_name(path)?;
-            Op::MakeFile { parent, name }
-        }
-        Action::MakeLink { path, target } => {
-            let (parent, name) = parent_and_name(path)?;
-            Op::MakeLink {
-                parent,
-                name,
-                target: c_path(target)?,
-            }
-        }
+        Action::MakeFile { path } => Op::MakeFile(place(path)?),
+        Action::MakeLink { path, target } => Op::MakeLink {
+            place: place(path)?,
+            target: c_path(target)?,
+        },
         Action::MountHost {
             source,
             target,
             access,
             devices,
         } => Op::MountHost {
-            source: c_path(source)?,
-            target: c_path(target)?,
+            source: place(source)?,
+            target: place(target)?,
             attributes: attributes(*access, *devices),
         },
         Action::Restrict { path, access } => Op::Restrict {
@@ -513,11 +518,11 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
             attribute::NOSUID | attribute::NODEV | attribute::NOEXEC,
         )?,
         Action::Mask { path, directory } => Op::Mask {
-            path: c_path(path)?,
+            place: place(path)?,
             directory: *directory,
         },
         Action::MountText { target, content } => Op::Text {
-            target: c_path(target)?,
+            target: place(target)?,
             name: c_string(format!("text-{index}").as_ref())?,
             content: content.clone().into_bytes(),
         },

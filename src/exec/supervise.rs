@@ -90,25 +90,23 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
             .map_err(|errno| LaunchError::at_step(*step as usize, errno))?;
     }
     let started = Instant::now();
-    let result = start(prepared, keep_hangup_ignored, group.as_mut(), &mut *tell).and_then(
-        |(child, lines)| {
-            let mut supervisor = Supervisor {
-                prepared,
-                child,
-                lines,
-                signals,
-                group: group.as_ref(),
-                tell,
-                relay: None,
-                terminal_group: relay::own_foreground(),
-                ready: false,
-                failure: None,
-                deadline: None,
-                timed_out: false,
-            };
-            supervisor.run(started)
-        },
-    );
+    let result = start(prepared, group.as_mut(), &mut *tell).and_then(|(child, lines)| {
+        let mut supervisor = Supervisor {
+            prepared,
+            child,
+            lines,
+            signals,
+            group: group.as_ref(),
+            tell,
+            relay: None,
+            terminal_group: relay::own_foreground(),
+            ready: false,
+            failure: None,
+            deadline: None,
+            timed_out: false,
+        };
+        supervisor.run(started)
+    });
     finish(group, result)
 }
 
@@ -156,7 +154,6 @@ struct Ends {
 /// Makes the child, sets what is set from outside, and lets it go.
 fn start(
     prepared: &Prepared,
-    keep_hangup_ignored: bool,
     group: Option<&mut Group>,
     tell: &mut dyn FnMut(Remark),
 ) -> Result<(Child, Ends), LaunchError> {
@@ -186,7 +183,6 @@ fn start(
                     status: child_status,
                     arguments: &arguments,
                     environment: &environment,
-                    keep_hangup_ignored,
                 },
             )
         }

@@ -367,7 +367,15 @@ impl Builder<'_> {
         let kept = capabilities::lower(self.policy, decided.is_new(NamespaceKind::User), last);
         // Without CAP_SETPCAP the bounding set stays, and only no_new_privs keeps set-user-ID programs from using it.
         let bounding = in_user_namespace || self.facts.caller.has_capability(8);
-        let stuck_bounding = kept.is_some_and(|kept| kept.explicit) && !bounding;
+        let explicit = kept.is_some_and(|kept| kept.explicit);
+        let stuck_bounding = explicit && !bounding;
+        // Nobody asked about capabilities and no exec can give any: one call for each would only cost time.
+        let gains_nothing = filter.is_some()
+            || process
+                .no_new_privileges
+                .as_ref()
+                .is_some_and(|said| said.value);
+        let bounding = bounding && (explicit || !gains_nothing);
         self.no_new_privileges(process, filter.is_some(), stuck_bounding);
         if init {
             let site = process.init.site;
