@@ -1,1 +1,5 @@
-fn main() {}
+//! The launcher: see `sandbox(1)`.
+
+fn main() {
+    std::process::exit(sandbox::cli::launch::main())
+}

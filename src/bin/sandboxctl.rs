@@ -1,1 +1,5 @@
-fn main() {}
+//! Everything but launching: see `sandboxctl(1)`.
+
+fn main() {
+    std::process::exit(sandbox::cli::control::main())
+}

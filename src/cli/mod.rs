@@ -1,4 +1,58 @@
-//! What was said on the command line.
+//! The two programs: what was said on their command lines, and what they say back.
+//!
+//! `arguments`, `explain`, `layer`, `reference` and `schema` are functions of the arguments and of the table of keys: nothing
+//! is read, nothing is run. One file a verb does the rest.
 
 pub mod flag;
+pub mod arguments;
+pub mod control;
+mod doctor;
+mod ending;
+pub mod explain;
+mod failed;
+mod inspect;
+pub mod launch;
 pub mod layer;
+pub mod reference;
+pub mod schema;
+
+/// Exit statuses that the programs give by themselves.
+pub mod status {
+    /// All is well.
+    pub const OK: i32 = 0;
+    /// `sandboxctl`: what was asked has been answered, and the answer is no.
+    pub const NO: i32 = 1;
+    /// The command line or a profile is wrong.
+    pub const USAGE: i32 = 2;
+    /// The sandbox could not be set up; nothing was run.
+    pub const NOT_SET_UP: i32 = 125;
+    /// The program cannot be executed.
+    pub const NOT_EXECUTABLE: i32 = 126;
+    /// The program was not found.
+    pub const NOT_FOUND: i32 = 127;
+}
+
+/// Prints to standard error; nobody can be told if that is gone.
+fn complain(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Prints to standard output. A reader that left early is no failure.
+///
+/// # Errors
+/// A full disk and the like: the status that says so.
+fn answer(text: &str) -> Result<(), i32> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => {
+            complain(&format!(
+                "sandbox: cannot write to standard output: {error}\n"
+            ));
+            Err(status::NO)
+        }
+    }
+}

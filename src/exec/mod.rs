@@ -1,1 +1,16 @@
-//!
+//! Carrying a plan out: everything is prepared before there is a child, the child allocates nothing, and the launcher
+//! stays behind to forward signals and to tell how it ended.
+
+mod child;
+pub mod failure;
+pub mod group;
+mod init;
+mod outside;
+mod prepare;
+mod relay;
+mod supervise;
+
+pub use failure::LaunchError;
+pub use prepare::{Prepared, prepare};
+pub use relay::standard;
+pub use supervise::{Ending, Outcome, launch};

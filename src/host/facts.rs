@@ -1,10 +1,14 @@
 //! What was probed, as values: a test writes them by hand, a bug report contains them, a plan is made from them.
 
+pub mod cgroup;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+
+pub use cgroup::CgroupFacts;
 
 /// Everything that a plan depends on beside the policy.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -13,6 +17,8 @@ pub struct Facts {
     pub caller: Caller,
     /// What this kernel and this machine are.
     pub machine: Machine,
+    /// The control groups, as far as this caller may use them.
+    pub cgroup: CgroupFacts,
     /// What the paths that the policy names are on this host, by the path as expanded (lexically normal, absolute).
     pub paths: BTreeMap<PathBuf, PathFact>,
     /// What the globs that the policy names match, by the glob as expanded.

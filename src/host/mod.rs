@@ -1,5 +1,9 @@
 //! This host and this caller: facts as a plain value, and the only code that gathers them.
 
+pub mod cgroup;
 pub mod facts;
+pub mod paths;
+pub mod probe;
 
 pub use facts::Facts;
+pub use probe::{Scope, probe};

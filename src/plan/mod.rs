@@ -3,6 +3,31 @@
 //! A plan is made from a policy and the facts of this host; nothing is touched to make it. `--dry-run`, `sandboxctl
 //! check` and the snapshot tests print it; the executor carries it out.
 
+mod compile;
+pub mod show;
 pub mod step;
 
+pub use compile::{Request, compile, surroundings};
 pub use step::{Action, OnFailure, Phase, Step};
+
+use crate::report::Site;
+
+/// What will be done, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The steps.
+    pub steps: Vec<Step>,
+    /// Rules that turned out to need nothing, and why.
+    pub notes: Vec<Note>,
+    /// Rules that this host cannot apply and that may be dropped.
+    pub warnings: Vec<Note>,
+}
+
+/// Something to be known about a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// One line.
+    pub text: String,
+    /// The rule.
+    pub site: Site,
+}

@@ -20,6 +20,35 @@ pub struct Step {
     pub on_failure: OnFailure,
 }
 
+impl Step {
+    /// Who carries it out, and when.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match &self.action {
+            Action::OwnDirectory { .. } => Phase::Before,
+            Action::JoinNamespace { kind, .. }
+                if matches!(kind, NamespaceKind::User | NamespaceKind::Pid) =>
+            {
+                Phase::Before
+            }
+            Action::Clone { .. } => Phase::Clone,
+            Action::MapIds { .. }
+            | Action::EnterGroup(_)
+            | Action::OomScoreAdjust { .. }
+            | Action::Timeout { .. } => Phase::Beside,
+            Action::ResourceLimit { .. }
+            | Action::Nice { .. }
+            | Action::Umask { .. }
+            | Action::WorkingDirectory { .. }
+            | Action::Capabilities { .. }
+            | Action::CloseDescriptors
+            | Action::Seccomp(_)
+            | Action::Execute { .. } => Phase::Program,
+            _ => Phase::Child,
+        }
+    }
+}
+
 /// What follows if a step fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
@@ -268,6 +297,10 @@ pub enum Action {
         keep: u64,
         /// Whether kept ones are put into the ambient set, so that they survive exec.
         ambient: bool,
+        /// Whether the bounding set is cut too, which needs CAP_SETPCAP.
+        bounding: bool,
+        /// The highest capability that the kernel knows.
+        last: u32,
     },
     /// Make a process 1 that reaps and forwards signals, beside the program.
     Init,

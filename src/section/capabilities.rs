@@ -1,4 +1,9 @@
-//! `[capabilities]`: the names.
+//! `[capabilities]`: which are kept.
+
+use crate::policy::Policy;
+use crate::profile::key::Section;
+use crate::profile::value::Value;
+use crate::report::Site;
 
 /// Every capability that this program knows, by number. capabilities(7).
 pub static CAPABILITIES: [(&str, u32); 41] = [
@@ -77,4 +82,63 @@ mod tests {
             assert_eq!(at, *number as usize, "{name}");
         }
     }
+}
+
+/// What happens to the capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Bit n for capability n.
+    pub keep: u64,
+    /// Where the section's `default`, or else its first key, stands.
+    pub site: Site,
+    /// Whether the section says anything.
+    pub explicit: bool,
+}
+
+/// Which capabilities are kept; `None` when nothing is to be changed.
+#[must_use]
+pub fn lower(policy: &Policy, new_user_namespace: bool, last: u32) -> Option<Kept> {
+    let explicit = policy.mentions(Section::Capabilities);
+    if !explicit && !new_user_namespace {
+        return None;
+    }
+    let all = if last >= 63 {
+        u64::MAX
+    } else {
+        (1 << (last + 1)) - 1
+    };
+    let default = policy.get(Section::Capabilities, "default");
+    let mut keep = match default.as_ref().map(|said| said.value) {
+        Some(Value::Keep(true)) => all,
+        _ => 0,
+    };
+    let mut site = default.map(|said| said.site);
+    for (key, value, rule) in policy.section(Section::Capabilities) {
+        let number = CAPABILITIES
+            .iter()
+            .find_map(|(name, number)| (*name == key).then_some(*number));
+        if let (Some(number), Value::Keep(kept)) = (number, value) {
+            site = site.or(Some(rule.site));
+            if *kept {
+                keep |= 1 << number;
+            } else {
+                keep &= !(1 << number);
+            }
+        }
+    }
+    Some(Kept {
+        keep: keep & all,
+        site: site.unwrap_or(Site::DEFAULT),
+        explicit,
+    })
+}
+
+/// The names in a set, for people.
+#[must_use]
+pub fn names(set: u64) -> Vec<&'static str> {
+    CAPABILITIES
+        .iter()
+        .filter(|(_, number)| set & (1 << number) != 0)
+        .map(|(name, _)| *name)
+        .collect()
 }

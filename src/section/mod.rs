@@ -1,5 +1,13 @@
 //! One file a section: its meaning as types, and its lowering to steps. All pure.
 
 pub mod capabilities;
+pub mod devices;
+pub mod environment;
+pub mod expand;
+pub mod filesystem;
 pub mod limits;
+pub mod namespaces;
+pub mod process;
+pub mod rlimits;
 pub mod syscalls;
+pub mod user;

@@ -1,5 +1,182 @@
 //! `[syscalls]`: the system call filter.
 
+use crate::bpf::{self, Action, Arch, Compiled, Filter, Implied, Key, Program};
+use crate::policy::Policy;
+use crate::profile::key::Section;
+use crate::profile::value::Value;
+use crate::report::{Diagnostic, Diagnostics, Site};
+
 /// The filter to be installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FilterPlan {}
+pub struct FilterPlan {
+    /// For the kernel.
+    pub program: Program,
+    /// What calls are answered that no rule covers.
+    pub default: Action,
+    /// The architectures whose calls are filtered rather than killed.
+    pub architectures: Vec<Arch>,
+    /// How many rules it was made of.
+    pub rules: usize,
+    /// Answers that no rule asked for.
+    pub implied: Vec<Implied>,
+}
+
+impl FilterPlan {
+    /// The program in the kernel's form.
+    #[must_use]
+    pub fn instructions(&self) -> Vec<libc::sock_filter> {
+        self.program
+            .instructions()
+            .iter()
+            .map(|instruction| libc::sock_filter {
+                code: instruction.code,
+                jt: instruction.jt,
+                jf: instruction.jf,
+                k: instruction.k,
+            })
+            .collect()
+    }
+}
+
+/// What the launcher's own process 1 calls under the program's filter.
+const NEEDED_BY_INIT: &[&str] = &["rt_sigtimedwait", "waitid", "kill", "exit_group"];
+/// What it calls in addition when the program has a terminal of its own.
+const NEEDED_FOR_TERMINAL: &[&str] = &["ioctl", "write"];
+/// What is called between the filter and the program.
+const NEEDED_BY_EXEC: &[&str] = &["execve"];
+
+/// Whether an own process 1 will run under the filter, and with what.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Company {
+    /// Our process 1 runs under the same filter.
+    pub init: bool,
+    /// It also looks after a terminal.
+    pub terminal: bool,
+}
+
+/// Compiles the section; `None` when it says nothing.
+///
+/// # Errors
+/// Rules that make no filter, or one under which the sandbox itself could not work.
+pub fn lower(policy: &Policy, company: Company) -> Result<Option<FilterPlan>, Diagnostics> {
+    if !policy.mentions(Section::Syscalls) {
+        return Ok(None);
+    }
+    let Some(native) = Arch::native() else {
+        return Err(vec![Diagnostic::general(
+            "system call filters cannot be made for this machine's architecture",
+        )]);
+    };
+    let mut default = Action::Allow;
+    let mut architectures = vec![native];
+    let mut rules = Vec::new();
+    let mut sites = Vec::new();
+    let mut errors = Diagnostics::new();
+    for (key, value, rule) in policy.section(Section::Syscalls) {
+        match value {
+            Value::Syscall(action) if key == "default" => default = *action,
+            Value::Syscall(action) => match Key::parse(key) {
+                Ok(key) => {
+                    rules.push(bpf::Rule {
+                        key,
+                        action: *action,
+                    });
+                    sites.push(rule.key_site);
+                }
+                Err(error) => errors.push(Diagnostic::error(
+                    error.message,
+                    rule.key_site,
+                    "not a system call",
+                )),
+            },
+            Value::List(names) => {
+                for name in names {
+                    match Arch::parse(&name.value) {
+                        Some(arch) if !architectures.contains(&arch) => architectures.push(arch),
+                        Some(_) => {}
+                        None => errors.push(Diagnostic::error(
+                            "unknown architecture",
+                            name.site,
+                            "unknown",
+                        )),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let filter = Filter {
+        default,
+        architectures: architectures.clone(),
+        rules,
+    };
+    let Compiled { program, implied } = bpf::compile(&filter).map_err(|error| {
+        let site = error.rule().and_then(|rule| sites.get(rule).copied());
+        vec![match site {
+            Some(site) => Diagnostic::error(error.to_string(), site, "this rule"),
+            None => Diagnostic::general(format!("the system call filter cannot be made: {error}")),
+        }]
+    })?;
+    let plan = FilterPlan {
+        program,
+        default,
+        architectures,
+        rules: filter.rules.len(),
+        implied,
+    };
+    check_company(&plan, policy, company)?;
+    Ok(Some(plan))
+}
+
+/// A filter that stops what works under it would end in a sandbox that hangs or dies without a word.
+fn check_company(plan: &FilterPlan, policy: &Policy, company: Company) -> Result<(), Diagnostics> {
+    let mut needed = NEEDED_BY_EXEC.to_vec();
+    if company.init {
+        needed.extend(NEEDED_BY_INIT);
+    }
+    if company.init && company.terminal {
+        needed.extend(NEEDED_FOR_TERMINAL);
+    }
+    needed.retain(|call| {
+        let native = plan.architectures.first().copied();
+        let verdict = native.and_then(|arch| plan.program.verdict_for(call, arch, [0; 6]));
+        !verdict.is_some_and(Action::permits)
+    });
+    if needed.is_empty() {
+        return Ok(());
+    }
+    let calls = needed.join("`, `");
+    let site = site_of(policy, &needed);
+    Err(vec![
+        Diagnostic::error(
+            format!("the filter forbids `{calls}`, without which no sandbox can be started"),
+            site,
+            "forbidden by this",
+        )
+        .help(format!("add {}", needed.iter().map(|call| format!("{call} = \"allow\"")).collect::<Vec<_>>().join(", ")))
+        .help(if company.init && !needed.contains(&"execve") {
+            "these are calls of process 1 (waiting, signals); with `process.init = false` the program does without it"
+        } else {
+            "the program itself is started by execve"
+        }),
+    ])
+}
+
+/// The rule that most likely forbids a call: its own, else the default.
+fn site_of(policy: &Policy, calls: &[&str]) -> Site {
+    calls
+        .iter()
+        .find_map(|call| policy.get(Section::Syscalls, call))
+        .or_else(|| policy.get(Section::Syscalls, "default"))
+        .map(|said| said.site)
+        .or_else(|| {
+            policy
+                .section(Section::Syscalls)
+                .next()
+                .map(|(_, _, rule)| rule.site)
+        })
+        .unwrap_or(Site::DEFAULT)
+}

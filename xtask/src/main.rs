@@ -1,1 +1,37 @@
-fn main() {}
+//! What a developer runs beside cargo itself.
+//!
+//! `cargo xtask generate` writes the manual pages, the completions and the schema; with `--check` it only says which of
+//! them are stale. `cargo xtask dist` builds the static programs that are released.
+
+mod dist;
+mod generate;
+mod manual;
+mod roff;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask generate [--check] | dist";
+
+fn main() -> ExitCode {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = manifest.parent().unwrap_or(manifest);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
+        ["generate"] => generate::write(root),
+        ["generate", "--check"] => generate::check(root),
+        ["dist"] => dist::build(root),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

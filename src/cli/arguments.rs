@@ -1,0 +1,475 @@
+//! The command lines of both programs, as plain data.
+//!
+//! Options that say something about the sandbox are kept as they were typed: together they are one more layer of the
+//! same language as a profile, and are judged there, with the option as the place of every error. Only what has no
+//! counterpart in a profile is checked here.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
+
+const EXAMPLES: &str = "\
+Examples:
+  sandbox firefox                               the profile whose `programs` names firefox
+  sandbox --profile build npm install           the profile `build`, whatever the program is
+  sandbox --memory 3G --swap 3G --memory-soft 1G -- firefox --private-window
+  sandbox --hide ~/.ssh --net none ./untrusted  the default profile, and two more rules
+  sandbox --no-profile --pids 10 bash           these rules and nothing else
+  sandbox --dry-run firefox                     what would be done, and who asked for it
+
+Everything after PROGRAM belongs to PROGRAM.";
+
+const SIZES: &str = "\
+Sizes are bytes, or binary: 64K, 512M, 3G, 1T (3G is 3 GiB). Memory can also be a part of this host's RAM: 25%. `max`
+lifts a limit that a profile sets. --swap is in addition to --memory.";
+
+const LAUNCH_STATUS: &str = "\
+Exit status:
+  that of PROGRAM
+  128+N  PROGRAM died of signal N
+  125    the sandbox could not be set up; PROGRAM was not run
+  126    PROGRAM cannot be executed
+  127    PROGRAM was not found
+  2      wrong usage, or a profile that is not valid";
+
+const CONTROL_EXAMPLES: &str = "\
+Examples:
+  sandboxctl profiles                 every profile and where it comes from
+  sandboxctl show firefox             what holds, and which line of which file says so
+  sandboxctl check ./my.toml          every error of a profile, and whether this host can apply it
+  sandboxctl explain memory-soft      what a key means
+  sandboxctl doctor                   what this host offers, and how to get what it lacks
+
+Exit status: 0 all is well, 1 it is not (`check`, `doctor`) or something failed, 2 wrong usage or a profile that is not
+valid.";
+
+/// Starts a program under the limits and the isolation that its profile declares
+#[derive(Clone, Debug, Default, PartialEq, Eq, Parser)]
+#[command(
+    name = "sandbox",
+    version,
+    override_usage = "sandbox [OPTIONS] [--] PROGRAM [ARGS]...",
+    max_term_width = 100,
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{SIZES}\n\n{LAUNCH_STATUS}\n\nSee sandbox(1), sandbox.toml(5), `sandboxctl explain`."),
+)]
+pub struct Launch {
+    /// The profile to apply, by its name or, with a slash in it, by its file; later ones win
+    ///
+    /// A name is searched for in `$XDG_CONFIG_HOME/sandbox/profiles`, `/etc/sandbox/profiles`,
+    /// `/usr/local/share/sandbox/profiles`, `/usr/share/sandbox/profiles` and among the profiles that are part of this
+    /// program. Several profiles are merged left to right. Without this option the profile whose `programs` names
+    /// PROGRAM is taken, else `default`.
+    #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::AnyPath, help_heading = "Profile")]
+    pub profile: Vec<String>,
+
+    /// Set one key over all profiles: limits.memory=3G
+    ///
+    /// VALUE is TOML; what is not is taken as text, so that `--set limits.memory=3G` needs no quotes. A key that is no
+    /// plain word is quoted as in TOML: `--set 'filesystem."~/.ssh"=hidden'`. `inherit` goes back to the default.
+    #[arg(long, value_name = "SECTION.KEY=VALUE", value_hint = ValueHint::Other, help_heading = "Profile")]
+    pub set: Vec<String>,
+
+    /// Take no profile: only what this command line says holds
+    #[arg(long, conflicts_with = "profile", help_heading = "Profile")]
+    pub no_profile: bool,
+
+    /// Let rules that this host cannot apply pass with a warning, where they only add strictness
+    ///
+    /// Without this such a rule is an error and PROGRAM is not run. A profile allows it for single rules with
+    /// `degrade = ["limits.memory-soft"]`.
+    #[arg(long, help_heading = "Profile")]
+    pub best_effort: bool,
+
+    /// What this run is called, in its control group and its reports
+    #[arg(long, value_name = "ID", value_parser = run_name, value_hint = ValueHint::Other, help_heading = "Profile")]
+    pub name: Option<String>,
+
+    /// What stands for keys of a profile.
+    #[command(flatten)]
+    pub shorthand: Shorthand,
+
+    /// Print the plan, step by step with who asked for it, and run nothing
+    #[arg(long, help_heading = "Output")]
+    pub dry_run: bool,
+
+    /// Print a report at the end: exit status, peak memory, limits that were hit
+    #[arg(long, help_heading = "Output")]
+    pub report: bool,
+
+    /// Print the plan (--dry-run) or the report at the end as JSON
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    /// Print errors only, no warnings
+    #[arg(long, conflicts_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+
+    /// Print what is done
+    #[arg(long, help_heading = "Output")]
+    pub verbose: bool,
+
+    /// The program, and what it is given; options of `sandbox` end here
+    #[arg(
+        value_name = "PROGRAM",
+        required = true,
+        num_args = 1..,
+        trailing_var_arg = true,
+        value_hint = ValueHint::CommandWithArguments
+    )]
+    pub command: Vec<OsString>,
+}
+
+/// Options that stand for keys of a profile, as they were typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Shorthand {
+    /// The most memory that the program and its children may use together (limits.memory)
+    #[arg(long, value_name = "SIZE", value_hint = ValueHint::Other, help_heading = "Limits")]
+    pub memory: Option<String>,
+
+    /// Swap space in addition to the memory; 0 forbids swapping (limits.swap)
+    #[arg(long, value_name = "SIZE", value_hint = ValueHint::Other, help_heading = "Limits")]
+    pub swap: Option<String>,
+
+    /// Memory to be pushed back to when the host runs short of it (limits.memory-soft)
+    #[arg(long, value_name = "SIZE", value_hint = ValueHint::Other, help_heading = "Limits")]
+    pub memory_soft: Option<String>,
+
+    /// The most processes and threads at the same time (limits.pids)
+    #[arg(long, value_name = "NUMBER", value_hint = ValueHint::Other, help_heading = "Limits")]
+    pub pids: Option<String>,
+
+    /// CPU time as a part of one CPU: 150% is one and a half (limits.cpu)
+    #[arg(long, value_name = "PERCENT", value_hint = ValueHint::Other, help_heading = "Limits")]
+    pub cpu: Option<String>,
+
+    /// The path can be read and executed, not changed ("PATH" = "read-only")
+    ///
+    /// For this and all paths: the longest path decides, `~` and `${XDG_…}` expand, names may be globs. Quote them, so
+    /// that the shell leaves them alone.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, help_heading = "File system")]
+    pub ro: Vec<String>,
+
+    /// The path can be changed as its own mode allows ("PATH" = "read-write")
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, help_heading = "File system")]
+    pub rw: Vec<String>,
+
+    /// The path cannot be reached ("PATH" = "hidden")
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath, help_heading = "File system")]
+    pub hide: Vec<String>,
+
+    /// An empty file system in memory, gone afterwards ("PATH" = "tmpfs")
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, help_heading = "File system")]
+    pub tmpfs: Vec<String>,
+
+    /// Show the host's SRC at DST, to be read and written ("DST" = { bind = "SRC", access = "read-write" })
+    #[arg(long, value_name = "SRC:DST", value_hint = ValueHint::AnyPath, help_heading = "File system")]
+    pub bind: Vec<String>,
+
+    /// The directory that the program sees as `/` ("/" = { bind = "DIR", access = "read-write" })
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "File system")]
+    pub root: Option<String>,
+
+    /// Which network the program has: the caller's, or loopback only (network.mode)
+    #[arg(long, value_name = "MODE", value_parser = ["host", "none"], help_heading = "Network and names")]
+    pub net: Option<String>,
+
+    /// The host name seen inside (namespaces.hostname)
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Hostname, help_heading = "Network and names")]
+    pub hostname: Option<String>,
+
+    /// Where the program starts, as seen inside (process.working-directory)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Process")]
+    pub chdir: Option<String>,
+
+    /// Set a variable for the program (K = "V" in [environment])
+    #[arg(long, value_name = "K=V", value_hint = ValueHint::Other, help_heading = "Process")]
+    pub env: Vec<String>,
+
+    /// Keep a variable, or all that a `*` matches, from the program (K = false)
+    #[arg(long, value_name = "K", value_hint = ValueHint::Other, help_heading = "Process")]
+    pub unset_env: Vec<String>,
+}
+
+impl Launch {
+    /// The program, as it was typed. The parser never lets it be missing; a value made by hand may.
+    #[must_use]
+    pub fn program(&self) -> Option<&OsStr> {
+        self.command.first().map(OsString::as_os_str)
+    }
+
+    /// What the program is given, without its own name.
+    #[must_use]
+    pub fn arguments(&self) -> &[OsString] {
+        self.command.get(1..).unwrap_or_default()
+    }
+}
+
+/// Looks after profiles, explains the language, and says what this host offers
+#[derive(Clone, Debug, PartialEq, Eq, Parser)]
+#[command(
+    name = "sandboxctl",
+    version,
+    max_term_width = 100,
+    after_help = CONTROL_EXAMPLES,
+    disable_help_subcommand = true,
+)]
+pub struct Control {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What `sandboxctl` can do.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Verb {
+    /// List the profiles, where each comes from, and the programs that take it
+    Profiles {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Show what a profile amounts to: every value, the line that says it, and what that line overruled
+    ///
+    /// Several profiles are merged left to right, as `sandbox --profile A --profile B` does.
+    Show {
+        /// Profiles, by name or, with a slash, by file
+        #[arg(value_name = "NAME|FILE", required = true, value_hint = ValueHint::AnyPath)]
+        profiles: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Show the defaults too, of keys that nobody set
+        #[arg(long)]
+        all: bool,
+    },
+
+    /// Check profiles: all errors in their files, and whether this host can apply them
+    ///
+    /// Nothing is run. Each profile is checked by itself.
+    Check {
+        /// Profiles, by name or, with a slash, by file
+        #[arg(value_name = "NAME|FILE", required = true, value_hint = ValueHint::AnyPath)]
+        profiles: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Explain a key or a section of the profile language
+    ///
+    /// `limits.memory`, `memory`, `filesystem`, `"~/.ssh"`, `@mount`: whatever can stand in a profile. Without KEY, all
+    /// sections and keys are listed.
+    Explain {
+        /// A section, a key, or both with a dot between
+        #[arg(value_name = "KEY", value_hint = ValueHint::Other)]
+        key: Option<String>,
+    },
+
+    /// Print the JSON schema of profiles, for editors
+    Schema,
+
+    /// Say what this host offers to sandboxes, and the exact fix for what it lacks
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Give a user a control group subtree, so that limits work without root (to be run as root, once)
+    ///
+    /// Needed where neither cgroup v2 delegation nor the systemd user manager gives users a subtree: on cgroup v1 above
+    /// all. It lasts until the host restarts.
+    Delegate {
+        /// The user, by name or number
+        #[arg(value_name = "USER", value_hint = ValueHint::Username)]
+        user: String,
+        /// Take the subtree away again
+        #[arg(long, action = ArgAction::SetTrue)]
+        remove: bool,
+    },
+}
+
+/// A run's name becomes the name of a directory: letters, digits and `_ + . -`, no dot or hyphen in front.
+fn run_name(text: &str) -> Result<String, String> {
+    const LONGEST: usize = 64;
+    if text.is_empty() || text.len() > LONGEST {
+        return Err(format!("a name has 1 to {LONGEST} characters"));
+    }
+    if text.starts_with(['.', '-']) {
+        return Err("a name does not begin with a dot or a hyphen".to_owned());
+    }
+    if !text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '.' | '-'))
+    {
+        return Err("a name has only letters, digits and `_ + . -`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::profile::key::{Kind, Section};
+    use crate::profile::table;
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+    use std::os::unix::ffi::OsStringExt;
+
+    fn launch(arguments: &[&str]) -> Result<Launch, clap::Error> {
+        Launch::try_parse_from(std::iter::once("sandbox").chain(arguments.iter().copied()))
+    }
+
+    #[test]
+    fn definitions_are_consistent() {
+        Launch::command().debug_assert();
+        Control::command().debug_assert();
+    }
+
+    #[test]
+    fn options_end_at_the_program() {
+        let parsed = launch(&[
+            "--ro", "/a", "--ro", "/b", "prog", "--memory", "3G", "--", "-x", "--help",
+        ])
+        .unwrap();
+        assert_eq!(parsed.shorthand.ro, ["/a", "/b"]);
+        assert_eq!(parsed.shorthand.memory, None);
+        assert_eq!(parsed.program(), Some(OsStr::new("prog")));
+        assert_eq!(parsed.arguments(), ["--memory", "3G", "--", "-x", "--help"]);
+    }
+
+    #[test]
+    fn a_double_hyphen_ends_the_options_once() {
+        let parsed = launch(&["--dry-run", "--", "-odd", "--", "--version"]).unwrap();
+        assert!(parsed.dry_run);
+        assert_eq!(parsed.command, ["-odd", "--", "--version"]);
+    }
+
+    #[test]
+    fn a_mistyped_option_is_never_taken_for_the_program() {
+        let error = launch(&["--memroy", "3G", "firefox"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnknownArgument);
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("--memory"), "{error}");
+    }
+
+    #[test]
+    fn wrong_usage_is_status_2_and_help_is_status_0() {
+        for (arguments, status) in [
+            (&[][..], 2),
+            (&["--dry-run"], 2),
+            (&["--net", "bridge", "true"], 2),
+            (&["--no-profile", "--profile", "a", "true"], 2),
+            (&["--quiet", "--verbose", "true"], 2),
+            (&["--name", "../x", "true"], 2),
+            (&["--background", "true"], 2),
+            (&["--memory", "1G", "--memory", "2G", "true"], 2),
+            (&["--help"], 0),
+            (&["--version"], 0),
+        ] {
+            assert_eq!(
+                launch(arguments).unwrap_err().exit_code(),
+                status,
+                "{arguments:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn programs_need_not_be_utf_8() {
+        let odd = OsString::from_vec(vec![b'a', 0xff]);
+        let parsed =
+            Launch::try_parse_from([OsString::from("sandbox"), odd.clone(), odd.clone()]).unwrap();
+        assert_eq!(parsed.command, [odd.clone(), odd]);
+    }
+
+    #[test]
+    fn network_modes_are_those_of_the_table() {
+        let key = table::find(Section::Network, "mode").unwrap();
+        let Kind::Word(words) = key.kind else {
+            panic!("network.mode takes words");
+        };
+        let command = Launch::command();
+        let option = command
+            .get_arguments()
+            .find(|arg| arg.get_id() == "net")
+            .unwrap();
+        let known: Vec<_> = option
+            .get_possible_values()
+            .iter()
+            .map(|v| v.get_name().to_owned())
+            .collect();
+        assert_eq!(known, words);
+    }
+
+    #[test]
+    fn keys_that_help_texts_name_exist() {
+        let command = Launch::command();
+        let mut named = 0;
+        for help in command.get_arguments().filter_map(clap::Arg::get_help) {
+            let help = help.to_string();
+            for (at, _) in help.match_indices('(') {
+                let inside = help[at + 1..].split(')').next().unwrap();
+                if let Some((section, key)) = inside.split_once('.')
+                    && let Some(section) = Section::by_name(section)
+                {
+                    assert!(table::find(section, key).is_some(), "{inside}");
+                    named += 1;
+                }
+            }
+        }
+        assert!(named >= 8, "only {named} options name their key");
+    }
+
+    #[test]
+    fn names_of_runs() {
+        for good in ["a", "web-1", "A_b+c.d"] {
+            assert_eq!(run_name(good).as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            "-a",
+            "a/b",
+            "a b",
+            "ä",
+            "a\n",
+            &"x".repeat(65),
+        ] {
+            assert!(run_name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn verbs() {
+        let parse = |arguments: &[&str]| {
+            Control::try_parse_from(std::iter::once("sandboxctl").chain(arguments.iter().copied()))
+        };
+        assert_eq!(
+            parse(&["show", "a", "./b.toml", "--all"]).unwrap().verb,
+            Verb::Show {
+                profiles: vec!["a".to_owned(), "./b.toml".to_owned()],
+                json: false,
+                all: true
+            }
+        );
+        assert_eq!(
+            parse(&["explain"]).unwrap().verb,
+            Verb::Explain { key: None }
+        );
+        assert_eq!(
+            parse(&["delegate", "joe", "--remove"]).unwrap().verb,
+            Verb::Delegate {
+                user: "joe".to_owned(),
+                remove: true
+            }
+        );
+        for wrong in [&[][..], &["show"], &["check"], &["delegate"], &["list"]] {
+            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! A launch that did not happen, told: what was asked, where, what the kernel said, what it means for that step, and
+//! what to do.
+
+use std::fmt::Write as _;
+
+use crate::exec::LaunchError;
+use crate::kernel::Errno;
+use crate::plan::step::NamespaceKind;
+use crate::plan::{Action, Plan};
+use crate::report::{SourceMap, escape};
+
+use super::status;
+
+/// The message and the exit status.
+pub(super) struct Told {
+    pub text: String,
+    pub status: i32,
+}
+
+/// What an errno means for one kind of step, and what would help.
+#[derive(Default)]
+struct Meaning {
+    means: &'static str,
+    help: Vec<String>,
+}
+
+fn meaning(means: &'static str, help: &[&str]) -> Meaning {
+    Meaning {
+        means,
+        help: help.iter().map(|&line| line.to_owned()).collect(),
+    }
+}
+
+const DOCTOR: &str = "`sandboxctl doctor` tries what this host allows, and names the exact fix";
+
+fn explain(action: &Action, errno: Errno) -> Meaning {
+    match (action, errno) {
+        (Action::Clone { namespaces }, Errno::EPERM)
+            if namespaces.contains(&NamespaceKind::User) =>
+        {
+            meaning(
+                "this system does not let ordinary users make user namespaces, or we run in a chroot",
+                &[
+                    DOCTOR,
+                    "Ubuntu since 23.10 restricts them by AppArmor (kernel.apparmor_restrict_unprivileged_userns); \
+                       hardened Debian kernels by kernel.unprivileged_userns_clone=0",
+                ],
+            )
+        }
+        (Action::Clone { .. }, Errno::EPERM) => meaning(
+            "the caller lacks CAP_SYS_ADMIN for these namespaces",
+            &[DOCTOR],
+        ),
+        (Action::Clone { .. }, Errno::ENOSPC) => meaning(
+            "a limit on the number of namespaces is reached",
+            &[
+                "the limits are in /proc/sys/user/max_*_namespaces; 0 forbids that kind altogether",
+                DOCTOR,
+            ],
+        ),
+        (Action::Clone { .. }, Errno::EAGAIN) => meaning(
+            "a limit on processes is reached",
+            &["see `ulimit -u`, and pids.max of the caller's control group"],
+        ),
+        (Action::Clone { .. }, Errno::EINVAL) => {
+            meaning("this kernel lacks one of these namespaces", &[DOCTOR])
+        }
+        (Action::Clone { .. }, Errno::ENOSYS) => meaning(
+            "clone3 is not to be had: an outer sandbox forbids it, or the kernel is older than 5.3",
+            &[],
+        ),
+        (Action::MapIds { .. }, Errno::EPERM) => meaning(
+            "the kernel does not let the caller map these ids",
+            &[
+                "an ordinary user may map only the own id, or ranges of /etc/subuid with `user.subordinate-ids = true`",
+            ],
+        ),
+        (Action::MountProc { .. }, Errno::EPERM) => meaning(
+            "a new /proc may only be mounted where the whole of the present one can be seen",
+            &[
+                "in a container parts of /proc are covered: start the sandbox outside of it, or do without `namespaces.pid`",
+            ],
+        ),
+        (Action::MountHost { .. } | Action::NewRoot { .. }, Errno::ELOOP | Errno::ENOTDIR) => {
+            meaning(
+                "a component of the path has become a symbolic link since it was looked at",
+                &["somebody is changing the file system; start it again"],
+            )
+        }
+        (Action::MountHost { .. }, Errno::ENOENT) => meaning(
+            "the path has vanished since it was looked at, or the place to mount on does not exist",
+            &["start it again"],
+        ),
+        (
+            Action::MountHost { .. } | Action::Restrict { .. } | Action::Mask { .. },
+            Errno::EACCES,
+        ) => meaning(
+            "the caller may not pass one of the directories on the way",
+            &[],
+        ),
+        (_, Errno::ENOSPC) => meaning(
+            "the limit on mounts is reached (fs.mount-max), or a file system of ours is full",
+            &[],
+        ),
+        (Action::NewTerminal, Errno::ENOENT | Errno::ENXIO) => meaning(
+            "there is no /dev/ptmx inside",
+            &[
+                "show /dev, or use a minimal one (`devices.default = \"minimal\"`), or set `process.terminal = \"inherit\"`",
+            ],
+        ),
+        (Action::WorkingDirectory { .. }, Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR) => {
+            meaning(
+                "it cannot be entered inside",
+                &["name another one with --chdir, or show this one with --ro or --rw"],
+            )
+        }
+        (Action::Nice { .. }, Errno::EACCES | Errno::EPERM) => {
+            meaning("lowering it needs CAP_SYS_NICE", &[])
+        }
+        (Action::OomScoreAdjust { .. }, Errno::EACCES | Errno::EPERM) => {
+            meaning("lowering it needs CAP_SYS_RESOURCE", &[])
+        }
+        (Action::ResourceLimit { .. }, Errno::EPERM) => meaning(
+            "it would raise the hard limit, which needs CAP_SYS_RESOURCE",
+            &["see `ulimit -H -a` for what the caller may use"],
+        ),
+        (Action::Seccomp(_), Errno::EINVAL) => meaning(
+            "this kernel does not know an answer that the filter gives, or has no seccomp",
+            &[DOCTOR],
+        ),
+        (Action::NewSessionKeyring, Errno::EDQUOT) => meaning(
+            "the caller has too many keys",
+            &["see /proc/key-users; or set `process.session-keyring = \"inherit\"`"],
+        ),
+        (Action::JoinNamespace { .. }, Errno::EPERM) => meaning(
+            "the caller has no privilege over that namespace",
+            &["it belongs to another user, or to a user namespace that is not joined too"],
+        ),
+        (Action::JoinNamespace { .. }, Errno::EINVAL) => {
+            meaning("that file is no namespace of this kind", &[])
+        }
+        (Action::JoinNamespace { .. }, Errno::ENOENT) => {
+            meaning("that namespace does not exist (any more)", &[])
+        }
+        _ => Meaning::default(),
+    }
+}
+
+/// Tells a failure.
+pub(super) fn tell(error: &LaunchError, plan: &Plan, sources: &SourceMap) -> Told {
+    let step = error
+        .step
+        .and_then(|number| Some((number, plan.steps.get(number)?)));
+    if let Some((_, step)) = step
+        && let Action::Execute { program, .. } = &step.action
+        && let Some(errno) = error.errno
+    {
+        return not_executed(&escape::os(program), errno);
+    }
+    let mut text = String::from("sandbox: the sandbox could not be set up; nothing was run\n");
+    let mut help = Vec::new();
+    let mut errno = error.errno;
+    match step {
+        Some((number, step)) => {
+            let what = step.action.describe();
+            let what = what.lines().next().unwrap_or_default();
+            let _ = writeln!(text, "  step {}: {what}", number + 1);
+            let site = error
+                .site
+                .filter(|site| !site.is_default())
+                .unwrap_or(step.site);
+            if !site.is_default() {
+                let _ = writeln!(text, "  asked for: {}", sources.position(site));
+            } else if !step.because.is_empty() {
+                let _ = writeln!(text, "  asked for: {}", step.because);
+            }
+            if let Some(errno) = errno {
+                let meaning = explain(&step.action, errno);
+                help.extend(meaning.help);
+                let _ = writeln!(text, "  the kernel said: {errno:?} ({})", errno.desc());
+                if !meaning.means.is_empty() {
+                    let _ = writeln!(text, "  which means: {}", meaning.means);
+                }
+            }
+        }
+        None => {
+            let _ = writeln!(text, "  while: {}", escape::line(&error.doing));
+            // The child's own words say it better than an errno of ours.
+            if !error.detail.is_empty() {
+                errno = None;
+            }
+            if let Some(errno) = errno {
+                let _ = writeln!(text, "  the kernel said: {errno:?} ({})", errno.desc());
+            }
+        }
+    }
+    if !error.detail.is_empty() {
+        let _ = writeln!(text, "  {}", escape::line(&error.detail));
+    }
+    for line in help.iter().chain(&error.help) {
+        let _ = writeln!(text, "  help: {}", escape::line(line));
+    }
+    Told {
+        text,
+        status: status::NOT_SET_UP,
+    }
+}
+
+/// The sandbox stood, but the program could not be started in it.
+fn not_executed(program: &str, errno: Errno) -> Told {
+    let (why, status) = match errno {
+        Errno::ENOENT => (
+            "it was not found inside the sandbox\n  help: it may be hidden there, or a script's interpreter or a program's loader may be; see --dry-run",
+            status::NOT_FOUND,
+        ),
+        Errno::EACCES => (
+            "permission denied: it is no executable file, or lies on a file system without execution",
+            status::NOT_EXECUTABLE,
+        ),
+        Errno::ENOEXEC => (
+            "it is no program, and no script with a `#!` line",
+            status::NOT_EXECUTABLE,
+        ),
+        Errno::EISDIR => ("it is a directory", status::NOT_EXECUTABLE),
+        other => (other.desc(), status::NOT_EXECUTABLE),
+    };
+    Told {
+        text: format!("sandbox: {program}: {why}\n"),
+        status,
+    }
+}

@@ -1,0 +1,92 @@
+//! From names of profiles to a policy, to facts and to a plan, with everything that is wrong told on the way: what
+//! `sandbox` and the verbs of `sandboxctl` have in common.
+
+use std::path::PathBuf;
+
+use crate::host::{self, Facts, Scope};
+use crate::plan::{self, Plan, Request};
+use crate::policy::{self, Policy};
+use crate::profile::Profile;
+use crate::profile::key::Section;
+use crate::profile::load::load;
+use crate::profile::search::Library;
+use crate::profile::value::Value;
+use crate::report::render::{Style, render};
+use crate::report::{Diagnostics, SourceMap};
+use crate::section::filesystem;
+
+use super::complain;
+
+/// The library of this host and this user.
+pub(super) fn library() -> Library {
+    let own = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let config = own.or_else(|| {
+        let home = std::env::var_os("HOME").map(PathBuf::from)?;
+        home.is_absolute().then(|| home.join(".config"))
+    });
+    Library::standard(config.as_deref(), nix::unistd::geteuid().as_raw())
+}
+
+/// Prints diagnostics to standard error, in colour if that is a terminal.
+pub(super) fn tell(diagnostics: &[crate::report::Diagnostic], sources: &SourceMap) {
+    use std::io::IsTerminal;
+    if diagnostics.is_empty() {
+        return;
+    }
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    complain(&render(diagnostics, sources, Style { colour }));
+}
+
+/// What holds for these profiles, under this layer of the command line.
+pub(super) struct Resolved {
+    pub policy: Policy,
+    pub warnings: Diagnostics,
+}
+
+/// Loads and merges.
+pub(super) fn resolve(
+    names: &[String],
+    library: &Library,
+    command_line: Option<Profile>,
+    sources: &mut SourceMap,
+) -> Result<Resolved, Diagnostics> {
+    let loaded = load(names, library, command_line, sources)?;
+    Ok(Resolved {
+        policy: policy::resolve(&loaded.name, &loaded.layers),
+        warnings: loaded.warnings,
+    })
+}
+
+/// Gathers what a plan for this policy depends on.
+pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
+    let names_user_directory = |text: &str| text.contains("_DIR}");
+    let user_directories = policy.section(Section::Filesystem).any(|(key, value, _)| {
+        names_user_directory(key)
+            || matches!(value, Value::View(crate::profile::value::View::Bind { source, .. }) if names_user_directory(source))
+    }) || policy
+        .get(Section::Process, "working-directory")
+        .is_some_and(|said| matches!(said.value, Value::Text(text) if names_user_directory(text)));
+    let scope = Scope {
+        user_directories,
+        subordinate_ids: policy
+            .get(Section::User, "subordinate-ids")
+            .is_some_and(|said| *said.value == Value::Bool(true)),
+    };
+    let mut facts = host::probe(scope).map_err(|error| vec![error])?;
+    if policy.mentions(Section::Limits) {
+        facts.cgroup = host::cgroup::probe(facts.caller.uid);
+    }
+    let around = plan::surroundings(policy, &facts)?;
+    let wanted = filesystem::wanted(policy, &facts.caller, &around);
+    host::paths::look(&wanted, &mut facts)?;
+    Ok(facts)
+}
+
+/// The plan for a policy on this host.
+pub(super) fn plan(policy: &Policy, request: &Request) -> Result<(Plan, Facts), Diagnostics> {
+    let facts = facts(policy)?;
+    let plan = plan::compile(policy, &facts, request)?;
+    Ok((plan, facts))
+}

@@ -1,0 +1,222 @@
+//! `sandbox`: profiles and options → policy → plan → the program.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+
+use crate::exec;
+use crate::plan::{Plan, Request, show};
+use crate::policy::Policy;
+use crate::profile::load::for_program;
+use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
+
+use super::arguments::Launch;
+use super::layer::{Flag, Said, layer};
+use super::{answer, complain, ending, failed, inspect, status};
+
+/// The program `sandbox`.
+#[must_use]
+pub fn main() -> i32 {
+    let matches = match Launch::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
+    let launch = match Launch::from_arg_matches(&matches) {
+        Ok(launch) => launch,
+        Err(error) => return usage(&error),
+    };
+    let mut sources = SourceMap::new();
+    match prepare(&launch, &matches, &mut sources) {
+        Ok(ready) if launch.dry_run => dry_run(&launch, &ready, &sources),
+        Ok(ready) => run(&launch, ready, &sources),
+        Err(errors) => {
+            inspect::tell(&errors.diagnostics, &sources);
+            errors.status
+        }
+    }
+}
+
+/// `--help` and `--version` are answers; everything else is a mistake.
+pub(super) fn usage(error: &clap::Error) -> i32 {
+    // clap chooses the stream; a reader that has left does not matter.
+    let _ = error.print();
+    if error.use_stderr() {
+        status::USAGE
+    } else {
+        status::OK
+    }
+}
+
+struct Refused {
+    diagnostics: Diagnostics,
+    status: i32,
+}
+
+/// What is ready to be run.
+struct Ready {
+    policy: Policy,
+    plan: Plan,
+    warnings: Diagnostics,
+    chosen: String,
+}
+
+/// The options that say rules, in the order in which they were typed.
+fn said(matches: &ArgMatches) -> Result<Said, Diagnostic> {
+    let mut options: Vec<(usize, Flag, String)> = Vec::new();
+    for flag in Flag::ALL {
+        let id = flag.name().replace('-', "_");
+        if matches.value_source(&id) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        let places = matches.indices_of(&id).into_iter().flatten();
+        let values = matches.get_many::<String>(&id).into_iter().flatten();
+        options.extend(
+            places
+                .zip(values)
+                .map(|(place, value)| (place, flag, value.clone())),
+        );
+    }
+    options.sort_by_key(|(place, ..)| *place);
+    let here = std::env::current_dir()
+        .ok()
+        .and_then(|path| path.into_os_string().into_string().ok());
+    Ok(Said {
+        options: options
+            .into_iter()
+            .map(|(_, flag, value)| (flag, value))
+            .collect(),
+        working_directory: here,
+    })
+}
+
+fn prepare(
+    launch: &Launch,
+    matches: &ArgMatches,
+    sources: &mut SourceMap,
+) -> Result<Ready, Refused> {
+    let wrong = |diagnostics| Refused {
+        diagnostics,
+        status: status::USAGE,
+    };
+    let said = said(matches).map_err(|error| wrong(vec![error]))?;
+    let command_line = layer(&said, sources).map_err(wrong)?;
+    let library = inspect::library();
+    let program = launch.program().unwrap_or_else(|| OsStr::new(""));
+    let (names, chosen) = if !launch.profile.is_empty() {
+        (launch.profile.clone(), String::new())
+    } else if launch.no_profile {
+        (Vec::new(), String::new())
+    } else {
+        let chosen = for_program(&program.to_string_lossy(), &library, sources).map_err(wrong)?;
+        let why = format!("profile `{}`: {}", chosen.name, chosen.reason);
+        (vec![chosen.name], why)
+    };
+    if names.is_empty() && command_line.is_none() {
+        return Err(wrong(vec![
+            Diagnostic::general("nothing says what the sandbox is to be: --no-profile was given, and no option that sets a rule")
+                .help("say rules with --memory, --net, --ro, --set …, or name a --profile"),
+        ]));
+    }
+    let resolved = inspect::resolve(&names, &library, command_line, sources).map_err(wrong)?;
+    let request = Request {
+        program: program.to_owned(),
+        arguments: launch.arguments().to_vec(),
+        name: launch.name.clone().unwrap_or_else(|| run_name(program)),
+        best_effort: launch.best_effort,
+    };
+    let (plan, _) = inspect::plan(&resolved.policy, &request).map_err(|diagnostics| Refused {
+        diagnostics,
+        status: status::NOT_SET_UP,
+    })?;
+    Ok(Ready {
+        policy: resolved.policy,
+        plan,
+        warnings: resolved.warnings,
+        chosen,
+    })
+}
+
+/// What a run is called when nobody names it: its program's file name.
+fn run_name(program: &OsStr) -> String {
+    let file = std::path::Path::new(program).file_name().unwrap_or(program);
+    file.to_string_lossy().into_owned()
+}
+
+fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
+    let text = if launch.json {
+        let mut plan = show::to_json(&ready.plan, sources);
+        if let Some(fields) = plan.as_object_mut() {
+            fields.insert("profile".to_owned(), ready.policy.name.clone().into());
+        }
+        format!("{plan:#}\n")
+    } else {
+        if !launch.quiet {
+            inspect::tell(&ready.warnings, sources);
+        }
+        let profile = if ready.policy.name.is_empty() {
+            "the command line alone"
+        } else {
+            &ready.policy.name
+        };
+        let why = if ready.chosen.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", escape::line(&ready.chosen))
+        };
+        format!(
+            "plan for {} under {}{why}; nothing is run\n{}",
+            escape::os(launch.program().unwrap_or_else(|| OsStr::new(""))),
+            escape::line(profile),
+            show::text(&ready.plan, sources)
+        )
+    };
+    answer(&text).err().unwrap_or(status::OK)
+}
+
+fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
+    if !launch.quiet {
+        inspect::tell(&ready.warnings, sources);
+        for warning in &ready.plan.warnings {
+            complain(&format!(
+                "sandbox: warning: {}{}\n",
+                escape::line(&warning.text),
+                show::at(warning, sources)
+            ));
+        }
+    }
+    if launch.verbose {
+        if !ready.chosen.is_empty() {
+            complain(&format!("sandbox: {}\n", escape::line(&ready.chosen)));
+        }
+        complain(&show::text(&ready.plan, sources));
+    }
+    let outcome = exec::prepare(&ready.plan).and_then(|prepared| exec::launch(&prepared));
+    match outcome {
+        Ok(outcome) => {
+            for warning in &outcome.warnings {
+                if !launch.quiet {
+                    complain(&format!("sandbox: warning: {}\n", escape::line(warning)));
+                }
+            }
+            let program: OsString = launch
+                .program()
+                .unwrap_or_else(|| OsStr::new(""))
+                .to_owned();
+            let ending = ending::Report::of(&outcome, &ready.plan, sources, &program);
+            if launch.json {
+                complain(&format!("{}\n", ending.to_json()));
+            } else if launch.report {
+                complain(&ending.full());
+            } else if !launch.quiet {
+                complain(&ending.remarks());
+            }
+            outcome.ending.status()
+        }
+        Err(error) => {
+            let told = failed::tell(&error, &ready.plan, sources);
+            complain(&told.text);
+            told.status
+        }
+    }
+}

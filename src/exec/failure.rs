@@ -1,0 +1,56 @@
+//! This host refused a step: which one, with what errno, and what that means.
+
+use crate::kernel::Errno;
+use crate::report::Site;
+
+/// A launch that did not happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchError {
+    /// The step of the plan, when it was one.
+    pub step: Option<usize>,
+    /// What was being done, when it was no step.
+    pub doing: String,
+    /// What the kernel said.
+    pub errno: Option<Errno>,
+    /// The rule, where it is known better than by the step: a step may write several limits.
+    pub site: Option<Site>,
+    /// What somebody else said: a helper program, a service manager.
+    pub detail: String,
+    /// What would help.
+    pub help: Vec<String>,
+}
+
+impl LaunchError {
+    /// A step that the kernel refused.
+    #[must_use]
+    pub fn at_step(step: usize, errno: Errno) -> Self {
+        Self {
+            step: Some(step),
+            doing: String::new(),
+            errno: Some(errno),
+            site: None,
+            detail: String::new(),
+            help: Vec::new(),
+        }
+    }
+
+    /// Something beside the plan's steps that the kernel refused.
+    #[must_use]
+    pub fn doing(doing: impl Into<String>, errno: Errno) -> Self {
+        Self {
+            step: None,
+            doing: doing.into(),
+            errno: Some(errno),
+            site: None,
+            detail: String::new(),
+            help: Vec::new(),
+        }
+    }
+
+    /// Adds what somebody else said.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = detail.into();
+        self
+    }
+}

@@ -1,0 +1,171 @@
+//! A group in a delegated scope of systemd.
+//!
+//! A scope vanishes with its last process, and its counters with it. So a process of ours, which does nothing, keeps the
+//! scope: in a group of its own (`keep`) beside the program's (`box`), where it is neither counted nor limited. The
+//! limits are those of `box`; what an administrator sets for the scope itself holds beside them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::{GroupError, enable_controllers};
+use crate::host::cgroup::{directory, memberships, mounts};
+use crate::kernel::cgroup::Directory;
+use crate::kernel::process::random_hex;
+use crate::kernel::systemd::{Keeper, ScopeRequest, start_scope};
+use crate::section::limits::GroupPlan;
+
+/// The program's group in the scope.
+pub(super) const BOX: &str = "box";
+const KEEP: &str = "keep";
+
+/// A scope, and the process that keeps it.
+#[derive(Debug)]
+pub(super) struct Scope {
+    request: ScopeRequest,
+    controllers: BTreeSet<String>,
+    keeper: Option<Keeper>,
+}
+
+/// The program's group in a scope that runs.
+pub(super) struct Parts {
+    pub parent: Directory,
+    pub directory: Directory,
+    pub controllers: BTreeSet<String>,
+}
+
+impl Scope {
+    pub fn new(plan: &GroupPlan, bus: &Path, slice: &str) -> Result<Self, GroupError> {
+        let random = random_hex()
+            .map_err(|error| GroupError::general(format!("cannot get random bytes: {error}")))?;
+        Ok(Self {
+            request: ScopeRequest {
+                bus: bus.to_owned(),
+                unit: format!("app-sandbox-{}-{random}.scope", escape(&plan.name)),
+                slice: slice.to_owned(),
+                description: format!("sandbox {}", plan.name),
+                pids: Vec::new(),
+            },
+            controllers: plan.controllers.clone(),
+            keeper: None,
+        })
+    }
+
+    pub fn unit(&self) -> &str {
+        &self.request.unit
+    }
+
+    /// Has systemd move the process into a new scope, and makes the groups in it.
+    pub fn start(&mut self, pid: i32) -> Result<Parts, GroupError> {
+        let keeper = Keeper::start().map_err(|error| {
+            GroupError::general(format!(
+                "cannot start a process that keeps the scope: {error}"
+            ))
+        })?;
+        let keeper = self.keeper.insert(keeper);
+        let keeping = keeper.pid();
+        self.request.pids = [pid, keeping]
+            .into_iter()
+            .filter_map(|pid| u32::try_from(pid).ok())
+            .collect();
+        start_scope(&self.request).map_err(|why| {
+            GroupError::general(format!(
+                "systemd does not make the scope `{}`: {why}",
+                self.request.unit
+            ))
+        })?;
+        let path = self.located(pid)?;
+        if self.located(keeping)? != path {
+            return Err(GroupError::general(
+                "systemd put two processes of one scope into different groups",
+            ));
+        }
+        let scope = Directory::open(&path)?;
+        let keep = scope.make(KEEP)?;
+        let directory = scope.make(BOX)?;
+        keep.enter(keeping)?;
+        directory.enter(pid)?;
+        let available = scope.read("cgroup.controllers")?;
+        let available: BTreeSet<&str> = available.split_whitespace().collect();
+        if let Some(missing) = self
+            .controllers
+            .iter()
+            .find(|name| !available.contains(name.as_str()))
+        {
+            return Err(GroupError::general(format!(
+                "systemd gave the scope `{}` no controller `{missing}`",
+                self.request.unit
+            )));
+        }
+        // Those that hold no limit count.
+        let mut controllers = self.controllers.clone();
+        controllers.extend(
+            ["memory", "pids"]
+                .into_iter()
+                .filter(|name| available.contains(name))
+                .map(str::to_owned),
+        );
+        enable_controllers(&scope, &controllers)?;
+        Ok(Parts {
+            parent: scope,
+            directory,
+            controllers,
+        })
+    }
+
+    /// The directory of the scope that a process is in; an error when that is another group.
+    fn located(&self, pid: i32) -> Result<PathBuf, GroupError> {
+        let say = |what: String| {
+            GroupError::general(format!(
+                "{what}, after systemd reported the scope as started"
+            ))
+        };
+        let read = |path: &str| {
+            std::fs::read(path).map_err(|error| say(format!("cannot read `{path}`: {error}")))
+        };
+        let text = read(&format!("/proc/{pid}/cgroup"))?;
+        let group = memberships(&text)
+            .into_iter()
+            .find(|line| line.controllers.is_empty() && !line.named)
+            .map(|line| line.group)
+            .unwrap_or_default();
+        if group
+            .file_name()
+            .is_none_or(|name| name != self.request.unit.as_str())
+        {
+            return Err(say(format!(
+                "process {pid} is in the group {}",
+                group.display()
+            )));
+        }
+        mounts(&read("/proc/self/mountinfo")?)
+            .iter()
+            .filter(|mount| mount.version == 2)
+            .find_map(|mount| directory(mount, &group))
+            .ok_or_else(|| say(format!("the group {} is not mounted here", group.display())))
+    }
+}
+
+/// A part of a unit's name: `-` separates parts, and what systemd has no letter for is written as `\xNN`
+/// (systemd-escape(1)).
+fn escape(name: &str) -> String {
+    let mut escaped = String::new();
+    for (at, byte) in name.bytes().enumerate() {
+        match byte {
+            b'.' if at == 0 => escaped.push_str("\\x2e"),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' => escaped.push(char::from(byte)),
+            _ => escaped.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn names_are_escaped_as_systemd_does() {
+        assert_eq!(escape("org.notify-rust.x"), r"org.notify\x2drust.x");
+        assert_eq!(escape("../a b"), r"\x2e.\x2fa\x20b");
+    }
+}

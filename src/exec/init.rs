@@ -1,0 +1,114 @@
+//! Process 1 of a new pid namespace: reaps, forwards signals, and ends with the program.
+//!
+//! It keeps nothing of the launcher: no capability, no argument or variable, no descriptor but the program's
+//! terminal and, beside one, the pipe on which it says that the program was stopped. It cannot be traced (it never
+//! execs, so that it stays undumpable) and runs under the program's own filter.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::kernel::process::{Change, exit};
+use crate::kernel::{Errno, capability, descriptor, process, seccomp, signal, terminal};
+
+use super::child::{Lines, fail};
+use super::prepare::Prepared;
+
+/// Written to the launcher when the program was stopped from its terminal.
+pub(super) const STOPPED: &[u8] = b"s";
+
+pub(super) fn run(
+    prepared: &Prepared,
+    program: libc::pid_t,
+    terminal: Option<OwnedFd>,
+    lines: Lines<'_>,
+) -> ! {
+    let Lines { socket, status, .. } = lines;
+    process::set_name(c"sandbox-init");
+    process::forget_arguments_and_environment(c"sandbox-init");
+    if let Err(errno) = settle(prepared) {
+        fail(socket.as_fd(), prepared.execute.step, errno);
+    }
+    // The launcher learns from the end of the socket that the program was started: this copy must not hold it open.
+    drop(socket);
+    let kept = match keep(terminal, status) {
+        Ok(kept) => kept,
+        Err(_) => exit(125),
+    };
+    if let Some(filter) = &prepared.init_filter
+        && seccomp::install(filter).is_err()
+    {
+        exit(125);
+    }
+    serve(program, kept, prepared.new_session)
+}
+
+/// Gives up what the launcher had.
+fn settle(prepared: &Prepared) -> Result<(), Errno> {
+    if prepared.cuts_capabilities {
+        capability::keep_only(0, false)?;
+    }
+    // Armed anew, for a change of capabilities may clear it.
+    if prepared.die_with_parent {
+        process::die_with_parent(libc::SIGKILL)?;
+    }
+    Ok(())
+}
+
+/// Keeps the terminal and the pipe beside it as the lowest descriptors, and closes all others.
+fn keep(terminal: Option<OwnedFd>, status: Option<OwnedFd>) -> Result<[Option<OwnedFd>; 2], Errno> {
+    let Some(terminal) = terminal else {
+        // Closed below, with everything else.
+        std::mem::forget(status);
+        descriptor::close_from(0)?;
+        return Ok([None, None]);
+    };
+    let terminal = descriptor::move_onto(terminal, 0)?;
+    let status = status
+        .map(|status| descriptor::move_onto(status, 1))
+        .transpose()?;
+    descriptor::close_from(if status.is_some() { 2 } else { 1 })?;
+    Ok([Some(terminal), status])
+}
+
+fn serve(program: libc::pid_t, [terminal, status]: [Option<OwnedFd>; 2], new_session: bool) -> ! {
+    loop {
+        let Ok(came) = signal::wait(&signal::WATCHED) else {
+            continue;
+        };
+        match came.number {
+            libc::SIGCHLD => reap(program, terminal.is_some(), status.as_ref()),
+            // Keys of a terminal that the program shares with us reach it without our help.
+            _ if came.by_kernel && !new_session => {}
+            libc::SIGCONT => {
+                if let Some(terminal) = &terminal {
+                    // The program's group goes on in the foreground, as a shell's `fg` does it.
+                    let _ = terminal::set_foreground(terminal.as_fd(), program);
+                    let _ = signal::send_to(-program, libc::SIGCONT);
+                }
+                let _ = signal::send_to(program, libc::SIGCONT);
+            }
+            // A change of size reaches the program through its own terminal.
+            libc::SIGWINCH if terminal.is_some() => {}
+            number => drop(signal::send_to(program, number)),
+        }
+    }
+}
+
+/// Waits for everything that has ended; ends with the program.
+fn reap(program: libc::pid_t, watch_stops: bool, status: Option<&OwnedFd>) {
+    let stops = if watch_stops { libc::WSTOPPED } else { 0 };
+    while let Ok(Some((pid, change))) = process::wait_any(libc::WEXITED | libc::WNOHANG | stops) {
+        if pid != program {
+            continue;
+        }
+        match change {
+            Change::Exited(code) => exit(code),
+            Change::Killed(signal) => exit(128 + signal),
+            Change::Stopped(_) => {
+                if let Some(status) = status {
+                    let _ = descriptor::write(status.as_fd(), STOPPED);
+                }
+            }
+            Change::Continued => {}
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the launcher sets for the child from outside, while it waits.
+
+use std::fmt::Write as _;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::kernel::Errno;
+use crate::plan::step::IdRange;
+
+use super::failure::LaunchError;
+use super::prepare::Prepared;
+
+fn errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// Makes the directories that are the caller's own, with mode 0700, where they are missing.
+pub(super) fn make_own_directories(prepared: &Prepared) -> Result<(), LaunchError> {
+    for (step, path) in &prepared.own_directories {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.and_then(|()| own(path))
+            .map_err(|error| LaunchError::at_step(*step as usize, errno(&error)))?;
+    }
+    Ok(())
+}
+
+/// A directory that another user put there would be his to fill.
+fn own(path: &Path) -> std::io::Result<()> {
+    let found = std::fs::symlink_metadata(path)?;
+    if found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() {
+        Ok(())
+    } else {
+        Err(std::io::Error::from_raw_os_error(libc::EPERM))
+    }
+}
+
+fn write_file(pid: libc::pid_t, name: &str, text: &str) -> Result<(), Errno> {
+    OpenOptions::new()
+        .write(true)
+        .open(format!("/proc/{pid}/{name}"))
+        // One write: the kernel takes a map as a whole.
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| errno(&error))
+}
+
+fn map_text(ranges: &[IdRange]) -> String {
+    let mut text = String::new();
+    for range in ranges {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{} {} {}", range.inside, range.outside, range.length);
+    }
+    text
+}
+
+/// Writes the id maps of the child's user namespace (user_namespaces(7)).
+pub(super) fn map_ids(prepared: &Prepared, pid: libc::pid_t) -> Result<(), LaunchError> {
+    let Some((step, maps)) = &prepared.maps else {
+        return Ok(());
+    };
+    let step = *step as usize;
+    if let Some((newuidmap, newgidmap)) = &maps.helpers {
+        run_helper(newuidmap, pid, &maps.uids)
+            .map_err(|why| LaunchError::at_step(step, Errno::EPERM).detail(why))?;
+        return run_helper(newgidmap, pid, &maps.gids)
+            .map_err(|why| LaunchError::at_step(step, Errno::EPERM).detail(why));
+    }
+    let failed = |errno| LaunchError::at_step(step, errno);
+    if maps.deny_setgroups {
+        write_file(pid, "setgroups", "deny").map_err(failed)?;
+    }
+    write_file(pid, "gid_map", &map_text(&maps.gids)).map_err(failed)?;
+    write_file(pid, "uid_map", &map_text(&maps.uids)).map_err(failed)
+}
+
+/// newuidmap(1) or newgidmap(1): set-user-ID programs that check /etc/subuid and /etc/subgid.
+fn run_helper(helper: &Path, pid: libc::pid_t, ranges: &[IdRange]) -> Result<(), String> {
+    let mut command = Command::new(helper);
+    command
+        .arg(pid.to_string())
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    for range in ranges {
+        command.args([range.inside, range.outside, range.length].map(|number| number.to_string()));
+    }
+    let name = helper.display();
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!(
+            "{name} said: {}",
+            crate::report::escape::line(String::from_utf8_lossy(&output.stderr).trim())
+        )),
+        Err(error) => Err(format!("{name} could not be run: {error}")),
+    }
+}
+
+/// Writes the child's OOM score adjustment, which its children inherit.
+pub(super) fn adjust_oom_score(prepared: &Prepared, pid: libc::pid_t) -> Result<(), LaunchError> {
+    let Some((step, value)) = prepared.oom_score_adjust else {
+        return Ok(());
+    };
+    write_file(pid, "oom_score_adj", &value.to_string())
+        .map_err(|errno| LaunchError::at_step(step as usize, errno))
+}

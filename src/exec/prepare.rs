@@ -1,0 +1,545 @@
+//! Plan → [`Prepared`]: every string, descriptor and filter that the child needs, made before it exists.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::kernel::mount::attribute;
+use crate::kernel::{Errno, at, terminal};
+use crate::plan::step::{Action, IdRange, NamespaceKind, Root};
+use crate::plan::{Phase, Plan};
+use crate::profile::value::Access;
+use crate::section::limits::GroupPlan;
+
+use super::failure::LaunchError;
+
+/// One thing that the child does, in C form.
+#[derive(Debug)]
+pub(super) enum Op {
+    Join {
+        file: OwnedFd,
+        kind: libc::c_int,
+    },
+    Unshare(libc::c_int),
+    NewSessionKeyring,
+    Hostname(CString),
+    LoopbackUp,
+    PrivatePropagation,
+    NewRoot {
+        from: RootOp,
+        attributes: u64,
+        scratch: bool,
+    },
+    MakeDirectory {
+        path: CString,
+        mode: u32,
+    },
+    MakeFile {
+        parent: CString,
+        name: CString,
+    },
+    MakeLink {
+        parent: CString,
+        name: CString,
+        target: CString,
+    },
+    MountHost {
+        source: CString,
+        target: CString,
+        attributes: u64,
+    },
+    Restrict {
+        path: CString,
+        attributes: u64,
+    },
+    MountNew {
+        kind: CString,
+        options: Vec<(CString, Option<CString>)>,
+        target: CString,
+        attributes: u64,
+    },
+    Mask {
+        path: CString,
+        directory: bool,
+    },
+    Text {
+        target: CString,
+        name: CString,
+        content: Vec<u8>,
+    },
+    Seal {
+        path: CString,
+    },
+    PivotRoot {
+        read_only: bool,
+    },
+    NewTerminal {
+        attributes: Option<libc::termios>,
+        size: Option<libc::winsize>,
+        replace: [bool; 3],
+    },
+    NewSession,
+    NoNewPrivileges,
+    DropBounding {
+        keep: u64,
+        last: u32,
+    },
+    KeepCapabilities {
+        keep: u64,
+        ambient: bool,
+    },
+    ResourceLimit {
+        resource: u32,
+        value: Option<u64>,
+    },
+    Nice(libc::c_int),
+    Umask(u32),
+    WorkingDirectory(Vec<CString>),
+    CloseDescriptors,
+    Seccomp(Vec<libc::sock_filter>),
+}
+
+/// What the new root is made of.
+#[derive(Debug)]
+pub(super) enum RootOp {
+    Host,
+    Directory(CString),
+    Empty,
+}
+
+/// How the program is found and started.
+#[derive(Debug)]
+pub(super) struct ExecOp {
+    pub step: u32,
+    pub candidates: Vec<CString>,
+    pub arguments: Vec<CString>,
+    pub environment: Vec<CString>,
+}
+
+/// Everything that a launch needs.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) clone_flags: u64,
+    /// The step that asks for namespaces, when one does.
+    pub(super) clone_step: Option<usize>,
+    /// Namespaces that the launcher enters itself, since they count for its children: user first, then pid.
+    pub(super) join_before: Vec<(u32, OwnedFd, libc::c_int)>,
+    pub(super) own_directories: Vec<(u32, PathBuf)>,
+    pub(super) maps: Option<(u32, MapOp)>,
+    pub(super) group: Option<(u32, GroupPlan)>,
+    pub(super) oom_score_adjust: Option<(u32, i32)>,
+    /// Done by the child, in this order.
+    pub(super) child: Vec<(u32, Op)>,
+    /// Whether the child stays as process 1 beside the program.
+    pub(super) init: bool,
+    /// Done by process 1 before it waits: it needs no capability and gets the same filter.
+    pub(super) init_filter: Option<Vec<libc::sock_filter>>,
+    /// Done by what becomes the program, in this order.
+    pub(super) program: Vec<(u32, Op)>,
+    pub(super) execute: ExecOp,
+    pub(super) timeout: Option<Duration>,
+    pub(super) die_with_parent: bool,
+    pub(super) new_session: bool,
+    pub(super) new_terminal: bool,
+    /// Whether a step cuts capabilities, so that process 1 gives up its own too.
+    pub(super) cuts_capabilities: bool,
+}
+
+/// The id maps as text.
+#[derive(Debug)]
+pub(super) struct MapOp {
+    pub uids: Vec<IdRange>,
+    pub gids: Vec<IdRange>,
+    pub deny_setgroups: bool,
+    pub helpers: Option<(PathBuf, PathBuf)>,
+}
+
+fn flag(kind: NamespaceKind) -> libc::c_int {
+    match kind {
+        NamespaceKind::User => libc::CLONE_NEWUSER,
+        NamespaceKind::Mount => libc::CLONE_NEWNS,
+        NamespaceKind::Pid => libc::CLONE_NEWPID,
+        NamespaceKind::Ipc => libc::CLONE_NEWIPC,
+        NamespaceKind::Uts => libc::CLONE_NEWUTS,
+        NamespaceKind::Net => libc::CLONE_NEWNET,
+        NamespaceKind::Cgroup => libc::CLONE_NEWCGROUP,
+        NamespaceKind::Time => 0x80,
+    }
+}
+
+fn c_string(text: &OsStr) -> Result<CString, Errno> {
+    CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL)
+}
+
+fn c_path(path: &Path) -> Result<CString, Errno> {
+    c_string(path.as_os_str())
+}
+
+fn parent_and_name(path: &Path) -> Result<(CString, CString), Errno> {
+    let parent = path.parent().ok_or(Errno::EINVAL)?;
+    let name = path.file_name().ok_or(Errno::EINVAL)?;
+    Ok((c_path(parent)?, c_string(name)?))
+}
+
+fn attributes(access: Access, devices: bool) -> u64 {
+    let mut set = attribute::NOSUID;
+    if !devices {
+        set |= attribute::NODEV;
+    }
+    if access != Access::ReadWrite {
+        set |= attribute::RDONLY;
+    }
+    set
+}
+
+fn tmpfs_options(size: Option<u64>, mode: u32) -> Result<Vec<(CString, Option<CString>)>, Errno> {
+    let mut options = vec![(
+        c"mode".to_owned(),
+        Some(c_string(format!("{mode:o}").as_ref())?),
+    )];
+    if let Some(size) = size {
+        options.push((
+            c"size".to_owned(),
+            Some(c_string(size.to_string().as_ref())?),
+        ));
+    }
+    Ok(options)
+}
+
+fn mount_new(
+    kind: &str,
+    options: Vec<(CString, Option<CString>)>,
+    target: &Path,
+    attributes: u64,
+) -> Result<Op, Errno> {
+    Ok(Op::MountNew {
+        kind: c_string(kind.as_ref())?,
+        options,
+        target: c_path(target)?,
+        attributes,
+    })
+}
+
+/// Where a program may be: itself when it has a slash, else in each absolute directory of the environment's `PATH`.
+fn candidates(
+    program: &OsStr,
+    environment: &[(OsString, OsString)],
+) -> Result<Vec<CString>, Errno> {
+    if program.as_bytes().contains(&b'/') {
+        return Ok(vec![c_string(program)?]);
+    }
+    let default = OsStr::new("/usr/local/bin:/usr/bin:/bin");
+    let path = environment
+        .iter()
+        .find(|(name, _)| name == "PATH")
+        .map_or(default, |(_, value)| value.as_os_str());
+    std::env::split_paths(path)
+        // A relative entry would make the working directory choose the program.
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| c_path(&directory.join(program)))
+        .collect()
+}
+
+/// Turns a plan into what the executor works with.
+///
+/// # Errors
+/// A string that C cannot hold, or a namespace to be joined that cannot be opened: nothing has been done then.
+pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
+    let mut prepared = Prepared {
+        clone_flags: 0,
+        clone_step: None,
+        join_before: Vec::new(),
+        own_directories: Vec::new(),
+        maps: None,
+        group: None,
+        oom_score_adjust: None,
+        child: Vec::new(),
+        init: false,
+        init_filter: None,
+        program: Vec::new(),
+        execute: ExecOp {
+            step: 0,
+            candidates: Vec::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        },
+        timeout: None,
+        die_with_parent: false,
+        new_session: false,
+        new_terminal: false,
+        cuts_capabilities: false,
+    };
+    let scratch = plan
+        .steps
+        .iter()
+        .any(|step| matches!(step.action, Action::Mask { .. } | Action::MountText { .. }));
+    let mut root_read_only = false;
+    for (number, step) in plan.steps.iter().enumerate() {
+        let index = u32::try_from(number).unwrap_or(u32::MAX);
+        let failed = |errno: Errno| LaunchError::at_step(number, errno);
+        let op = match &step.action {
+            Action::OwnDirectory { path } => {
+                prepared.own_directories.push((index, path.clone()));
+                continue;
+            }
+            Action::Clone { namespaces } => {
+                prepared.clone_step = Some(number);
+                for &kind in namespaces {
+                    // The group namespace has to wait until the child is in its group (UnshareCgroupNamespace).
+                    #[allow(clippy::cast_sign_loss)] // namespace flags are positive
+                    if kind != NamespaceKind::Cgroup {
+                        prepared.clone_flags |= u64::from(flag(kind).cast_unsigned());
+                    }
+                }
+                continue;
+            }
+            Action::MapIds {
+                uids,
+                gids,
+                deny_setgroups,
+                helpers,
+            } => {
+                prepared.maps = Some((
+                    index,
+                    MapOp {
+                        uids: uids.clone(),
+                        gids: gids.clone(),
+                        deny_setgroups: *deny_setgroups,
+                        helpers: helpers.clone(),
+                    },
+                ));
+                continue;
+            }
+            Action::EnterGroup(group) => {
+                prepared.group = Some((index, group.clone()));
+                continue;
+            }
+            Action::OomScoreAdjust { value } => {
+                prepared.oom_score_adjust = Some((index, *value));
+                continue;
+            }
+            Action::Init => {
+                prepared.init = true;
+                continue;
+            }
+            Action::Timeout { after } => {
+                prepared.timeout = Some(*after);
+                continue;
+            }
+            Action::DieWithParent => {
+                prepared.die_with_parent = true;
+                continue;
+            }
+            Action::Execute {
+                program,
+                arguments,
+                environment,
+            } => {
+                prepared.execute = ExecOp {
+                    step: index,
+                    candidates: candidates(program, environment).map_err(failed)?,
+                    arguments: arguments
+                        .iter()
+                        .map(|text| c_string(text))
+                        .collect::<Result<_, _>>()
+                        .map_err(failed)?,
+                    environment: environment
+                        .iter()
+                        .map(|(name, value)| {
+                            let mut text = name.clone();
+                            text.push("=");
+                            text.push(value);
+                            c_string(&text)
+                        })
+                        .collect::<Result<_, _>>()
+                        .map_err(failed)?,
+                };
+                continue;
+            }
+            Action::JoinNamespace { kind, path } => {
+                let path = c_path(path).map_err(failed)?;
+                let file =
+                    at::open(at::working_directory(), &path, libc::O_RDONLY, 0).map_err(failed)?;
+                if matches!(kind, NamespaceKind::User | NamespaceKind::Pid) {
+                    prepared.join_before.push((index, file, flag(*kind)));
+                    continue;
+                }
+                Op::Join {
+                    file,
+                    kind: flag(*kind),
+                }
+            }
+            Action::Capabilities {
+                keep,
+                ambient,
+                bounding,
+                last,
+            } => {
+                if *bounding {
+                    prepared.child.push((
+                        index,
+                        Op::DropBounding {
+                            keep: *keep,
+                            last: *last,
+                        },
+                    ));
+                }
+                prepared.cuts_capabilities = true;
+                Op::KeepCapabilities {
+                    keep: *keep,
+                    ambient: *ambient,
+                }
+            }
+            Action::Seccomp(filter) => {
+                let instructions = filter.instructions();
+                prepared.init_filter = Some(instructions.clone());
+                Op::Seccomp(instructions)
+            }
+            Action::NewRoot { from, access } => {
+                root_read_only = *access != Access::ReadWrite && !matches!(from, Root::Empty);
+                Op::NewRoot {
+                    from: match from {
+                        Root::Host => RootOp::Host,
+                        Root::Directory(path) => RootOp::Directory(c_path(path).map_err(failed)?),
+                        Root::Empty => RootOp::Empty,
+                    },
+                    attributes: attributes(*access, false),
+                    scratch,
+                }
+            }
+            Action::PivotRoot => Op::PivotRoot {
+                read_only: root_read_only,
+            },
+            Action::NewTerminal => {
+                prepared.new_terminal = true;
+                prepared.new_session = true;
+                terminal_op()
+            }
+            Action::NewSession => {
+                prepared.new_session = true;
+                Op::NewSession
+            }
+            simple => simple_op(simple, index).map_err(failed)?,
+        };
+        match step.phase() {
+            Phase::Program => prepared.program.push((index, op)),
+            _ => prepared.child.push((index, op)),
+        }
+    }
+    Ok(prepared)
+}
+
+fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
+    Ok(match action {
+        Action::NewSessionKeyring => Op::NewSessionKeyring,
+        Action::UnshareCgroupNamespace => Op::Unshare(libc::CLONE_NEWCGROUP),
+        Action::Hostname { name } => Op::Hostname(c_string(name.as_ref())?),
+        Action::LoopbackUp => Op::LoopbackUp,
+        Action::PrivatePropagation => Op::PrivatePropagation,
+        Action::MakeDirectory { path, mode } => Op::MakeDirectory {
+            path: c_path(path)?,
+            mode: *mode,
+        },
+        Action::MakeFile { path } => {
+            let (parent, name) = parent_and_name(path)?;
+            Op::MakeFile { parent, name }
+        }
+        Action::MakeLink { path, target } => {
+            let (parent, name) = parent_and_name(path)?;
+            Op::MakeLink {
+                parent,
+                name,
+                target: c_path(target)?,
+            }
+        }
+        Action::MountHost {
+            source,
+            target,
+            access,
+            devices,
+        } => Op::MountHost {
+            source: c_path(source)?,
+            target: c_path(target)?,
+            attributes: attributes(*access, *devices),
+        },
+        Action::Restrict { path, access } => Op::Restrict {
+            path: c_path(path)?,
+            attributes: if *access == Access::ReadWrite {
+                0
+            } else {
+                attribute::RDONLY
+            },
+        },
+        Action::MountTmpfs { target, size, mode } => mount_new(
+            "tmpfs",
+            tmpfs_options(*size, *mode)?,
+            target,
+            attribute::NOSUID | attribute::NODEV,
+        )?,
+        Action::MountProc { target } => mount_new(
+            "proc",
+            Vec::new(),
+            target,
+            attribute::NOSUID | attribute::NODEV | attribute::NOEXEC,
+        )?,
+        Action::MountDevpts { target } => mount_new(
+            "devpts",
+            vec![
+                (c"newinstance".to_owned(), None),
+                (c"ptmxmode".to_owned(), Some(c"0666".to_owned())),
+                (c"mode".to_owned(), Some(c"0620".to_owned())),
+            ],
+            target,
+            attribute::NOSUID | attribute::NOEXEC,
+        )?,
+        Action::MountMqueue { target } => mount_new(
+            "mqueue",
+            Vec::new(),
+            target,
+            attribute::NOSUID | attribute::NODEV | attribute::NOEXEC,
+        )?,
+        Action::Mask { path, directory } => Op::Mask {
+            path: c_path(path)?,
+            directory: *directory,
+        },
+        Action::MountText { target, content } => Op::Text {
+            target: c_path(target)?,
+            name: c_string(format!("text-{index}").as_ref())?,
+            content: content.clone().into_bytes(),
+        },
+        Action::Seal { path } => Op::Seal {
+            path: c_path(path)?,
+        },
+        Action::NoNewPrivileges => Op::NoNewPrivileges,
+        Action::ResourceLimit {
+            resource, value, ..
+        } => Op::ResourceLimit {
+            resource: *resource,
+            value: *value,
+        },
+        Action::Nice { value } => Op::Nice(*value),
+        Action::Umask { mode } => Op::Umask(*mode),
+        Action::WorkingDirectory { candidates } => Op::WorkingDirectory(
+            candidates
+                .iter()
+                .map(|path| c_path(path))
+                .collect::<Result<_, _>>()?,
+        ),
+        Action::CloseDescriptors => Op::CloseDescriptors,
+        // Everything else is taken apart by `prepare` itself.
+        _ => return Err(Errno::ENOSYS),
+    })
+}
+
+fn terminal_op() -> Op {
+    let standard = [0, 1, 2].map(super::relay::standard);
+    let replace = standard.map(terminal::is_terminal);
+    let model = standard.into_iter().find(|fd| terminal::is_terminal(*fd));
+    Op::NewTerminal {
+        attributes: model.and_then(|fd| terminal::attributes(fd).ok()),
+        size: model.and_then(|fd| terminal::size(fd).ok()),
+        replace,
+    }
+}

@@ -1,0 +1,454 @@
+//! The launcher beside its child: makes it, sets from outside what must be set from outside, lets it go, and then
+//! forwards signals, relays the terminal, keeps the time and tells how it ended.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use crate::kernel::clone::{Child, Side, clone3};
+use crate::kernel::process::Change;
+use crate::kernel::{Errno, descriptor, namespace, process, signal};
+
+use super::child::{self, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
+use super::failure::LaunchError;
+use super::group::{Group, GroupError, Usage};
+use super::init::STOPPED;
+use super::outside;
+use super::prepare::Prepared;
+use super::relay::{self, Relay};
+
+/// How long a program that ran into its timeout has between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How the program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With this status; 128+N after signal N where process 1 reported it.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+}
+
+impl Ending {
+    /// What the launcher itself exits with.
+    #[must_use]
+    pub fn status(self) -> i32 {
+        match self {
+            Self::Exited(status) => status,
+            Self::Killed(signal) => 128 + signal,
+        }
+    }
+}
+
+/// What became of a launch.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How the program ended.
+    pub ending: Ending,
+    /// Wall time from clone to end.
+    pub duration: Duration,
+    /// What its control group counted.
+    pub usage: Option<Usage>,
+    /// Whether it ran into its timeout.
+    pub timed_out: bool,
+    /// Limits that were dropped, and things that could not be tidied up.
+    pub warnings: Vec<String>,
+}
+
+/// Carries a prepared plan out and waits for the end.
+///
+/// # Errors
+/// A step failed: nothing was run, and what had been made is gone again.
+pub fn launch(prepared: &Prepared) -> Result<Outcome, LaunchError> {
+    let keep_hangup_ignored = signal::is_ignored(libc::SIGHUP);
+    // SIGCHLD ignored, as some callers leave it, would let the child's status get lost.
+    signal::reset_actions(keep_hangup_ignored);
+    signal::block(&signal::WATCHED)
+        .map_err(|errno| LaunchError::doing("blocking signals", errno))?;
+    let signals = signal::descriptor(&signal::WATCHED)
+        .map_err(|errno| LaunchError::doing("making a descriptor for signals", errno))?;
+    outside::make_own_directories(prepared)?;
+    let mut group = match &prepared.group {
+        None => None,
+        Some((step, plan)) => Some(Group::create(plan).map_err(|error| refused(*step, error))?),
+    };
+    for (step, file, kind) in &prepared.join_before {
+        namespace::setns(file.as_fd(), *kind)
+            .map_err(|errno| LaunchError::at_step(*step as usize, errno))?;
+    }
+    let started = Instant::now();
+    let result = start(prepared, keep_hangup_ignored, group.as_mut()).and_then(|(child, lines)| {
+        let mut supervisor = Supervisor {
+            prepared,
+            child,
+            lines,
+            signals,
+            group: group.as_ref(),
+            relay: None,
+            terminal_group: relay::own_foreground(),
+            ready: false,
+            failure: None,
+            deadline: None,
+            timed_out: false,
+        };
+        supervisor.run(started)
+    });
+    finish(group, result)
+}
+
+/// Removes the control group, whatever came before.
+fn finish(
+    group: Option<Group>,
+    result: Result<Outcome, LaunchError>,
+) -> Result<Outcome, LaunchError> {
+    let mut leftovers = Vec::new();
+    if let Some(group) = group {
+        leftovers.extend(group.warnings().iter().map(ToString::to_string));
+        if let Err(error) = group.kill().and_then(|()| group.remove()) {
+            leftovers.push(error.to_string());
+        }
+    }
+    match result {
+        Ok(mut outcome) => {
+            outcome.warnings = leftovers;
+            Ok(outcome)
+        }
+        Err(mut error) => {
+            error.help.extend(leftovers);
+            Err(error)
+        }
+    }
+}
+
+/// A group that could not be made or entered, as a failure of the step that asked for it.
+fn refused(step: u32, error: GroupError) -> LaunchError {
+    LaunchError {
+        step: Some(step as usize),
+        doing: String::new(),
+        errno: None,
+        site: Some(error.site),
+        detail: error.to_string(),
+        help: error.help,
+    }
+}
+
+/// The launcher's ends.
+struct Ends {
+    socket: Option<OwnedFd>,
+    status: Option<OwnedFd>,
+}
+
+/// Makes the child, sets what is set from outside, and lets it go.
+fn start(
+    prepared: &Prepared,
+    keep_hangup_ignored: bool,
+    group: Option<&mut Group>,
+) -> Result<(Child, Ends), LaunchError> {
+    let pair = descriptor::socket_pair()
+        .map_err(|errno| LaunchError::doing("making a socket pair", errno))?;
+    let (own_socket, child_socket) = pair;
+    let (own_status, child_status) = if prepared.new_terminal && prepared.init {
+        let (read, write) =
+            descriptor::pipe().map_err(|errno| LaunchError::doing("making a pipe", errno))?;
+        (Some(read), Some(write))
+    } else {
+        (None, None)
+    };
+    let arguments = pointers(&prepared.execute.arguments);
+    let environment = pointers(&prepared.execute.environment);
+    let side = clone3(prepared.clone_flags).map_err(|errno| match prepared.clone_step {
+        Some(step) => LaunchError::at_step(step, errno),
+        None => LaunchError::doing("making a process", errno),
+    })?;
+    let child = match side {
+        Side::Child => {
+            drop((own_socket, own_status));
+            child::run(
+                prepared,
+                Lines {
+                    socket: child_socket,
+                    status: child_status,
+                    arguments: &arguments,
+                    environment: &environment,
+                    keep_hangup_ignored,
+                },
+            )
+        }
+        Side::Parent(child) => child,
+    };
+    drop((child_socket, child_status));
+    let set = outside::map_ids(prepared, child.pid)
+        .and_then(|()| outside::adjust_oom_score(prepared, child.pid))
+        .and_then(|()| match (&prepared.group, group) {
+            (Some((step, _)), Some(group)) => group
+                .enter(child.pid)
+                .map_err(|error| refused(*step, error)),
+            _ => Ok(()),
+        })
+        .and_then(|()| {
+            descriptor::send(own_socket.as_fd(), GO)
+                .map_err(|errno| LaunchError::doing("letting the child go", errno))
+        });
+    if let Err(error) = set {
+        // It has done nothing yet; without GO it ends by itself, and this makes sure of it.
+        let _ = signal::send(child.pidfd.as_fd(), libc::SIGKILL);
+        let _ = process::wait_for(child.pidfd.as_fd(), libc::WEXITED);
+        return Err(error);
+    }
+    Ok((
+        child,
+        Ends {
+            socket: Some(own_socket),
+            status: own_status,
+        },
+    ))
+}
+
+fn pointers(strings: &[std::ffi::CString]) -> Vec<*const libc::c_char> {
+    strings
+        .iter()
+        .map(|text| text.as_ptr())
+        .chain(std::iter::once(std::ptr::null()))
+        .collect()
+}
+
+struct Supervisor<'a> {
+    prepared: &'a Prepared,
+    child: Child,
+    lines: Ends,
+    signals: OwnedFd,
+    group: Option<&'a Group>,
+    relay: Option<Relay>,
+    terminal_group: Option<libc::pid_t>,
+    /// Whether the child has said that only exec is left.
+    ready: bool,
+    failure: Option<LaunchError>,
+    deadline: Option<Instant>,
+    timed_out: bool,
+}
+
+fn interest(fd: Option<BorrowedFd<'_>>) -> libc::pollfd {
+    libc::pollfd {
+        fd: fd.map_or(-1, |fd| fd.as_raw_fd()),
+        events: libc::POLLIN,
+        revents: 0,
+    }
+}
+
+impl Supervisor<'_> {
+    fn run(&mut self, started: Instant) -> Result<Outcome, LaunchError> {
+        self.deadline = self.prepared.timeout.map(|timeout| started + timeout);
+        let change = self.watch();
+        if let Some(relay) = self.relay.take() {
+            relay.finish();
+        }
+        relay::reclaim_foreground(self.terminal_group);
+        // Read while the dead child still holds its group in being: a service manager removes an empty one at once.
+        let usage = self.group.map(Group::usage);
+        let _ = process::wait_for(self.child.pidfd.as_fd(), libc::WEXITED);
+        // What it sent last may still lie in the socket.
+        while self.lines.socket.is_some() {
+            self.hear();
+        }
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
+        let change = change.map_err(|errno| LaunchError::doing("waiting for the child", errno))?;
+        let ending = match change {
+            Change::Exited(status) => Ending::Exited(status),
+            Change::Killed(signal) => Ending::Killed(signal),
+            Change::Stopped(_) | Change::Continued => Ending::Exited(125),
+        };
+        if !self.ready {
+            return Err(LaunchError {
+                detail: match ending {
+                    Ending::Killed(signal) => {
+                        format!("signal {signal} killed the child before the program was started")
+                    }
+                    Ending::Exited(status) => format!(
+                        "the child ended with status {status} before the program was started"
+                    ),
+                },
+                ..LaunchError::doing("setting the sandbox up", Errno::ECHILD)
+            });
+        }
+        Ok(Outcome {
+            ending,
+            duration: started.elapsed(),
+            usage,
+            timed_out: self.timed_out,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Serves everything until the child has ended; leaves it a zombie.
+    fn watch(&mut self) -> Result<Change, Errno> {
+        loop {
+            let relayed = self.relay.as_ref().map(Relay::interests);
+            let idle = interest(None);
+            let [master, input] = relayed.unwrap_or([idle, idle]);
+            let mut ready = [
+                interest(Some(self.child.pidfd.as_fd())),
+                interest(Some(self.signals.as_fd())),
+                interest(self.lines.socket.as_ref().map(AsFd::as_fd)),
+                interest(self.lines.status.as_ref().map(AsFd::as_fd)),
+                self.group
+                    .and_then(Group::pressure_fd)
+                    .map_or(idle, |fd| libc::pollfd {
+                        events: libc::POLLPRI,
+                        ..interest(Some(fd))
+                    }),
+                master,
+                input,
+            ];
+            match descriptor::poll(&mut ready, self.patience()) {
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno),
+            }
+            let [ended, signalled, heard, status, pressed, master, input] =
+                ready.map(|entry| entry.revents);
+            if signalled != 0 {
+                self.forward();
+            }
+            if heard != 0 {
+                self.hear();
+            }
+            if status != 0 {
+                self.stopped();
+            }
+            if pressed != 0
+                && let Some(group) = self.group
+            {
+                group.on_pressure();
+            }
+            if (master != 0 || input != 0)
+                && let Some(relay) = &mut self.relay
+                && !relay.pass(master, input)
+                && let Some(relay) = self.relay.take()
+            {
+                relay.finish();
+            }
+            self.keep_time();
+            if ended != 0 {
+                let found = process::wait_for(
+                    self.child.pidfd.as_fd(),
+                    libc::WEXITED | libc::WNOWAIT | libc::WNOHANG,
+                )?;
+                if let Some(change) = found {
+                    return Ok(change);
+                }
+            }
+        }
+    }
+
+    /// Milliseconds until the deadline; −1 without one.
+    fn patience(&self) -> libc::c_int {
+        self.deadline.map_or(-1, |deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            libc::c_int::try_from(left.as_millis() + 1).unwrap_or(libc::c_int::MAX)
+        })
+    }
+
+    fn keep_time(&mut self) {
+        let Some(deadline) = self.deadline else {
+            return;
+        };
+        if Instant::now() < deadline {
+            return;
+        }
+        if self.timed_out {
+            self.deadline = None;
+            let _ = signal::send(self.child.pidfd.as_fd(), libc::SIGKILL);
+            if let Some(group) = self.group {
+                // What cannot be killed now is reported when the group is removed.
+                let _ = group.kill();
+            }
+        } else {
+            self.timed_out = true;
+            self.deadline = Some(deadline + GRACE);
+            let _ = signal::send(self.child.pidfd.as_fd(), libc::SIGTERM);
+        }
+    }
+
+    /// Hands on the signals that have come.
+    fn forward(&mut self) {
+        while let Ok(Some(came)) = signal::next(self.signals.as_fd()) {
+            match came.number {
+                libc::SIGCHLD => {}
+                libc::SIGWINCH => match &self.relay {
+                    Some(relay) => relay.pass_size(),
+                    None if came.by_kernel => {}
+                    None => self.send(libc::SIGWINCH),
+                },
+                // The suspend key of a terminal that is shared stops the program too; then the launcher stops as well.
+                libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => {
+                    if !came.by_kernel || self.prepared.new_session {
+                        self.send(came.number);
+                    }
+                    relay::stop_self();
+                }
+                libc::SIGCONT => self.send(libc::SIGCONT),
+                // Keys of a shared terminal reach the program's group without the launcher's help.
+                _ if came.by_kernel && !self.prepared.new_session => {}
+                number => self.send(number),
+            }
+        }
+    }
+
+    fn send(&self, number: libc::c_int) {
+        // ESRCH: it has just ended.
+        let _ = signal::send(self.child.pidfd.as_fd(), number);
+    }
+
+    /// Takes one message of the child.
+    fn hear(&mut self) {
+        let Some(socket) = &self.lines.socket else {
+            return;
+        };
+        let mut message = [0u8; 16];
+        match descriptor::receive(socket.as_fd(), &mut message) {
+            Ok((0, _)) | Err(_) => self.lines.socket = None,
+            Ok((length, file)) => match message.get(..length) {
+                Some(READY) => self.ready = true,
+                Some(TERMINAL) => self.relay = file.map(Relay::start),
+                Some(failure) if length == FAILURE_LENGTH => self.failed(failure),
+                _ => {}
+            },
+        }
+    }
+
+    fn failed(&mut self, message: &[u8]) {
+        let word = |range: std::ops::Range<usize>| {
+            let bytes = message
+                .get(range)
+                .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+            bytes.map(u32::from_ne_bytes).unwrap_or_default()
+        };
+        let errno = Errno::from_raw(word(4..8).cast_signed());
+        self.failure = Some(match word(0..4) {
+            u32::MAX => LaunchError::doing("preparing the child", errno),
+            step => LaunchError::at_step(step as usize, errno),
+        });
+    }
+
+    /// Process 1 has said that the program was stopped on its terminal.
+    fn stopped(&mut self) {
+        let Some(status) = &self.lines.status else {
+            return;
+        };
+        let mut word = [0u8; 16];
+        match descriptor::read(status.as_fd(), &mut word) {
+            Ok(length)
+                if word
+                    .get(..length)
+                    .is_some_and(|word| word.starts_with(STOPPED)) =>
+            {
+                if let Some(relay) = &mut self.relay {
+                    relay.suspend();
+                }
+                self.send(libc::SIGCONT);
+            }
+            _ => self.lines.status = None,
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! The probe of control groups. Where hierarchies are is read from /proc/self/mountinfo, with its root field (a container
+//! sees only a part of a hierarchy), joined with /proc/self/cgroup; see cgroups(7), proc_pid_mountinfo(5).
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Component, Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access, geteuid};
+
+use super::facts::cgroup::{CgroupFacts, Group, Hierarchy, Manager, OPTIONAL_FILES, Unified};
+
+/// The directory that `sandboxctl delegate` makes in each hierarchy; users' directories are below it, by number.
+pub const DELEGATED: &str = "sandbox.user";
+
+/// Looks at the control groups, for the caller with this (effective) user id.
+#[must_use]
+pub fn probe(uid: u32) -> CgroupFacts {
+    let mounts = mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default());
+    let own = memberships(&fs::read("/proc/self/cgroup").unwrap_or_default());
+    let mut facts = CgroupFacts {
+        systemd: Path::new("/run/systemd/system").is_dir(),
+        pressure: fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/proc/pressure/memory")
+            .is_ok(),
+        pid_namespace: fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino()),
+        ..CgroupFacts::default()
+    };
+    for mount in &mounts {
+        match mount.version {
+            2 if facts.unified.is_none() => {
+                let group = own
+                    .iter()
+                    .find(|line| line.controllers.is_empty() && !line.named);
+                facts.unified = Some(unified(mount, group));
+            }
+            // The first mount of a hierarchy that shows the own group serves; further ones are the same again.
+            1 if !mount.controllers.is_empty()
+                && !facts
+                    .legacy
+                    .iter()
+                    .any(|known| known.controllers == mount.controllers && known.own.is_some()) =>
+            {
+                let group = own
+                    .iter()
+                    .find(|line| line.controllers == mount.controllers);
+                let hierarchy = hierarchy(mount, group, uid);
+                facts
+                    .legacy
+                    .retain(|known| known.controllers != mount.controllers);
+                facts.legacy.push(hierarchy);
+            }
+            _ => {}
+        }
+    }
+    match manager(uid, facts.unified.as_ref(), facts.systemd) {
+        Ok(manager) => facts.manager = Some(manager),
+        Err(why) => facts.no_manager = why,
+    }
+    facts
+}
+
+/// A mounted hierarchy.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// 1 or 2.
+    pub version: u8,
+    /// Which of its groups is seen at the mount point.
+    pub root: PathBuf,
+    /// Where.
+    pub point: PathBuf,
+    /// v1: its controllers; empty for a named one.
+    pub controllers: BTreeSet<String>,
+}
+
+const CONTROLLERS: &[&str] = &[
+    "blkio",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "devices",
+    "dmem",
+    "freezer",
+    "hugetlb",
+    "memory",
+    "misc",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "pids",
+    "rdma",
+];
+
+/// The mounted hierarchies, in the order of the text of mountinfo.
+#[must_use]
+pub fn mounts(mountinfo: &[u8]) -> Vec<Mount> {
+    let mut all = Vec::new();
+    for line in mountinfo.split(|byte| *byte == b'\n') {
+        let line = String::from_utf8_lossy(line);
+        let Some((before, after)) = line.split_once(" - ") else {
+            continue;
+        };
+        let mut before = before.split(' ').skip(3);
+        let (Some(root), Some(point)) = (before.next(), before.next()) else {
+            continue;
+        };
+        let mut after = after.split(' ');
+        let version = match after.next() {
+            Some("cgroup") => 1,
+            Some("cgroup2") => 2,
+            _ => continue,
+        };
+        let options = after.nth(1).unwrap_or("");
+        all.push(Mount {
+            version,
+            root: unescaped(root),
+            point: unescaped(point),
+            controllers: options
+                .split(',')
+                .filter(|option| version == 1 && CONTROLLERS.contains(option))
+                .map(str::to_owned)
+                .collect(),
+        });
+    }
+    all
+}
+
+/// Turns `\040` and the like back.
+fn unescaped(field: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let octal = after
+            .get(..3)
+            .filter(|_| byte == b'\\')
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        if let Some(octal) = octal {
+            bytes.push(octal);
+            rest = after.get(3..).unwrap_or_default();
+        } else {
+            bytes.push(byte);
+            rest = after;
+        }
+    }
+    use std::os::unix::ffi::OsStringExt;
+    PathBuf::from(std::ffi::OsString::from_vec(bytes))
+}
+
+/// A line of /proc/PID/cgroup.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// v1: the controllers of the hierarchy; empty on v2 and for named ones.
+    pub controllers: BTreeSet<String>,
+    /// Whether the hierarchy is a named one without controllers.
+    pub named: bool,
+    /// The group, from the root of the cgroup namespace.
+    pub group: PathBuf,
+}
+
+/// The lines of /proc/PID/cgroup.
+#[must_use]
+pub fn memberships(text: &[u8]) -> Vec<Membership> {
+    let text = String::from_utf8_lossy(text);
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, group) = (fields.next()?, fields.next()?);
+            let named = controllers.split(',').any(|name| name.starts_with("name="));
+            Some(Membership {
+                controllers: controllers
+                    .split(',')
+                    .filter(|name| !name.is_empty() && !name.starts_with("name="))
+                    .map(str::to_owned)
+                    .collect(),
+                named,
+                group: PathBuf::from(group.strip_suffix(" (deleted)").unwrap_or(group)),
+            })
+        })
+        .collect()
+}
+
+/// The directory of a group, when it lies within what is mounted.
+#[must_use]
+pub fn directory(mount: &Mount, group: &Path) -> Option<PathBuf> {
+    let below = group.strip_prefix(&mount.root).ok()?;
+    // `/../..`: outside of our cgroup namespace.
+    if below.components().any(|part| part == Component::ParentDir) {
+        return None;
+    }
+    Some(
+        below
+            .components()
+            .fold(mount.point.clone(), |path, part| path.join(part)),
+    )
+}
+
+fn may(path: &Path, flags: AccessFlags) -> bool {
+    // The set-up runs with real = effective ids, so that access(2), which asks for the real ones, tells the truth;
+    // on a read-only mount it says EROFS.
+    access(path, flags).is_ok()
+}
+
+fn may_make_groups(directory: &Path) -> bool {
+    may(directory, AccessFlags::W_OK | AccessFlags::X_OK)
+}
+
+fn files_of(directory: &Path) -> BTreeSet<String> {
+    OPTIONAL_FILES
+        .iter()
+        .filter(|file| directory.join(file).exists())
+        .map(|file| (*file).to_owned())
+        .collect()
+}
+
+fn hierarchy(mount: &Mount, group: Option<&Membership>, uid: u32) -> Hierarchy {
+    let own = group
+        .and_then(|line| directory(mount, &line.group))
+        .filter(|path| path.is_dir());
+    let delegated = mount.point.join(DELEGATED).join(uid.to_string());
+    Hierarchy {
+        controllers: mount.controllers.clone(),
+        own_writable: own.as_deref().is_some_and(may_make_groups),
+        files: files_of(own.as_deref().unwrap_or(&mount.point)),
+        own,
+        delegated: Some(delegated).filter(|path| may_make_groups(path)),
+        mount: mount.point.clone(),
+    }
+}
+
+fn words(path: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn unified(mount: &Mount, group: Option<&Membership>) -> Unified {
+    let own = group
+        .and_then(|line| directory(mount, &line.group))
+        .filter(|path| path.is_dir());
+    let mut groups = Vec::new();
+    let mut at = own.as_deref();
+    while let Some(path) = at {
+        groups.push(Group {
+            path: path.to_owned(),
+            // The root of the whole hierarchy, and it alone, has no type.
+            root: !path.join("cgroup.type").exists() && !path.join("cgroup.events").exists(),
+            controllers: words(&path.join("cgroup.controllers")),
+            enabled: words(&path.join("cgroup.subtree_control")),
+            occupied: fs::read_to_string(path.join("cgroup.procs"))
+                .is_ok_and(|text| !text.trim().is_empty()),
+            writable: may_make_groups(path) && may(&path.join("cgroup.procs"), AccessFlags::W_OK),
+            control_writable: may(&path.join("cgroup.subtree_control"), AccessFlags::W_OK),
+        });
+        if path == mount.point {
+            break;
+        }
+        at = path.parent();
+    }
+    Unified {
+        files: witness(mount, &groups).map(|path| files_of(&path)),
+        mount: mount.point.clone(),
+        groups,
+    }
+}
+
+/// A group that has the memory controller and is not the root, which shows what files this kernel has.
+fn witness(mount: &Mount, groups: &[Group]) -> Option<PathBuf> {
+    let has_memory = |path: &Path| path.join("memory.max").exists();
+    if let Some(group) = groups.iter().find(|group| has_memory(&group.path)) {
+        return Some(group.path.clone());
+    }
+    let mut children = fs::read_dir(&mount.point).ok()?.flatten();
+    children
+        .find(|child| has_memory(&child.path()))
+        .map(|child| child.path())
+}
+
+/// Finds the manager that can be asked, or says why there is none.
+fn manager(uid: u32, tree: Option<&Unified>, systemd: bool) -> Result<Manager, String> {
+    if !systemd {
+        return Err("systemd is not running".to_owned());
+    }
+    let Some(tree) = tree else {
+        return Err("the cgroup v2 hierarchy is not mounted".to_owned());
+    };
+    if uid == 0 {
+        let bus = PathBuf::from("/run/dbus/system_bus_socket");
+        check_socket(&bus, 0)?;
+        return Ok(Manager {
+            system: true,
+            bus,
+            controllers: words(&tree.mount.join("cgroup.controllers")),
+        });
+    }
+    // The manager's own runtime directory first: DBUS_SESSION_BUS_ADDRESS can name a bus without a service manager.
+    let runtime = PathBuf::from(format!("/run/user/{uid}"));
+    let candidates = std::env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .into_iter()
+        .chain([runtime]);
+    let mut why = String::new();
+    for candidate in candidates {
+        match check_socket(&candidate.join("systemd/private"), uid)
+            .and_then(|()| check_socket(&candidate.join("bus"), uid))
+        {
+            Ok(()) => {
+                let unit =
+                    format!("user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers");
+                return Ok(Manager {
+                    system: false,
+                    bus: candidate.join("bus"),
+                    controllers: words(&tree.mount.join(unit)),
+                });
+            }
+            Err(error) if why.is_empty() => why = error,
+            Err(_) => {}
+        }
+    }
+    Err(why)
+}
+
+/// A socket that is `uid`'s, in a directory of `uid`'s own: nobody else can have put it there.
+fn check_socket(path: &Path, uid: u32) -> Result<(), String> {
+    let say = |what: &str| Err(format!("{} {what}", path.display()));
+    match fs::symlink_metadata(path) {
+        Ok(meta) if !meta.file_type().is_socket() => say("is not a socket"),
+        Ok(meta) if meta.uid() != uid && meta.uid() != 0 => say("belongs to somebody else"),
+        Ok(_) => {
+            let parent = path
+                .parent()
+                .and_then(|parent| fs::symlink_metadata(parent).ok());
+            match parent {
+                Some(parent) if parent.is_dir() && (parent.uid() == uid || parent.uid() == 0) => {
+                    Ok(())
+                }
+                _ => say("lies in a directory of somebody else"),
+            }
+        }
+        Err(error) => say(&format!("cannot be used: {error}")),
+    }
+}
+
+/// The probe for this process.
+#[must_use]
+pub fn probe_self() -> CgroupFacts {
+    probe(geteuid().as_raw())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountinfo_is_read_with_roots_escapes_and_shared_mounts() {
+        let text = br"31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 /docker/ab /sys/fs/cgroup/cpu,cpuacct rw shared:9 master:2 - cgroup cgroup rw,cpu,cpuacct
+40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
+41 31 0:38 / /mnt/a\040b rw,relatime - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot
+";
+        let all = mounts(text);
+        assert_eq!(all.len(), 3);
+        assert_eq!(all[0].root, Path::new("/docker/ab"));
+        assert_eq!(
+            all[0].controllers,
+            ["cpu", "cpuacct"].map(String::from).into()
+        );
+        assert!(all[1].controllers.is_empty());
+        assert_eq!(
+            (all[2].version, all[2].point.as_path()),
+            (2, Path::new("/mnt/a b"))
+        );
+    }
+
+    #[test]
+    fn own_groups_are_found_below_what_is_mounted() {
+        let mount = |root: &str| Mount {
+            version: 1,
+            root: root.into(),
+            point: "/c/memory".into(),
+            controllers: BTreeSet::new(),
+        };
+        let at = |root: &str, group: &str| directory(&mount(root), Path::new(group));
+        assert_eq!(at("/", "/"), Some("/c/memory".into()));
+        assert_eq!(at("/", "/a/b"), Some("/c/memory/a/b".into()));
+        assert_eq!(at("/a", "/a/b"), Some("/c/memory/b".into()));
+        assert_eq!(at("/a", "/ab"), None);
+        assert_eq!(at("/", "/../b"), None);
+    }
+
+    #[test]
+    fn memberships_of_all_kinds() {
+        let text = b"9:name=systemd:/x\n4:memory:/a:b (deleted)\n3:cpu,cpuacct:/\n0::/user.slice\n";
+        let all = memberships(text);
+        assert!(all[0].named && all[0].controllers.is_empty());
+        assert_eq!(all[1].group, Path::new("/a:b"));
+        assert_eq!(all[2].controllers.len(), 2);
+        assert!(all[3].controllers.is_empty() && !all[3].named);
+    }
+}

@@ -1,0 +1,179 @@
+//! The only probe of the system: fills [`Facts`] in.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::facts::{Caller, Facts, Machine};
+use crate::kernel::{capability, machine, mount, process, terminal};
+use crate::report::Diagnostic;
+
+/// What a policy lets be passed over, so that a launch does not pay for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// The user's own directories (`${XDG_DOWNLOAD_DIR}` and so on) are named.
+    pub user_directories: bool,
+    /// Subordinate ids are asked for.
+    pub subordinate_ids: bool,
+}
+
+impl Scope {
+    /// Everything.
+    pub const ALL: Self = Self {
+        user_directories: true,
+        subordinate_ids: true,
+    };
+}
+
+/// Gathers everything but what the policy's paths and limits need.
+///
+/// # Errors
+/// A launcher that runs with more rights than its caller, which it is not made for; a caller without a home directory.
+pub fn probe(scope: Scope) -> Result<Facts, Diagnostic> {
+    Ok(Facts {
+        caller: caller(scope)?,
+        machine: Machine {
+            kernel: machine::kernel_release(),
+            memory: machine::memory().unwrap_or(0),
+            last_capability: machine::last_capability(),
+            mount_api: mount::supported(),
+            keyrings: process::has_keyrings(),
+            ..Machine::default()
+        },
+        ..Facts::default()
+    })
+}
+
+fn caller(scope: Scope) -> Result<Caller, Diagnostic> {
+    let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+    if uid != nix::unistd::geteuid() || gid != nix::unistd::getegid() {
+        return Err(Diagnostic::general("the launcher has been made set-user-ID or set-group-ID")
+            .help("it is not made for that, and would give its caller the other user's rights: chmod u-s,g-s it"));
+    }
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let home = home(uid)?;
+    let mut caller = Caller {
+        uid: uid.as_raw(),
+        gid: gid.as_raw(),
+        user: uid.to_string(),
+        directories: directories(&home, scope),
+        home,
+        working_directory: std::env::current_dir().unwrap_or_default(),
+        environment,
+        capabilities: capability::effective().unwrap_or(0),
+        terminals: [0, 1, 2].map(|fd| terminal::is_terminal(crate::exec::standard(fd))),
+        ..Caller::default()
+    };
+    if scope.subordinate_ids {
+        subordinate_ids(&mut caller);
+    }
+    Ok(caller)
+}
+
+/// The home directory: what `$HOME` says if it is the caller's own, for it decides what is shown and hidden; else what the
+/// user database says.
+fn home(uid: nix::unistd::Uid) -> Result<PathBuf, Diagnostic> {
+    let own = |path: &Path| {
+        path.is_absolute()
+            && std::fs::metadata(path)
+                .is_ok_and(|found| found.is_dir() && (found.uid() == uid.as_raw() || uid.is_root()))
+    };
+    if let Some(home) = std::env::var_os("HOME").map(PathBuf::from)
+        && own(&home)
+    {
+        return Ok(normal(&home));
+    }
+    let entry = nix::unistd::User::from_uid(uid).ok().flatten();
+    match entry.map(|user| user.dir).filter(|home| home.is_absolute()) {
+        Some(home) => Ok(normal(&home)),
+        None => Err(Diagnostic::general("there is no home directory: $HOME is not set to a directory of your own, and the user database has none")
+            .help("set HOME to an absolute path")),
+    }
+}
+
+/// Without `.`, `//` and a slash at the end.
+fn normal(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+fn directories(home: &Path, scope: Scope) -> BTreeMap<String, PathBuf> {
+    let mut found = BTreeMap::new();
+    let mut put = |name: &str, path: Option<&Path>| {
+        if let Some(path) = path.filter(|path| path.is_absolute()) {
+            found.insert(name.to_owned(), normal(path));
+        }
+    };
+    let own = |name: &str, default: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .unwrap_or_else(|| home.join(default))
+    };
+    put("XDG_CONFIG_HOME", Some(&own("XDG_CONFIG_HOME", ".config")));
+    put("XDG_DATA_HOME", Some(&own("XDG_DATA_HOME", ".local/share")));
+    put(
+        "XDG_STATE_HOME",
+        Some(&own("XDG_STATE_HOME", ".local/state")),
+    );
+    put("XDG_CACHE_HOME", Some(&own("XDG_CACHE_HOME", ".cache")));
+    for name in ["XDG_RUNTIME_DIR", "XAUTHORITY"] {
+        put(name, std::env::var_os(name).map(PathBuf::from).as_deref());
+    }
+    if !found.contains_key("XAUTHORITY") {
+        found.insert("XAUTHORITY".to_owned(), home.join(".Xauthority"));
+    }
+    if scope.user_directories
+        && let Some(user) = directories::UserDirs::new()
+    {
+        let mut put = |name: &str, path: Option<&Path>| {
+            if let Some(path) = path.filter(|path| path.is_absolute()) {
+                found.insert(format!("XDG_{name}_DIR"), normal(path));
+            }
+        };
+        put("DESKTOP", user.desktop_dir());
+        put("DOCUMENTS", user.document_dir());
+        put("DOWNLOAD", user.download_dir());
+        put("MUSIC", user.audio_dir());
+        put("PICTURES", user.picture_dir());
+        put("PUBLICSHARE", user.public_dir());
+        put("TEMPLATES", user.template_dir());
+        put("VIDEOS", user.video_dir());
+    }
+    found
+}
+
+fn subordinate_ids(caller: &mut Caller) {
+    let uid = nix::unistd::Uid::from_raw(caller.uid);
+    if let Ok(Some(user)) = nix::unistd::User::from_uid(uid) {
+        caller.user = user.name;
+    }
+    caller.subordinate_uids = range("/etc/subuid", caller);
+    caller.subordinate_gids = range("/etc/subgid", caller);
+    caller.newuidmap = helper("newuidmap");
+    caller.newgidmap = helper("newgidmap");
+}
+
+/// The first line of subuid(5) for the caller, by name or number.
+fn range(file: &str, caller: &Caller) -> Option<(u32, u32)> {
+    let text = std::fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let who = fields.next()?;
+        if who != caller.user && who != caller.uid.to_string() {
+            return None;
+        }
+        let start: u32 = fields.next()?.trim().parse().ok()?;
+        let length: u32 = fields.next()?.trim().parse().ok()?;
+        start.checked_add(length)?;
+        Some((start, length))
+    })
+}
+
+/// A helper program in a system directory: never through the caller's `PATH`.
+#[must_use]
+pub fn helper(name: &str) -> Option<PathBuf> {
+    ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin"]
+        .iter()
+        .map(|directory| Path::new(directory).join(name))
+        .find(|path| path.is_file())
+}

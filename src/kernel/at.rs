@@ -1,0 +1,231 @@
+//! Paths resolved from a directory descriptor, without following any link. Allocates nothing.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::{Errno, Result, check, check_int};
+
+/// What [`libc::open_how`] holds; that one cannot be built without a zeroed value.
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+/// Opens `path` below `root` as O_PATH, following no symbolic and no magic link, and never leaving `root`. A leading
+/// `/` means `root`. Where openat2(2) is missing, a walk component by component does the same.
+///
+/// # Errors
+/// ELOOP or ENOTDIR: a component is a symbolic link. Others as open(2).
+pub fn resolve(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+    match openat2(root, path) {
+        Err(Errno::ENOSYS) => walk(root, path),
+        other => other,
+    }
+}
+
+fn openat2(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+    let how = OpenHow {
+        flags: (libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW) as u64,
+        mode: 0,
+        resolve: libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS,
+    };
+    // SAFETY: both pointers live through the call; the size is that of the structure.
+    let fd = check(unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            root.as_raw_fd(),
+            path.as_ptr(),
+            &raw const how,
+            size_of::<OpenHow>(),
+        )
+    })?;
+    #[allow(clippy::cast_possible_truncation)] // descriptors are ints
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// The walk that stands in for openat2: each component by itself, O_NOFOLLOW, and `..` refused.
+pub fn walk(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+    let mut here = open_path(root, c".")?;
+    let mut name = [0u8; 256];
+    for component in path.to_bytes().split(|&byte| byte == b'/') {
+        match component {
+            b"" | b"." => continue,
+            b".." => return Err(Errno::EXDEV),
+            _ => {}
+        }
+        let Some(slot) = name.get_mut(..component.len()) else {
+            return Err(Errno::ENAMETOOLONG);
+        };
+        slot.copy_from_slice(component);
+        *name.get_mut(component.len()).ok_or(Errno::ENAMETOOLONG)? = 0;
+        let next = CStr::from_bytes_until_nul(&name).map_err(|_| Errno::EINVAL)?;
+        let opened = open_path(std::os::fd::AsFd::as_fd(&here), next)?;
+        if mode(std::os::fd::AsFd::as_fd(&opened))? & libc::S_IFMT == libc::S_IFLNK {
+            return Err(Errno::ELOOP);
+        }
+        here = opened;
+    }
+    Ok(here)
+}
+
+fn open_path(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    open(directory, name, libc::O_PATH | libc::O_NOFOLLOW, 0)
+}
+
+/// openat(2) with O_CLOEXEC added.
+///
+/// # Errors
+/// open(2).
+pub fn open(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+    flags: libc::c_int,
+    mode: u32,
+) -> Result<OwnedFd> {
+    // SAFETY: the name lives through the call.
+    let fd = check_int(unsafe {
+        libc::openat(
+            directory.as_raw_fd(),
+            name.as_ptr(),
+            flags | libc::O_CLOEXEC,
+            mode,
+        )
+    })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The descriptor for «relative to the working directory», and with an absolute path for none at all.
+#[must_use]
+pub fn working_directory() -> BorrowedFd<'static> {
+    // SAFETY: AT_FDCWD is no descriptor that could be closed.
+    unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) }
+}
+
+fn stat(file: BorrowedFd<'_>) -> Result<libc::stat> {
+    // SAFETY: all-zero is a valid stat.
+    let mut found: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure lives through the call.
+    check_int(unsafe { libc::fstat(file.as_raw_fd(), &raw mut found) })?;
+    Ok(found)
+}
+
+/// Type and mode bits of an open file.
+///
+/// # Errors
+/// fstat(2).
+pub fn mode(file: BorrowedFd<'_>) -> Result<u32> {
+    stat(file).map(|found| found.st_mode)
+}
+
+/// The device number that a device node stands for.
+///
+/// # Errors
+/// fstat(2).
+pub fn device(file: BorrowedFd<'_>) -> Result<(u32, u32)> {
+    stat(file).map(|found| (libc::major(found.st_rdev), libc::minor(found.st_rdev)))
+}
+
+/// mkdirat(2).
+///
+/// # Errors
+/// mkdir(2).
+pub fn make_directory(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: the name lives through the call.
+    check_int(unsafe { libc::mkdirat(directory.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
+}
+
+/// symlinkat(2).
+///
+/// # Errors
+/// symlink(2).
+pub fn make_link(target: &CStr, directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    // SAFETY: both strings live through the call.
+    check_int(unsafe { libc::symlinkat(target.as_ptr(), directory.as_raw_fd(), name.as_ptr()) })
+        .map(drop)
+}
+
+/// readlinkat(2) into a buffer; the length of what the link says.
+///
+/// # Errors
+/// readlink(2).
+pub fn read_link(directory: BorrowedFd<'_>, name: &CStr, into: &mut [u8]) -> Result<usize> {
+    // SAFETY: the buffer's pointer and length belong together.
+    let length = unsafe {
+        libc::readlinkat(
+            directory.as_raw_fd(),
+            name.as_ptr(),
+            into.as_mut_ptr().cast(),
+            into.len(),
+        )
+    };
+    usize::try_from(length).map_err(|_| Errno::last())
+}
+
+/// fchdir(2).
+///
+/// # Errors
+/// chdir(2).
+pub fn enter(directory: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: plain integers.
+    check_int(unsafe { libc::fchdir(directory.as_raw_fd()) }).map(drop)
+}
+
+/// chdir(2), and a look at where that is: outside of the root getcwd(2) says `(unreachable)`.
+///
+/// # Errors
+/// chdir(2), getcwd(2); EXDEV: the directory is not below the root.
+pub fn change_directory(path: &CStr) -> Result<()> {
+    // SAFETY: the path lives through the call.
+    check_int(unsafe { libc::chdir(path.as_ptr()) })?;
+    let mut place = [0u8; libc::PATH_MAX as usize];
+    // SAFETY: the buffer's pointer and length belong together; the raw call does not allocate.
+    check(unsafe { libc::syscall(libc::SYS_getcwd, place.as_mut_ptr(), place.len()) })?;
+    if place.first() == Some(&b'/') {
+        Ok(())
+    } else {
+        Err(Errno::EXDEV)
+    }
+}
+
+/// Makes the directories of `path` below `root` that are missing, following no link; each with `mode`.
+///
+/// # Errors
+/// As [`resolve`] and mkdir(2).
+pub fn make_directories(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<OwnedFd> {
+    let mut here = open_path(root, c".")?;
+    let mut name = [0u8; 256];
+    for component in path.to_bytes().split(|&byte| byte == b'/') {
+        match component {
+            b"" | b"." => continue,
+            b".." => return Err(Errno::EXDEV),
+            _ => {}
+        }
+        let Some(slot) = name.get_mut(..component.len()) else {
+            return Err(Errno::ENAMETOOLONG);
+        };
+        slot.copy_from_slice(component);
+        *name.get_mut(component.len()).ok_or(Errno::ENAMETOOLONG)? = 0;
+        let next = CStr::from_bytes_until_nul(&name).map_err(|_| Errno::EINVAL)?;
+        let parent = std::os::fd::AsFd::as_fd(&here);
+        match make_directory(parent, next, mode) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            // A read-only or foreign parent is no reason to fail if the directory is there.
+            Err(error) => {
+                here = open_path(parent, next).map_err(|_| error)?;
+                continue;
+            }
+        }
+        let opened = open(
+            parent,
+            next,
+            libc::O_PATH | libc::O_NOFOLLOW | libc::O_DIRECTORY,
+            0,
+        )?;
+        here = opened;
+    }
+    Ok(here)
+}

@@ -1,0 +1,126 @@
+//! Capability sets (capabilities(7)). Writing allocates nothing; reading the caller's uses the `caps` crate.
+
+use super::{Errno, Result, check, check_int};
+
+const VERSION_3: u32 = 0x2008_0522;
+
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: libc::c_int,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Data {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// The effective set of this process, bit n for capability n.
+///
+/// # Errors
+/// capget(2).
+pub fn effective() -> Result<u64> {
+    let set = caps::read(None, caps::CapSet::Effective).map_err(|_| Errno::last())?;
+    Ok(set
+        .into_iter()
+        .fold(0, |bits, capability| bits | capability.bitmask()))
+}
+
+/// Takes a capability out of the bounding set.
+///
+/// # Errors
+/// EPERM: CAP_SETPCAP is missing. EINVAL: the kernel has no such capability.
+pub fn drop_bounding(number: u32) -> Result<()> {
+    // SAFETY: plain integers.
+    check_int(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) })
+        .map(drop)
+}
+
+/// Whether a capability is in the bounding set.
+///
+/// # Errors
+/// EINVAL: the kernel has no such capability.
+pub fn in_bounding(number: u32) -> Result<bool> {
+    // SAFETY: plain integers.
+    check_int(unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number), 0, 0, 0) })
+        .map(|set| set == 1)
+}
+
+fn get() -> Result<[Data; 2]> {
+    let mut header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
+    let mut data = [Data::default(); 2];
+    // SAFETY: version 3 uses two data structures; both outlive the call.
+    check(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) })?;
+    Ok(data)
+}
+
+fn set(data: &[Data; 2]) -> Result<()> {
+    let mut header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
+    // SAFETY: version 3 uses two data structures; both outlive the call.
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) }).map(drop)
+}
+
+/// Leaves `keep` in the permitted and effective sets, as far as it was there, and with `ambient` in the inheritable
+/// and ambient sets; nothing else in any of these. Reads back what it did.
+///
+/// # Errors
+/// capset(2); EPERM as well when the sets are not what they should be afterwards.
+pub fn keep_only(keep: u64, ambient: bool) -> Result<()> {
+    // SAFETY: plain integers.
+    match check_int(unsafe {
+        libc::prctl(
+            libc::PR_CAP_AMBIENT,
+            libc::PR_CAP_AMBIENT_CLEAR_ALL,
+            0,
+            0,
+            0,
+        )
+    }) {
+        // A kernel before 4.3 has no ambient set to clear.
+        Ok(_) | Err(Errno::EINVAL) => {}
+        Err(error) => return Err(error),
+    }
+    let mut data = get()?;
+    for (half, data) in data.iter_mut().enumerate() {
+        #[allow(clippy::cast_possible_truncation)] // one half at a time
+        let keep = (keep >> (32 * half)) as u32;
+        data.permitted &= keep;
+        data.effective = data.permitted;
+        data.inheritable = if ambient { data.permitted } else { 0 };
+    }
+    set(&data)?;
+    if ambient {
+        for number in 0u32..64 {
+            let half = &data[usize::from(number >= 32)];
+            if half.permitted & (1 << (number % 32)) == 0 {
+                continue;
+            }
+            // SAFETY: plain integers.
+            check_int(unsafe {
+                libc::prctl(
+                    libc::PR_CAP_AMBIENT,
+                    libc::PR_CAP_AMBIENT_RAISE,
+                    libc::c_ulong::from(number),
+                    0,
+                    0,
+                )
+            })?;
+        }
+    }
+    let after = get()?;
+    let same = after.iter().zip(&data).all(|(is, should)| {
+        is.permitted == should.permitted
+            && is.effective == should.effective
+            && is.inheritable == should.inheritable
+    });
+    if same { Ok(()) } else { Err(Errno::EPERM) }
+}

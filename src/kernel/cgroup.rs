@@ -1,0 +1,320 @@
+//! The files of control groups, each relative to an open directory. cgroups(7); kernel documents
+//! admin-guide/cgroup-v1, admin-guide/cgroup-v2.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, unlinkat};
+
+/// What could not be done to which file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileError {
+    /// The file.
+    pub path: PathBuf,
+    /// `read`, `write 512 to`, …
+    pub doing: String,
+    /// The kernel's answer.
+    pub errno: Errno,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "cannot {} `{}`: {}",
+            self.doing,
+            crate::report::escape::line(&self.path.to_string_lossy()),
+            self.errno.desc()
+        )
+    }
+}
+
+impl std::error::Error for FileError {}
+
+/// A group's directory.
+#[derive(Debug)]
+pub struct Directory {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Opens a directory; no symbolic link is followed in its last component.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd = again(|| open(path, flags, Mode::empty()))
+            .map_err(|errno| fault(path.to_owned(), "open", errno))?;
+        Ok(Self {
+            fd,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Its path, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes a group in it, which must not be there yet, and opens it.
+    ///
+    /// # Errors
+    /// Those of mkdir(2) and open(2).
+    pub fn make(&self, name: &str) -> Result<Self, FileError> {
+        again(|| mkdirat(&self.fd, name, Mode::from_bits_truncate(0o755)))
+            .map_err(|errno| self.fault(name, "make the group", errno))?;
+        self.child(name)
+    }
+
+    /// Opens a group in it.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn child(&self, name: &str) -> Result<Self, FileError> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd = again(|| openat(&self.fd, name, flags, Mode::empty()))
+            .map_err(|errno| self.fault(name, "open", errno))?;
+        Ok(Self {
+            fd,
+            path: self.path.join(name),
+        })
+    }
+
+    /// Removes a group in it, which must have neither processes nor groups.
+    ///
+    /// # Errors
+    /// Those of rmdir(2); EBUSY while a process is in it. A group that is gone is no error.
+    pub fn remove(&self, name: &str) -> Result<(), FileError> {
+        match again(|| unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir)) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(self.fault(name, "remove the group", errno)),
+        }
+    }
+
+    /// The names of the groups in it.
+    ///
+    /// # Errors
+    /// Those of open(2) and getdents(2).
+    pub fn children(&self) -> Result<Vec<String>, FileError> {
+        // A fresh open file: reading a directory moves the position that duplicates share.
+        let list = std::fs::read_dir(format!("/proc/self/fd/{}", self.fd.as_raw_fd()));
+        let list = list.map_err(|error| self.fault("", "list", errno_of(&error)))?;
+        Ok(list
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect())
+    }
+
+    /// What a file says.
+    ///
+    /// # Errors
+    /// Those of open(2) and read(2); ENODEV once the group is removed.
+    pub fn read(&self, file: &str) -> Result<String, FileError> {
+        let mut text = String::new();
+        self.opened(file, OFlag::O_RDONLY, "read")?
+            .read_to_string(&mut text)
+            .map_err(|error| self.fault(file, "read", errno_of(&error)))?;
+        Ok(text)
+    }
+
+    /// Writes a value in one write(2), as the kernel wants it.
+    ///
+    /// # Errors
+    /// Those of open(2) and write(2), which is where a value is refused.
+    pub fn write(&self, file: &str, value: &str) -> Result<(), FileError> {
+        let doing = format!("write {value} to");
+        let mut opened = self.opened(file, OFlag::O_WRONLY, &doing)?;
+        loop {
+            match opened.write(value.as_bytes()) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.fault(file, &doing, errno_of(&error))),
+            }
+        }
+    }
+
+    /// Whether there is such a file.
+    #[must_use]
+    pub fn has(&self, file: &str) -> bool {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        again(|| openat(&self.fd, file, flags, Mode::empty())).is_ok()
+    }
+
+    /// The processes in it, not those of groups in it; 0 stands for one of another pid namespace.
+    ///
+    /// # Errors
+    /// Those of [`Directory::read`].
+    pub fn processes(&self) -> Result<Vec<i32>, FileError> {
+        let text = self.read("cgroup.procs")?;
+        Ok(text
+            .lines()
+            .filter_map(|line| line.trim().parse().ok())
+            .collect())
+    }
+
+    /// Kills the processes in it once, not those of groups in it. A number may pass to another process at any time: what
+    /// is still listed after the process was opened is the process that was opened, or that one is dead.
+    ///
+    /// # Errors
+    /// Those of [`Directory::read`]; a process that cannot be killed is still there afterwards.
+    pub fn kill_processes(&self) -> Result<(), FileError> {
+        // 0 is a process of a pid namespace that we do not see.
+        let opened: Vec<(i32, OwnedFd)> = self
+            .processes()?
+            .into_iter()
+            .filter(|pid| *pid > 1)
+            .filter_map(|pid| Some((pid, pidfd(pid)?)))
+            .collect();
+        let still = self.processes()?;
+        for (_, process) in opened.iter().filter(|(pid, _)| still.contains(pid)) {
+            send_kill(process);
+        }
+        Ok(())
+    }
+
+    /// Moves a process into it, with all its threads.
+    ///
+    /// # Errors
+    /// Those of [`Directory::write`]: EACCES without the right to move it, ESRCH when it is gone, EBUSY for a v2 group
+    /// that gives controllers to children.
+    pub fn enter(&self, pid: i32) -> Result<(), FileError> {
+        self.write("cgroup.procs", &pid.to_string())
+    }
+
+    /// The number in a file; none for `max`, what is not a number, and a file that is not there.
+    #[must_use]
+    pub fn number(&self, file: &str) -> Option<u64> {
+        self.read(file).ok()?.trim().parse().ok()
+    }
+
+    /// The number after `name` in a file of lines `NAME NUMBER`.
+    #[must_use]
+    pub fn field(&self, file: &str, name: &str) -> Option<u64> {
+        field(&self.read(file).ok()?, name)
+    }
+
+    /// Opens a group in it, which is made if it is not there; and whether it was made.
+    ///
+    /// # Errors
+    /// Those of [`Directory::make`] and [`Directory::child`].
+    pub fn made(&self, name: &str) -> Result<(Self, bool), FileError> {
+        match self.make(name) {
+            Ok(group) => Ok((group, true)),
+            Err(error) if error.errno == Errno::EEXIST => Ok((self.child(name)?, false)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The user that it belongs to.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn owner(&self) -> Result<u32, FileError> {
+        let status = fstat(&self.fd).map_err(|errno| self.fault("", "look at", errno))?;
+        Ok(status.st_uid)
+    }
+
+    /// Gives it to a user: so that the user can make groups in it.
+    ///
+    /// # Errors
+    /// Those of chown(2).
+    pub fn give(&self, uid: u32, gid: u32) -> Result<(), FileError> {
+        let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        fchown(&self.fd, Some(user), Some(group))
+            .map_err(|errno| self.fault("", "give away", errno))
+    }
+
+    /// Gives one of its files to a user.
+    ///
+    /// # Errors
+    /// Those of chown(2); no error when there is no such file.
+    pub fn give_file(&self, file: &str, uid: u32, gid: u32) -> Result<(), FileError> {
+        let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+        match fchownat(&self.fd, file, Some(user), Some(group), flags) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(self.fault(file, "give away", errno)),
+        }
+    }
+
+    fn opened(&self, file: &str, mode: OFlag, doing: &str) -> Result<File, FileError> {
+        let flags = mode | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        again(|| openat(&self.fd, file, flags, Mode::empty()))
+            .map(File::from)
+            .map_err(|errno| self.fault(file, doing, errno))
+    }
+
+    fn fault(&self, file: &str, doing: &str, errno: Errno) -> FileError {
+        fault(self.path.join(file), doing, errno)
+    }
+}
+
+fn fault(path: PathBuf, doing: &str, errno: Errno) -> FileError {
+    FileError {
+        path,
+        doing: doing.to_owned(),
+        errno,
+    }
+}
+
+/// The number after `name` in lines `NAME NUMBER`.
+#[must_use]
+pub fn field(text: &str, name: &str) -> Option<u64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+        .and_then(|number| number.trim().parse().ok())
+}
+
+/// pidfd_open(2), Linux 5.3.
+fn pidfd(pid: i32) -> Option<OwnedFd> {
+    // SAFETY: takes two numbers and returns a descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: the kernel has just made it for us; it is close-on-exec.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// pidfd_send_signal(2); the process may be dead already.
+fn send_kill(process: &OwnedFd) {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    let fd = process.as_raw_fd();
+    // SAFETY: the descriptor is open, and no siginfo is given.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, libc::SIGKILL, none, 0) };
+}
+
+fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// Repeats a call that a signal interrupted.
+fn again<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field;
+
+    #[test]
+    fn fields_are_whole_words() {
+        let text = "oom 3\noom_kill 7\noom_kill_disable 0\n";
+        assert_eq!(field(text, "oom_kill"), Some(7));
+        assert_eq!(field(text, "oom"), Some(3));
+        assert_eq!(field(text, "max"), None);
+    }
+}

@@ -1,0 +1,70 @@
+//! New processes: clone3(2), and fork(2) by its means.
+
+use std::os::fd::{FromRawFd, OwnedFd};
+
+use super::{Result, check};
+
+/// Which side of the call one is on.
+pub enum Side {
+    /// The new process.
+    Child,
+    /// The caller.
+    Parent(Child),
+}
+
+/// A process that was just made.
+#[derive(Debug)]
+pub struct Child {
+    /// Its number, as the caller sees it.
+    pub pid: libc::pid_t,
+    /// The descriptor that names it for sure (pidfd_open(2)).
+    pub pidfd: OwnedFd,
+}
+
+/// Makes a process in the new namespaces that `flags` (CLONE_NEW…) name; SIGCHLD is sent when it ends.
+///
+/// The caller must be single-threaded, for the child gets a copy of this thread only and goes on using everything.
+///
+/// # Errors
+/// EPERM: a namespace needs a privilege, or user namespaces are refused by the system. ENOSPC: a limit on the
+/// number of namespaces (namespaces(7)). EAGAIN: a limit on processes. EINVAL: the kernel lacks a namespace.
+pub fn clone3(flags: u64) -> Result<Side> {
+    let mut pidfd: libc::c_int = -1;
+    // SAFETY: an all-zero clone_args is valid: no stack, no TLS, no signal.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    // CLONE_PIDFD is a positive constant of type int.
+    arguments.flags = flags | libc::CLONE_PIDFD as u64;
+    arguments.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
+    arguments.exit_signal = libc::SIGCHLD as u64;
+    // SAFETY: the structure outlives the call, its size is passed, and without CLONE_VM the child has its own copy of
+    // all memory, so that returning twice is what fork(2) does.
+    let returned = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut arguments,
+            size_of::<libc::clone_args>(),
+        )
+    };
+    let pid = check(returned)?;
+    if pid == 0 {
+        return Ok(Side::Child);
+    }
+    // SAFETY: the kernel has just put a descriptor that nobody else owns there.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    #[allow(clippy::cast_possible_truncation)] // pids are ints
+    let pid = pid as libc::pid_t;
+    Ok(Side::Parent(Child { pid, pidfd }))
+}
+
+/// Makes a plain copy of the process: fork(2) without the C library's handlers. Returns 0 in the child, the pid in
+/// the parent. Allocates nothing.
+///
+/// # Errors
+/// EAGAIN: a limit on processes.
+pub fn fork() -> Result<libc::pid_t> {
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: SIGCHLD alone makes this fork(2): the child has a copy of all memory and no stack of its own is needed.
+    let returned = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, none, none, none, none) };
+    #[allow(clippy::cast_possible_truncation)] // pids are ints
+    check(returned).map(|pid| pid as libc::pid_t)
+}

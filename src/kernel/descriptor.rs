@@ -1,0 +1,245 @@
+//! Descriptors: pipes, sockets and their messages, poll(2), close_range(2). What the child uses allocates nothing.
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::{Errno, Result, check, check_int};
+
+/// A pair of connected sockets that keep the boundaries of messages; close-on-exec.
+///
+/// # Errors
+/// socketpair(2).
+pub fn socket_pair() -> Result<(OwnedFd, OwnedFd)> {
+    let mut pair: [RawFd; 2] = [-1; 2];
+    // SAFETY: the array has room for two.
+    check_int(unsafe {
+        libc::socketpair(
+            libc::AF_UNIX,
+            libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC,
+            0,
+            pair.as_mut_ptr(),
+        )
+    })?;
+    // SAFETY: two new descriptors that nobody else owns.
+    Ok(unsafe { (OwnedFd::from_raw_fd(pair[0]), OwnedFd::from_raw_fd(pair[1])) })
+}
+
+/// A pipe: the end to read, the end to write; close-on-exec.
+///
+/// # Errors
+/// pipe(2).
+pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    let mut pair: [RawFd; 2] = [-1; 2];
+    // SAFETY: the array has room for two.
+    check_int(unsafe { libc::pipe2(pair.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    // SAFETY: two new descriptors that nobody else owns.
+    Ok(unsafe { (OwnedFd::from_raw_fd(pair[0]), OwnedFd::from_raw_fd(pair[1])) })
+}
+
+/// read(2), begun anew when a signal interrupts it.
+///
+/// # Errors
+/// read(2).
+pub fn read(from: BorrowedFd<'_>, into: &mut [u8]) -> Result<usize> {
+    loop {
+        // SAFETY: the buffer's pointer and length belong together.
+        let length = unsafe { libc::read(from.as_raw_fd(), into.as_mut_ptr().cast(), into.len()) };
+        match usize::try_from(length) {
+            Ok(length) => return Ok(length),
+            Err(_) if Errno::last() == Errno::EINTR => {}
+            Err(_) => return Err(Errno::last()),
+        }
+    }
+}
+
+/// write(2), begun anew when a signal interrupts it.
+///
+/// # Errors
+/// write(2).
+pub fn write(to: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
+    loop {
+        // SAFETY: the buffer's pointer and length belong together.
+        let length = unsafe { libc::write(to.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+        match usize::try_from(length) {
+            Ok(length) => return Ok(length),
+            Err(_) if Errno::last() == Errno::EINTR => {}
+            Err(_) => return Err(Errno::last()),
+        }
+    }
+}
+
+/// Sends a message, without SIGPIPE when nobody is there to get it.
+///
+/// # Errors
+/// send(2).
+pub fn send(to: BorrowedFd<'_>, message: &[u8]) -> Result<()> {
+    // SAFETY: the buffer's pointer and length belong together.
+    let sent = unsafe {
+        libc::send(
+            to.as_raw_fd(),
+            message.as_ptr().cast(),
+            message.len(),
+            libc::MSG_NOSIGNAL,
+        )
+    };
+    if sent < 0 { Err(Errno::last()) } else { Ok(()) }
+}
+
+/// Room for one descriptor as a control message, aligned as cmsg(3) wants it.
+#[repr(C)]
+union Control {
+    _align: libc::cmsghdr,
+    bytes: [u8; 64],
+}
+
+/// Sends a message with a descriptor (unix(7), SCM_RIGHTS).
+///
+/// # Errors
+/// sendmsg(2).
+pub fn send_descriptor(
+    to: BorrowedFd<'_>,
+    message: &[u8],
+    descriptor: BorrowedFd<'_>,
+) -> Result<()> {
+    let mut control = Control { bytes: [0; 64] };
+    let mut part = libc::iovec {
+        iov_base: message.as_ptr().cast_mut().cast(),
+        iov_len: message.len(),
+    };
+    // SAFETY: all-zero is a valid msghdr.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    header.msg_control = (&raw mut control).cast();
+    let size = size_of::<RawFd>() as u32;
+    // SAFETY: arithmetic only.
+    header.msg_controllen = unsafe { libc::CMSG_SPACE(size) } as _;
+    // SAFETY: the header describes `control`, which has room for one message with one descriptor.
+    let first = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    // SAFETY: `first` points into `control`, for a buffer of this size is not too small.
+    unsafe {
+        (*first).cmsg_level = libc::SOL_SOCKET;
+        (*first).cmsg_type = libc::SCM_RIGHTS;
+        (*first).cmsg_len = libc::CMSG_LEN(size) as _;
+        libc::CMSG_DATA(first)
+            .cast::<RawFd>()
+            .write_unaligned(descriptor.as_raw_fd());
+    }
+    // SAFETY: everything that the header names lives through the call.
+    let sent = unsafe { libc::sendmsg(to.as_raw_fd(), &raw const header, libc::MSG_NOSIGNAL) };
+    if sent < 0 { Err(Errno::last()) } else { Ok(()) }
+}
+
+/// Receives a message, and the descriptor that may come with it. Length 0: the other side is gone.
+///
+/// # Errors
+/// recvmsg(2).
+pub fn receive(from: BorrowedFd<'_>, into: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
+    let mut control = Control { bytes: [0; 64] };
+    let mut part = libc::iovec {
+        iov_base: into.as_mut_ptr().cast(),
+        iov_len: into.len(),
+    };
+    // SAFETY: all-zero is a valid msghdr.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    header.msg_control = (&raw mut control).cast();
+    header.msg_controllen = size_of::<Control>() as _;
+    let length = loop {
+        // SAFETY: everything that the header names lives through the call.
+        let length =
+            unsafe { libc::recvmsg(from.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
+        match usize::try_from(length) {
+            Ok(length) => break length,
+            Err(_) if Errno::last() == Errno::EINTR => {}
+            Err(_) => return Err(Errno::last()),
+        }
+    };
+    // SAFETY: the kernel has filled the header in; it describes `control`.
+    let first = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    if first.is_null() {
+        return Ok((length, None));
+    }
+    // SAFETY: not null, so it points at a complete header in `control`.
+    let (level, kind) = unsafe { ((*first).cmsg_level, (*first).cmsg_type) };
+    if level != libc::SOL_SOCKET || kind != libc::SCM_RIGHTS {
+        return Ok((length, None));
+    }
+    // SAFETY: a message of this type carries at least one descriptor, which is now ours.
+    let descriptor =
+        unsafe { OwnedFd::from_raw_fd(libc::CMSG_DATA(first).cast::<RawFd>().read_unaligned()) };
+    Ok((length, Some(descriptor)))
+}
+
+/// Waits until one of the descriptors is ready; a negative timeout waits for ever, in milliseconds.
+///
+/// # Errors
+/// poll(2); EINTR is passed on.
+pub fn poll(what: &mut [libc::pollfd], timeout: libc::c_int) -> Result<usize> {
+    // SAFETY: the slice's pointer and length belong together.
+    let ready = unsafe { libc::poll(what.as_mut_ptr(), what.len() as libc::nfds_t, timeout) };
+    usize::try_from(ready).map_err(|_| Errno::last())
+}
+
+/// Closes every descriptor from `first` on (close_range(2)).
+///
+/// # Errors
+/// ENOSYS: a kernel before 5.9.
+pub fn close_from(first: u32) -> Result<()> {
+    // SAFETY: descriptors that are still owned are not used any more: the caller is about to exec or to loop on what
+    // it kept below `first`.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
+}
+
+/// Sets close-on-exec on every descriptor from `first` on.
+///
+/// # Errors
+/// EINVAL, ENOSYS: a kernel before 5.11.
+pub fn close_from_on_exec(first: u32) -> Result<()> {
+    const CLOSE_RANGE_CLOEXEC: u32 = 4;
+    // SAFETY: no descriptor is closed yet.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) })
+        .map(drop)
+}
+
+/// Makes `onto` another name of `from` (dup2(2)); it survives exec.
+///
+/// # Errors
+/// dup2(2).
+pub fn duplicate_onto(from: BorrowedFd<'_>, onto: RawFd) -> Result<()> {
+    // SAFETY: whoever owns `onto` (a standard descriptor) keeps owning it.
+    check_int(unsafe { libc::dup2(from.as_raw_fd(), onto) }).map(drop)
+}
+
+/// Makes `number` the only name of an open descriptor: what was open under that number is closed.
+///
+/// # Errors
+/// dup2(2).
+pub fn move_onto(from: OwnedFd, number: RawFd) -> Result<OwnedFd> {
+    if from.as_raw_fd() == number {
+        return Ok(from);
+    }
+    // SAFETY: the caller gives the number away: whatever had it is closed by this and not used any more.
+    check_int(unsafe { libc::dup2(from.as_raw_fd(), number) })?;
+    // SAFETY: the new name is ours; the old one is closed when `from` ends.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Opens /dev/null on those of the descriptors 0, 1, 2 that are closed, so that nothing else lands there.
+///
+/// # Errors
+/// open(2); EBADF when /dev/null could not be put there.
+pub fn fill_standard() -> Result<()> {
+    for fd in 0..3 {
+        // SAFETY: plain integers.
+        if check_int(unsafe { libc::fcntl(fd, libc::F_GETFD) }).is_ok() {
+            continue;
+        }
+        // SAFETY: the path is a constant. The lowest free number is `fd`, for those below are open.
+        let opened = check_int(unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) })?;
+        if opened != fd {
+            return Err(Errno::EBADF);
+        }
+    }
+    Ok(())
+}

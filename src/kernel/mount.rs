@@ -1,0 +1,247 @@
+//! Mounts by descriptor: the mount API of Linux 5.2 and mount_setattr(2) of 5.12. Allocates nothing.
+//!
+//! A tree is cloned detached, gets its attributes with everything below it, and only then becomes visible: there
+//! is no moment in which it can be seen without them, and no path is resolved twice.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::{Result, check, check_int};
+
+const OPEN_TREE_CLONE: libc::c_uint = 1;
+const AT_RECURSIVE: libc::c_int = 0x8000;
+const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 0x4;
+const MOVE_MOUNT_T_EMPTY_PATH: libc::c_uint = 0x40;
+const FSOPEN_CLOEXEC: libc::c_uint = 1;
+const FSMOUNT_CLOEXEC: libc::c_uint = 1;
+const FSCONFIG_SET_FLAG: libc::c_uint = 0;
+const FSCONFIG_SET_STRING: libc::c_uint = 1;
+const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+
+/// Attributes of a mount (mount_setattr(2)).
+pub mod attribute {
+    /// MOUNT_ATTR_RDONLY
+    pub const RDONLY: u64 = 0x1;
+    /// MOUNT_ATTR_NOSUID
+    pub const NOSUID: u64 = 0x2;
+    /// MOUNT_ATTR_NODEV
+    pub const NODEV: u64 = 0x4;
+    /// MOUNT_ATTR_NOEXEC
+    pub const NOEXEC: u64 = 0x8;
+}
+
+#[repr(C)]
+struct MountAttr {
+    attr_set: u64,
+    attr_clr: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+fn own(fd: libc::c_long) -> OwnedFd {
+    #[allow(clippy::cast_possible_truncation)] // descriptors are ints
+    // SAFETY: callers pass a descriptor that the kernel has just returned.
+    unsafe {
+        OwnedFd::from_raw_fd(fd as RawFd)
+    }
+}
+
+/// A detached copy of the tree at an open path, with all mounts below it.
+///
+/// # Errors
+/// open_tree(2). EINVAL: the path belongs to another mount namespace, or a mount below it may not be copied.
+pub fn clone_tree(place: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags = OPEN_TREE_CLONE
+        | libc::O_CLOEXEC.cast_unsigned()
+        | (libc::AT_EMPTY_PATH | AT_RECURSIVE).cast_unsigned();
+    // SAFETY: the empty path is a constant.
+    check(unsafe { libc::syscall(libc::SYS_open_tree, place.as_raw_fd(), c"".as_ptr(), flags) })
+        .map(own)
+}
+
+/// Sets attributes on a mount, or with everything below it.
+///
+/// # Errors
+/// mount_setattr(2). EPERM: an attribute that may not be changed here.
+pub fn set_attributes(mount: BorrowedFd<'_>, set: u64, recursive: bool) -> Result<()> {
+    let attributes = MountAttr {
+        attr_set: set,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    let flags = libc::AT_EMPTY_PATH | if recursive { AT_RECURSIVE } else { 0 };
+    // SAFETY: the structure lives through the call; its size is passed.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<MountAttr>(),
+        )
+    })
+    .map(drop)
+}
+
+/// Attaches a detached tree at an open path, over what is there.
+///
+/// # Errors
+/// move_mount(2). ENOTDIR: a directory onto a file or the reverse.
+pub fn attach(tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: the empty paths are constants.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            place.as_raw_fd(),
+            c"".as_ptr(),
+            MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH,
+        )
+    })
+    .map(drop)
+}
+
+/// Attaches a detached tree over the root. Paths that start at the root still lead into the old one.
+///
+/// # Errors
+/// move_mount(2).
+pub fn attach_over_root(tree: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: the paths are constants.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_FDCWD,
+            c"/".as_ptr(),
+            MOVE_MOUNT_F_EMPTY_PATH,
+        )
+    })
+    .map(drop)
+}
+
+/// A file system of its own, not yet configured (fsopen(2)).
+///
+/// # Errors
+/// ENODEV: the kernel does not know the type. EPERM: it may not be mounted by this user namespace.
+pub fn open_filesystem(kind: &CStr) -> Result<OwnedFd> {
+    // SAFETY: the name lives through the call.
+    check(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) }).map(own)
+}
+
+/// One option: `key=value`, or a flag when there is no value (fsconfig(2)).
+///
+/// # Errors
+/// EINVAL: the file system does not know the option or the value.
+pub fn configure(context: BorrowedFd<'_>, key: &CStr, value: Option<&CStr>) -> Result<()> {
+    let (command, value) = match value {
+        Some(value) => (FSCONFIG_SET_STRING, value.as_ptr()),
+        None => (FSCONFIG_SET_FLAG, std::ptr::null()),
+    };
+    // SAFETY: key and value live through the call.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            context.as_raw_fd(),
+            command,
+            key.as_ptr(),
+            value,
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// Makes the configured file system and a detached mount of it (fsconfig(2), fsmount(2)).
+///
+/// # Errors
+/// EPERM: this user namespace may not mount it; for proc also when the visible one has parts covered. ENOSPC: too many mounts.
+pub fn make_mount(context: BorrowedFd<'_>, attributes: u64) -> Result<OwnedFd> {
+    let none = std::ptr::null::<libc::c_char>();
+    // SAFETY: this command takes no key and no value.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            context.as_raw_fd(),
+            FSCONFIG_CMD_CREATE,
+            none,
+            none,
+            0,
+        )
+    })?;
+    // SAFETY: plain integers.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_fsmount,
+            context.as_raw_fd(),
+            FSMOUNT_CLOEXEC,
+            attributes,
+        )
+    })
+    .map(own)
+}
+
+/// Makes all mounts of this namespace private: nothing spreads to or from the host (mount_namespaces(7)).
+///
+/// # Errors
+/// mount(2).
+pub fn make_private() -> Result<()> {
+    let none = std::ptr::null();
+    // SAFETY: the target is a constant; the other pointers are not looked at.
+    check_int(unsafe {
+        libc::mount(
+            none,
+            c"/".as_ptr(),
+            none,
+            libc::MS_REC | libc::MS_PRIVATE,
+            std::ptr::null(),
+        )
+    })
+    .map(drop)
+}
+
+/// Makes the mount at `root` the root, lets go of the old one with everything on it, and goes to `/`.
+///
+/// # Errors
+/// pivot_root(2), umount(2).
+pub fn pivot(root: BorrowedFd<'_>) -> Result<()> {
+    super::at::enter(root)?;
+    // SAFETY: the paths are constants. With both the same, the old root ends up on top of the new one.
+    check(unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) })?;
+    // SAFETY: the path is a constant.
+    check_int(unsafe { libc::umount2(c".".as_ptr(), libc::MNT_DETACH) })?;
+    // SAFETY: the path is a constant.
+    check_int(unsafe { libc::chdir(c"/".as_ptr()) }).map(drop)
+}
+
+/// Whether a mount is read-only.
+///
+/// # Errors
+/// fstatvfs(3).
+pub fn is_read_only(place: BorrowedFd<'_>) -> Result<bool> {
+    // SAFETY: all-zero is a valid statvfs.
+    let mut found: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure lives through the call.
+    check_int(unsafe { libc::fstatvfs(place.as_raw_fd(), &raw mut found) })?;
+    Ok(found.f_flag & libc::ST_RDONLY != 0)
+}
+
+/// Whether this kernel has the calls above.
+#[must_use]
+pub fn supported() -> bool {
+    // SAFETY: an invalid descriptor: nothing happens, and a kernel that has the call says EBADF.
+    let returned = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            -1,
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            std::ptr::null::<MountAttr>(),
+            0,
+        )
+    };
+    check(returned) != Err(super::Errno::ENOSYS)
+}

@@ -1,0 +1,22 @@
+//! Memory pressure of the host: a trigger on /proc/pressure/memory (PSI; kernel document accounting/psi).
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
+/// 150 ms of stalled tasks within 2 s; without privilege the kernel takes only windows of whole 2 s.
+const TRIGGER: &[u8] = b"some 150000 2000000\0";
+
+/// Opens the trigger: the file polls POLLPRI when memory has run short, at most once in 2 s.
+///
+/// # Errors
+/// ENOENT without PSI in the kernel, EACCES or EINVAL for an ordinary user before Linux 6.5, EOPNOTSUPP with `psi=0`.
+pub fn memory_trigger() -> std::io::Result<File> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/proc/pressure/memory")?;
+    file.write_all(TRIGGER)?;
+    Ok(file)
+}

@@ -1,0 +1,293 @@
+//! Attributes of the calling process, and ends of others. What the child uses allocates nothing.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::{Errno, Result, check, check_int};
+
+fn prctl(option: libc::c_int, value: libc::c_ulong) -> Result<libc::c_int> {
+    // SAFETY: the options used here take integers.
+    check_int(unsafe { libc::prctl(option, value, 0, 0, 0) })
+}
+
+/// Set-user-ID programs and file capabilities give nothing from now on (PR_SET_NO_NEW_PRIVS(2const)).
+///
+/// # Errors
+/// prctl(2); EPERM when it does not hold afterwards.
+pub fn no_new_privileges() -> Result<()> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
+    if has_no_new_privileges() {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+/// Whether no_new_privs is set.
+#[must_use]
+pub fn has_no_new_privileges() -> bool {
+    prctl(libc::PR_GET_NO_NEW_PRIVS, 0) == Ok(1)
+}
+
+/// Others cannot trace this process or open its /proc files, and it leaves no core dump, until it execs.
+///
+/// # Errors
+/// prctl(2).
+pub fn undumpable() -> Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, 0).map(drop)
+}
+
+/// This signal is sent to the caller when the thread that made it ends (PR_SET_PDEATHSIG(2const)).
+///
+/// # Errors
+/// prctl(2).
+pub fn die_with_parent(signal: libc::c_int) -> Result<()> {
+    prctl(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong).map(drop)
+}
+
+/// The name that ps(1) shows, at most 15 bytes.
+pub fn set_name(name: &CStr) {
+    // SAFETY: the kernel copies at most 16 bytes from a string that lives through the call. A name is a courtesy: it
+    // does not matter if it fails.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
+}
+
+/// Joins a new, empty session keyring (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING).
+///
+/// # Errors
+/// keyctl(2). EDQUOT: too many keys.
+pub fn new_session_keyring() -> Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    let anonymous = std::ptr::null::<libc::c_char>();
+    // SAFETY: without a name a new anonymous keyring is made.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, anonymous) })
+        .map(drop)
+}
+
+/// Whether keyrings can be used at all: not where an outer filter or the kernel's configuration forbids it.
+#[must_use]
+pub fn has_keyrings() -> bool {
+    const KEYCTL_GET_KEYRING_ID: libc::c_int = 0;
+    const KEY_SPEC_SESSION_KEYRING: libc::c_int = -3;
+    // SAFETY: plain integers. 0: none is made if there is none.
+    let returned = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_GET_KEYRING_ID,
+            KEY_SPEC_SESSION_KEYRING,
+            0,
+        )
+    };
+    !matches!(check(returned), Err(Errno::ENOSYS | Errno::EPERM))
+}
+
+/// A session of one's own without a terminal (setsid(2)).
+///
+/// # Errors
+/// EPERM: the caller leads a process group.
+pub fn new_session() -> Result<()> {
+    // SAFETY: no arguments.
+    check_int(unsafe { libc::setsid() }).map(drop)
+}
+
+/// A process group of one's own (setpgid(2)).
+///
+/// # Errors
+/// setpgid(2).
+pub fn new_group() -> Result<()> {
+    // SAFETY: plain integers.
+    check_int(unsafe { libc::setpgid(0, 0) }).map(drop)
+}
+
+/// setrlimit(2), soft and hard; `None` is no limit.
+///
+/// # Errors
+/// EPERM: the hard limit would rise, which needs CAP_SYS_RESOURCE.
+pub fn set_limit(resource: u32, value: Option<u64>) -> Result<()> {
+    let value = value.unwrap_or(libc::RLIM_INFINITY);
+    let limit = libc::rlimit {
+        rlim_cur: value,
+        rlim_max: value,
+    };
+    // SAFETY: the structure lives through the call.
+    check_int(unsafe { libc::setrlimit(resource as _, &raw const limit) }).map(drop)
+}
+
+/// Sets the nice value of the caller (setpriority(2)).
+///
+/// # Errors
+/// EACCES: it would fall, which needs CAP_SYS_NICE.
+pub fn set_nice(value: libc::c_int) -> Result<()> {
+    // SAFETY: plain integers.
+    check_int(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, value) }).map(drop)
+}
+
+/// umask(2); cannot fail.
+pub fn set_umask(mask: u32) {
+    // SAFETY: plain integers.
+    unsafe { libc::umask(mask as libc::mode_t) };
+}
+
+/// Ends the process at once.
+pub fn exit(status: libc::c_int) -> ! {
+    // SAFETY: does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// Becomes another program (execve(2)); returns only on failure. The arrays end with a null pointer.
+#[must_use]
+pub fn execute(
+    program: &CStr,
+    arguments: &[*const libc::c_char],
+    environment: &[*const libc::c_char],
+) -> Errno {
+    debug_assert!(arguments.last().is_some_and(|last| last.is_null()));
+    debug_assert!(environment.last().is_some_and(|last| last.is_null()));
+    // SAFETY: the caller's arrays hold pointers to live C strings and end with null.
+    unsafe { libc::execve(program.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    Errno::last()
+}
+
+/// How a process ended, or what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(i32),
+    /// This signal stopped it.
+    Stopped(i32),
+    /// It goes on.
+    Continued,
+}
+
+/// Waits for a change of one child by its pidfd. With `keep`, the child stays a zombie to be waited for again.
+///
+/// # Errors
+/// waitid(2). `Ok(None)`: nothing has happened yet (only with WNOHANG in `flags`).
+pub fn wait_for(child: BorrowedFd<'_>, flags: libc::c_int) -> Result<Option<Change>> {
+    wait_id(libc::P_PIDFD, child.as_raw_fd().cast_unsigned(), flags)
+        .map(|found| found.map(|(_, change)| change))
+}
+
+/// Waits for a change of any child: its pid and what became of it.
+///
+/// # Errors
+/// ECHILD: there is none. `Ok(None)`: nothing has happened yet (only with WNOHANG in `flags`).
+pub fn wait_any(flags: libc::c_int) -> Result<Option<(libc::pid_t, Change)>> {
+    wait_id(libc::P_ALL, 0, flags)
+}
+
+fn wait_id(
+    kind: libc::idtype_t,
+    id: u32,
+    flags: libc::c_int,
+) -> Result<Option<(libc::pid_t, Change)>> {
+    loop {
+        // SAFETY: all-zero is a valid siginfo_t.
+        let mut found: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the structure lives through the call.
+        match check_int(unsafe { libc::waitid(kind, id, &raw mut found, flags) }) {
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        // SAFETY: waitid(2) fills these in for SIGCHLD, and leaves the pid 0 when nothing happened.
+        let (pid, status) = unsafe { (found.si_pid(), found.si_status()) };
+        if pid == 0 {
+            return Ok(None);
+        }
+        let change = match found.si_code {
+            libc::CLD_EXITED => Change::Exited(status),
+            libc::CLD_KILLED | libc::CLD_DUMPED => Change::Killed(status),
+            libc::CLD_STOPPED | libc::CLD_TRAPPED => Change::Stopped(status),
+            _ => Change::Continued,
+        };
+        return Ok(Some((pid, change)));
+    }
+}
+
+/// A descriptor that names a process (pidfd_open(2)).
+///
+/// # Errors
+/// ESRCH: there is none of that number.
+pub fn open(pid: libc::pid_t) -> Result<OwnedFd> {
+    // SAFETY: plain integers.
+    let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    #[allow(clippy::cast_possible_truncation)] // descriptors are ints
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Overwrites the arguments and the environment that this process was started with. What /proc/PID/cmdline and
+/// /proc/PID/environ show afterwards is `title` and nothing, and so is every argument and variable that `std::env` still
+/// finds.
+pub fn forget_arguments_and_environment(title: &CStr) {
+    unsafe extern "C" {
+        static program_invocation_name: *const libc::c_char;
+        static environ: *const *const libc::c_char;
+    }
+    // SAFETY: the C library set both at start and nothing changes them: we never call setenv.
+    let (first, mut variables) = unsafe { (program_invocation_name, environ) };
+    if first.is_null() || variables.is_null() {
+        return;
+    }
+    let mut end = first as usize;
+    // The kernel lays the strings out one after the other: arguments, then variables (execve(2)).
+    loop {
+        // SAFETY: the array ends with null, at which the loop ends.
+        let variable = unsafe { *variables };
+        if variable.is_null() {
+            break;
+        }
+        // SAFETY: each entry is a C string.
+        let length = unsafe { libc::strlen(variable) };
+        end = end.max(variable as usize + length);
+        // SAFETY: the entry before was not the null at the end.
+        variables = unsafe { variables.add(1) };
+    }
+    let length = end - first as usize;
+    // SAFETY: the range lies in the strings that the kernel put on our stack, which is writable.
+    unsafe { libc::memset(first.cast_mut().cast(), 0, length) };
+    let title = title.to_bytes();
+    // SAFETY: no more than the range is written, and the last byte stays NUL.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            title.as_ptr().cast(),
+            first.cast_mut(),
+            title.len().min(length.saturating_sub(1)),
+        )
+    };
+}
+/// When a process started, in clock ticks since boot (proc_pid_stat(5), field 22).
+///
+/// # Errors
+/// `NotFound` when there is no such process.
+pub fn start_time(pid: i32) -> std::io::Result<u64> {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).map_err(|error| {
+        if error.raw_os_error() == Some(libc::ESRCH) {
+            std::io::ErrorKind::NotFound.into()
+        } else {
+            error
+        }
+    })?;
+    // The name in parentheses may hold anything, also a parenthesis.
+    let text = String::from_utf8_lossy(&text);
+    text.rsplit_once(')')
+        .and_then(|(_, fields)| fields.split_whitespace().nth(19)?.parse().ok())
+        .ok_or_else(|| std::io::ErrorKind::InvalidData.into())
+}
+
+/// Random bits of the kernel, as hexadecimal digits.
+///
+/// # Errors
+/// Those of getrandom(2).
+pub fn random_hex() -> std::io::Result<String> {
+    let mut bytes = [0_u8; 6];
+    // SAFETY: the buffer is ours and as long as we say.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if got != 6 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

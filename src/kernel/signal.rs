@@ -1,0 +1,164 @@
+//! Signals: masks, signalfd(2), and sending by descriptor. What the child uses allocates nothing.
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::{Errno, Result, check, check_int};
+
+/// The signals that the launcher and process 1 take as messages.
+pub const WATCHED: [libc::c_int; 12] = [
+    libc::SIGCHLD,
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGHUP,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGWINCH,
+    libc::SIGCONT,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+];
+
+fn set_of(signals: &[libc::c_int]) -> libc::sigset_t {
+    // SAFETY: all-zero is a valid sigset_t.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    for &signal in signals {
+        // SAFETY: the set is valid; a wrong number is refused.
+        unsafe { libc::sigaddset(&raw mut set, signal) };
+    }
+    set
+}
+
+/// Blocks these signals for the caller, on top of what is blocked.
+///
+/// # Errors
+/// sigprocmask(2).
+pub fn block(signals: &[libc::c_int]) -> Result<()> {
+    let set = set_of(signals);
+    // SAFETY: the set lives through the call.
+    check_int(unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) })
+        .map(drop)
+}
+
+/// Blocks no signal.
+///
+/// # Errors
+/// sigprocmask(2).
+pub fn unblock_all() -> Result<()> {
+    let set = set_of(&[]);
+    // SAFETY: the set lives through the call.
+    check_int(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut()) })
+        .map(drop)
+}
+
+/// Gives every signal its default action; SIGHUP stays ignored if `keep_hangup_ignored`.
+pub fn reset_actions(keep_hangup_ignored: bool) {
+    for signal in 1..=64 {
+        if signal == libc::SIGHUP && keep_hangup_ignored {
+            continue;
+        }
+        // SAFETY: no handler is installed. Numbers that have none (SIGKILL, those of the C library) are refused.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// Whether a signal is ignored.
+#[must_use]
+pub fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: all-zero is a valid sigaction.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: only asks; the structure lives through the call.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) };
+    asked == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+/// A descriptor from which the blocked `signals` can be read; close-on-exec, non-blocking.
+///
+/// # Errors
+/// signalfd(2).
+pub fn descriptor(signals: &[libc::c_int]) -> Result<OwnedFd> {
+    let set = set_of(signals);
+    // SAFETY: the set lives through the call.
+    let fd = check_int(unsafe {
+        libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+    })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A signal that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal {
+    /// Its number.
+    pub number: libc::c_int,
+    /// Whether the kernel sent it (a key on the terminal) rather than a process.
+    pub by_kernel: bool,
+}
+
+/// The next signal from a [`descriptor`], if one has come.
+///
+/// # Errors
+/// read(2).
+pub fn next(from: BorrowedFd<'_>) -> Result<Option<Signal>> {
+    // SAFETY: all-zero is a valid signalfd_siginfo.
+    let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+    let size = size_of::<libc::signalfd_siginfo>();
+    // SAFETY: the structure lives through the call; its size is passed.
+    let length = unsafe { libc::read(from.as_raw_fd(), (&raw mut info).cast(), size) };
+    match usize::try_from(length) {
+        Ok(length) if length == size => Ok(Some(Signal {
+            number: info.ssi_signo.cast_signed(),
+            by_kernel: info.ssi_code == libc::SI_KERNEL,
+        })),
+        Ok(_) => Err(Errno::EIO),
+        Err(_) => match Errno::last() {
+            Errno::EAGAIN | Errno::EINTR => Ok(None),
+            error => Err(error),
+        },
+    }
+}
+
+/// Waits for one of the blocked `signals` (sigwaitinfo(2)).
+///
+/// # Errors
+/// EINTR is passed on.
+pub fn wait(signals: &[libc::c_int]) -> Result<Signal> {
+    let set = set_of(signals);
+    // SAFETY: all-zero is a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: both structures live through the call.
+    let number = check_int(unsafe { libc::sigwaitinfo(&raw const set, &raw mut info) })?;
+    Ok(Signal {
+        number,
+        by_kernel: info.si_code == libc::SI_KERNEL,
+    })
+}
+
+/// Sends a signal to the process that `pidfd` names.
+///
+/// # Errors
+/// ESRCH: it has ended.
+pub fn send(pidfd: BorrowedFd<'_>, signal: libc::c_int) -> Result<()> {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: without siginfo the kernel makes its own.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            none,
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// Sends a signal by number: to a child that has not been waited for, to a group of our own (negative), or to oneself.
+///
+/// # Errors
+/// kill(2).
+pub fn send_to(pid: libc::pid_t, signal: libc::c_int) -> Result<()> {
+    // SAFETY: plain integers.
+    check_int(unsafe { libc::kill(pid, signal) }).map(drop)
+}

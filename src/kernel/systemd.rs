@@ -1,0 +1,343 @@
+//! systemd's manager over D-Bus: org.freedesktop.systemd1(5), and the process that keeps a scope alive.
+//!
+//! The D-Bus client runs in a short-lived child, so that the supervisor stays small and has one thread.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, pipe2};
+use zbus::{MatchRule, MessageStream, OwnedObjectPath, Variant};
+
+/// A scope to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeRequest {
+    /// The socket of the bus.
+    pub bus: PathBuf,
+    /// The unit's name.
+    pub unit: String,
+    /// The slice that it is made in.
+    pub slice: String,
+    /// For people.
+    pub description: String,
+    /// The processes that are put into it.
+    pub pids: Vec<u32>,
+}
+
+/// How long all of it may take.
+const TIMEOUT: Duration = Duration::from_secs(25);
+
+/// Has systemd put processes into a new, delegated scope, and waits until that is done.
+///
+/// # Errors
+/// What systemd or the bus said, for people.
+pub fn start_scope(request: &ScopeRequest) -> Result<(), String> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| format!("no pipe: {errno}"))?;
+    // SAFETY: the launcher has one thread when it sets a sandbox up, so that no lock can be held by another one; the
+    // child ends by _exit and runs no destructor of the parent's values.
+    let forked = unsafe { fork() }.map_err(|errno| format!("no child process: {errno}"))?;
+    match forked {
+        ForkResult::Child => {
+            drop(reader);
+            die_with_parent();
+            let said = match zbus::block_on(call(request)) {
+                Ok(()) => "ok".to_owned(),
+                Err(why) => why,
+            };
+            let _ = File::from(writer).write_all(said.as_bytes());
+            exit_now(0)
+        }
+        ForkResult::Parent { child } => {
+            drop(writer);
+            let said = read_all(reader, TIMEOUT);
+            // It has ended, or it hangs; either way nothing of it is wanted any more.
+            let _ = kill(child, Signal::SIGKILL);
+            reap(child);
+            match said {
+                Some(text) if text == "ok" => Ok(()),
+                Some(text) if text.is_empty() => {
+                    Err("the D-Bus client ended without a word".to_owned())
+                }
+                Some(text) => Err(text),
+                None => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
+            }
+        }
+    }
+}
+
+const SYSTEMD: &str = "org.freedesktop.systemd1";
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const OBJECT: &str = "/org/freedesktop/systemd1";
+
+async fn call(request: &ScopeRequest) -> Result<(), String> {
+    let bus = address(&request.bus);
+    let connection = zbus::connection::Builder::address(bus.as_str())
+        .method_timeout(TIMEOUT)
+        .build()
+        .await
+        .map_err(|error| {
+            format!(
+                "no connection to the bus at {}: {error}",
+                request.bus.display()
+            )
+        })?;
+    // The signal can come as soon as the call is made: listen first.
+    let rule = removed_jobs().map_err(|error| format!("match rule: {error}"))?;
+    let mut signals = MessageStream::for_match_rule(rule, &connection, None)
+        .await
+        .map_err(|error| explain(&error))?;
+    connection
+        .call_method(Some(SYSTEMD), OBJECT, Some(MANAGER), "Subscribe", &())
+        .await
+        .map_err(|error| explain(&error))?;
+    let properties: Vec<(&str, Variant<'_>)> = vec![
+        ("Description", Variant::from(request.description.as_str())),
+        ("Slice", Variant::from(request.slice.as_str())),
+        ("PIDs", Variant::from(request.pids.clone())),
+        // Also: out-of-memory kills in it do not end the scope, and its groups are ours to make.
+        ("Delegate", Variant::from(true)),
+        ("CollectMode", Variant::from("inactive-or-failed")),
+        // The limits are those of the group in the scope; the manager's default would come on top.
+        ("TasksMax", Variant::from(u64::MAX)),
+    ];
+    let none: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
+    let body = (request.unit.as_str(), "fail", properties, none);
+    let reply = connection
+        .call_method(
+            Some(SYSTEMD),
+            OBJECT,
+            Some(MANAGER),
+            "StartTransientUnit",
+            &body,
+        )
+        .await
+        .map_err(|error| explain(&error))?;
+    let job: OwnedObjectPath = reply
+        .body()
+        .deserialize()
+        .map_err(|error| format!("its answer is no job: {error}"))?;
+    loop {
+        let next = std::future::poll_fn(|context| Pin::new(&mut signals).poll_next(context));
+        let message = next
+            .await
+            .ok_or("the bus closed the connection")?
+            .map_err(|error| explain(&error))?;
+        let body = message.body();
+        let removed: Result<(u32, OwnedObjectPath, String, String), _> = body.deserialize();
+        match removed {
+            Ok((_, removed, _, result)) if removed == job => {
+                return match result.as_str() {
+                    "done" => Ok(()),
+                    other => Err(format!("its job ended as `{other}`")),
+                };
+            }
+            _ => {}
+        }
+    }
+}
+
+fn removed_jobs() -> zbus::Result<MatchRule<'static>> {
+    MatchRule::builder()
+        .msg_type(zbus::message::Type::Signal)
+        .sender(SYSTEMD)
+        .path(OBJECT)
+        .interface(MANAGER)
+        .member("JobRemoved")
+        .build()
+}
+
+/// A D-Bus address: bytes outside of a small set are written as `%NN`.
+fn address(socket: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let mut address = "unix:path=".to_owned();
+    for &byte in socket.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'/' | b'.' | b'\\' | b'*' => {
+                address.push(char::from(byte));
+            }
+            _ => address.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    address
+}
+
+/// What an error of the manager means here.
+fn explain(error: &zbus::Error) -> String {
+    let zbus::Error::MethodError(name, text, _) = error else {
+        return error.to_string();
+    };
+    let text = text.as_deref().unwrap_or("no reason given");
+    match name.as_str() {
+        "org.freedesktop.DBus.Error.ServiceUnknown"
+        | "org.freedesktop.DBus.Error.NameHasNoOwner" => {
+            "no systemd manager is on this bus".to_owned()
+        }
+        "org.freedesktop.DBus.Error.AccessDenied" => format!("it does not allow that: {text}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// Reads until the other end closes; none after the time.
+fn read_all(reader: OwnedFd, timeout: Duration) -> Option<String> {
+    let started = Instant::now();
+    let mut file = File::from(reader);
+    let mut all = Vec::new();
+    loop {
+        let left = timeout.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return None;
+        }
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let mut wanted = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut wanted, left) {
+            Ok(0) | Err(Errno::EINTR) => continue,
+            Ok(_) => {}
+            Err(_) => return None,
+        }
+        let mut part = [0_u8; 4096];
+        match file.read(&mut part) {
+            Ok(0) => return Some(String::from_utf8_lossy(&all).into_owned()),
+            // What systemd says fits well into this; a reader must end.
+            Ok(count) if all.len() < 65_536 => all.extend(part.iter().take(count)),
+            Ok(_) => return None,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// A process that does nothing until its parent lets go of it or dies.
+#[derive(Debug)]
+pub struct Keeper {
+    pid: Pid,
+    /// Its end is what the process waits for.
+    leash: Option<OwnedFd>,
+}
+
+impl Keeper {
+    /// Starts it. It keeps no descriptor, has a session of its own, and dies of SIGTERM, so that systemd can stop the scope.
+    ///
+    /// # Errors
+    /// Those of pipe(2) and fork(2).
+    pub fn start() -> Result<Self, Errno> {
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+        // SAFETY: the child makes only async-signal-safe calls and ends by _exit.
+        match unsafe { fork() }? {
+            ForkResult::Child => keep(&reader),
+            ForkResult::Parent { child } => Ok(Self {
+                pid: child,
+                leash: Some(writer),
+            }),
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.leash = None;
+        // Another child may hold a copy of the leash; the process has nothing to lose.
+        let _ = kill(self.pid, Signal::SIGKILL);
+        reap(self.pid);
+    }
+}
+
+fn keep(leash: &OwnedFd) -> ! {
+    const NAME: &[u8] = b"sandbox-keep\0";
+    die_with_parent();
+    // SAFETY: plain system calls on numbers that are ours; descriptors of the parent's values are closed in this process
+    // only, which never returns to code that would use them.
+    #[allow(clippy::multiple_unsafe_ops_per_block)]
+    unsafe {
+        libc::setsid();
+        libc::prctl(libc::PR_SET_NAME, NAME.as_ptr());
+        let leash = leash.as_raw_fd();
+        libc::dup2(leash, 0);
+        libc::syscall(libc::SYS_close_range, 1_u32, u32::MAX, 0_u32);
+        let mut byte = 0_u8;
+        // A signal that does not end us interrupts nothing that matters.
+        while libc::read(0, (&raw mut byte).cast(), 1) < 0 {
+            if Errno::last() != Errno::EINTR {
+                break;
+            }
+        }
+    }
+    exit_now(0)
+}
+
+/// In a fresh child: signals as by default, and death with the parent.
+fn die_with_parent() {
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGCHLD,
+        Signal::SIGPIPE,
+    ] {
+        // SAFETY: the default action is no handler of ours.
+        let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+    }
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+    // SAFETY: sets an attribute of this process.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+fn exit_now(status: i32) -> ! {
+    // SAFETY: ends this process without running destructors or handlers of the parent's.
+    unsafe { libc::_exit(status) }
+}
+
+fn reap(child: Pid) {
+    while waitpid(child, None) == Err(Errno::EINTR) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_escaped() {
+        assert_eq!(
+            address(Path::new("/run/user/1000/bus")),
+            "unix:path=/run/user/1000/bus"
+        );
+        assert_eq!(address(Path::new("/a b,c=%")), "unix:path=/a%20b%2cc%3d%25");
+    }
+
+    #[test]
+    fn a_keeper_ends_when_it_is_let_go() -> Result<(), Errno> {
+        let keeper = Keeper::start()?;
+        let pid = Pid::from_raw(keeper.pid());
+        assert_eq!(kill(pid, None), Ok(()));
+        drop(keeper);
+        assert_eq!(kill(pid, None), Err(Errno::ESRCH));
+        Ok(())
+    }
+
+    #[test]
+    fn a_bus_that_is_not_there_is_an_error_that_names_it() {
+        let request = ScopeRequest {
+            bus: "/nonexistent/bus".into(),
+            unit: "a.scope".to_owned(),
+            slice: "app.slice".to_owned(),
+            description: String::new(),
+            pids: Vec::new(),
+        };
+        let said = start_scope(&request).err().unwrap_or_default();
+        assert!(said.contains("/nonexistent/bus"), "{said}");
+    }
+}

@@ -1,0 +1,458 @@
+//! Policy + facts → plan. The order of the steps is made here, and only here:
+//!
+//! 1. limits before anything can fork: the child waits until it is in its group;
+//! 2. namespaces with the clone, ids while the child waits, the control group's namespace once it is in its group;
+//! 3. the view: propagation, root, mounts from the outside in, seals, pivot; then the terminal, which belongs to the view;
+//! 4. privileges last: no_new_privs, bounding set, and in the process that becomes the program limits, capabilities,
+//!    working directory, descriptors, filter, exec.
+
+use std::ffi::OsString;
+
+use super::{Action, Note, OnFailure, Plan, Step};
+use crate::host::Facts;
+use crate::plan::step::NamespaceKind;
+use crate::policy::{Policy, Traced};
+use crate::profile::key::Section;
+use crate::report::{Diagnostic, Diagnostics, Site};
+use crate::section::expand::{Expanded, expand};
+use crate::section::filesystem::{self, Surroundings};
+use crate::section::limits::{self, Limits};
+use crate::section::namespaces::{Namespaces, Needs};
+use crate::section::process::{Process, Terminal, usual_directories};
+use crate::section::syscalls::{self, Company};
+use crate::section::{capabilities, devices, environment, namespaces, rlimits, user};
+
+/// What is to be started.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The program, as the user named it.
+    pub program: OsString,
+    /// Its arguments, without argument 0.
+    pub arguments: Vec<OsString>,
+    /// What the sandbox is called: names its control group.
+    pub name: String,
+    /// Whether every rule that only adds strictness may be dropped with a warning.
+    pub best_effort: bool,
+}
+
+/// What the file-system view depends on beside the policy and the host's paths.
+///
+/// # Errors
+/// Namespaces that contradict each other.
+pub fn surroundings(policy: &Policy, facts: &Facts) -> Result<Surroundings, Diagnostics> {
+    decide(policy, facts).map(|decided| around(policy, facts, &decided))
+}
+
+fn decide(policy: &Policy, facts: &Facts) -> Result<Namespaces, Diagnostics> {
+    let first = |section| policy.section(section).next().map(|(_, _, rule)| rule.site);
+    let view = first(Section::Filesystem).or_else(|| {
+        devices::asks(policy)
+            .then(|| first(Section::Devices))
+            .flatten()
+    });
+    let needs = Needs {
+        mount: view,
+        ids: user::wanted(policy),
+    };
+    Namespaces::decide(policy, needs, &facts.caller)
+}
+
+fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings {
+    let data = facts.caller.directories.get("XDG_DATA_HOME");
+    let data = data
+        .map_or_else(|| facts.caller.home.join(".local/share"), Clone::clone)
+        .join("sandbox");
+    let configuration = facts.caller.directories.get("XDG_CONFIG_HOME");
+    let configuration = configuration
+        .map_or_else(|| facts.caller.home.join(".config"), Clone::clone)
+        .join("sandbox");
+    Surroundings {
+        pid_namespace: decided.is_new(NamespaceKind::Pid),
+        ipc_namespace: decided.is_new(NamespaceKind::Ipc),
+        terminal: None,
+        private_root: data.join("private").join(&policy.name),
+        configuration: vec![configuration],
+        real_root: facts.caller.uid == 0,
+        memory: facts.machine.memory,
+    }
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// Every rule that contradicts another or that this host cannot apply.
+pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan, Diagnostics> {
+    let mut builder = Builder {
+        policy,
+        facts,
+        request,
+        plan: Plan::default(),
+        errors: Diagnostics::new(),
+    };
+    let decided = builder.take(decide(policy, facts)).unwrap_or_default();
+    builder.namespaces(&decided);
+    builder.limits();
+    builder.inside(&decided);
+    builder.view(&decided);
+    let process = Process::of(policy);
+    builder.terminal(&process);
+    builder.privileges(&decided, &process);
+    builder.program(&process);
+    if builder.errors.is_empty() {
+        Ok(builder.plan)
+    } else {
+        Err(builder.errors)
+    }
+}
+
+struct Builder<'a> {
+    policy: &'a Policy,
+    facts: &'a Facts,
+    request: &'a Request,
+    plan: Plan,
+    errors: Diagnostics,
+}
+
+impl Builder<'_> {
+    fn take<T>(&mut self, result: Result<T, Diagnostics>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(errors) => {
+                self.errors.extend(errors);
+                None
+            }
+        }
+    }
+
+    fn step(&mut self, action: Action, site: Site, because: &str) {
+        self.plan.steps.push(Step {
+            action,
+            site,
+            because: because.to_owned(),
+            on_failure: OnFailure::Fatal,
+        });
+    }
+
+    fn may_degrade(&self, section: Section, key: &str) -> bool {
+        let rule = format!("{section}.{key}");
+        self.request.best_effort || self.policy.degrade.iter().any(|named| named.value == rule)
+    }
+
+    fn namespaces(&mut self, decided: &Namespaces) {
+        for (kind, path, site) in &decided.join {
+            if matches!(kind, NamespaceKind::User | NamespaceKind::Pid) {
+                let (kind, path) = (*kind, path.clone());
+                self.step(
+                    Action::JoinNamespace { kind, path },
+                    *site,
+                    "before the child is made, since it counts for children",
+                );
+            }
+        }
+        let process = Process::of(self.policy);
+        if process.die_with_parent.value {
+            self.step(Action::DieWithParent, process.die_with_parent.site, "");
+        }
+        let mut sites = decided
+            .new
+            .values()
+            .map(|why| why.site)
+            .filter(|site| !site.is_default());
+        let site = sites.next().unwrap_or(Site::DEFAULT);
+        let reasons: Vec<String> = decided
+            .new
+            .iter()
+            .filter(|(_, why)| !why.because.is_empty())
+            .map(|(kind, why)| format!("{} {}", kind.name(), why.because))
+            .collect();
+        let namespaces = decided.new.keys().copied().collect();
+        self.step(Action::Clone { namespaces }, site, &reasons.join("; "));
+        if let Some(why) = decided.new.get(&NamespaceKind::User) {
+            let maps = user::lower(self.policy, &self.facts.caller);
+            if let Some(action) = self.take(maps) {
+                let site = user::wanted(self.policy).unwrap_or(why.site);
+                self.step(action, site, "");
+            }
+        }
+    }
+
+    fn limits(&mut self) {
+        let limits = Limits::of(self.policy, self.facts.machine.memory);
+        let Some(limits) = self.take(limits) else {
+            return;
+        };
+        let may_degrade = |key: &str| self.may_degrade(Section::Limits, key);
+        match limits::lower(&limits, self.facts, &self.request.name, may_degrade) {
+            Ok(lowered) => {
+                for refusal in lowered.dropped {
+                    self.plan.warnings.push(Note {
+                        text: format!(
+                            "`{}.{}` is not applied: {}",
+                            refusal.section, refusal.key, refusal.reason
+                        ),
+                        site: refusal.site,
+                    });
+                }
+                if let Some(group) = lowered.group {
+                    let site = group
+                        .writes
+                        .first()
+                        .map(|write| write.site)
+                        .or(group.soft.as_ref().map(|soft| soft.site))
+                        .unwrap_or(Site::DEFAULT);
+                    self.step(Action::EnterGroup(group), site, "");
+                }
+            }
+            Err(refusals) => {
+                for refusal in refusals {
+                    let rule = format!("{}.{}", refusal.section, refusal.key);
+                    let mut error = Diagnostic::error(
+                        format!(
+                            "`{rule}` cannot be applied on this host: {}",
+                            refusal.reason
+                        ),
+                        refusal.site,
+                        "asked for here",
+                    );
+                    error.help = refusal.help;
+                    error.help.push(format!("to run without it: --best-effort, or `degrade = [\"{rule}\"]` in the profile"));
+                    self.errors.push(error);
+                }
+            }
+        }
+    }
+
+    /// What is done inside before the view is made.
+    fn inside(&mut self, decided: &Namespaces) {
+        for (kind, path, site) in &decided.join {
+            if !matches!(kind, NamespaceKind::User | NamespaceKind::Pid) {
+                let (kind, path) = (*kind, path.clone());
+                self.step(Action::JoinNamespace { kind, path }, *site, "");
+            }
+        }
+        let process = Process::of(self.policy);
+        if let Some(value) = process.oom_score_adjust {
+            self.step(
+                Action::OomScoreAdjust { value: value.value },
+                value.site,
+                "",
+            );
+        }
+        if process.new_keyring.value {
+            if self.facts.machine.keyrings {
+                self.step(Action::NewSessionKeyring, process.new_keyring.site, "");
+            } else {
+                self.plan.notes.push(Note {
+                    text: "no new session keyring: this host lets no keyring be used at all"
+                        .to_owned(),
+                    site: process.new_keyring.site,
+                });
+            }
+        }
+        if let Some(why) = decided.new.get(&NamespaceKind::Cgroup) {
+            self.step(Action::UnshareCgroupNamespace, why.site, "");
+        }
+        if let Some(name) = namespaces::hostname(self.policy) {
+            self.step(Action::Hostname { name: name.value }, name.site, "");
+        }
+        if let Some(why) = decided.new.get(&NamespaceKind::Net) {
+            self.step(Action::LoopbackUp, why.site, "");
+        }
+    }
+
+    fn view(&mut self, decided: &Namespaces) {
+        let surroundings = around(self.policy, self.facts, decided);
+        let lowered = filesystem::lower(self.policy, self.facts, &surroundings);
+        let Some(lowered) = self.take(lowered) else {
+            return;
+        };
+        self.plan
+            .notes
+            .extend(lowered.notes.into_iter().map(|note| Note {
+                text: note.text,
+                site: note.site,
+            }));
+        let steps = if lowered.steps.is_empty() && decided.is_new(NamespaceKind::Mount) {
+            vec![Step {
+                action: Action::PrivatePropagation,
+                site: Site::DEFAULT,
+                because: "mounts inside are not to reach the host".to_owned(),
+                on_failure: OnFailure::Fatal,
+            }]
+        } else {
+            lowered.steps
+        };
+        if !steps.is_empty() && !self.facts.machine.mount_api {
+            self.errors.push(
+                Diagnostic::error(
+                    "the file-system view cannot be made: this kernel, or an outer sandbox, lacks mount_setattr(2)",
+                    steps.iter().map(|step| step.site).find(|site| !site.is_default()).unwrap_or(Site::DEFAULT),
+                    "needs it",
+                )
+                .help("Linux 5.12 or later has it; `sandboxctl doctor` shows what this host offers"),
+            );
+        }
+        self.plan.steps.extend(steps);
+    }
+
+    fn terminal(&mut self, process: &Process) {
+        let site = process.terminal.site;
+        match process.terminal.value {
+            Terminal::Inherit => {}
+            Terminal::New if self.facts.caller.terminals.contains(&true) => {
+                self.step(Action::NewTerminal, site, "")
+            }
+            Terminal::New => self.step(
+                Action::NewSession,
+                site,
+                "the caller has no terminal to stand in for",
+            ),
+            Terminal::None => self.step(Action::NewSession, site, ""),
+        }
+    }
+
+    fn has(&self, found: impl Fn(&Action) -> bool) -> bool {
+        self.plan.steps.iter().any(|step| found(&step.action))
+    }
+
+    /// Gives up what is not kept. Everything that needs a privilege is before this.
+    fn privileges(&mut self, decided: &Namespaces, process: &Process) {
+        let init = decided.is_new(NamespaceKind::Pid) && process.init.value;
+        let company = Company {
+            init,
+            terminal: self.has(|action| *action == Action::NewTerminal),
+        };
+        let filter = syscalls::lower(self.policy, company);
+        let filter = self.take(filter).flatten();
+        let in_user_namespace = decided.is_new(NamespaceKind::User)
+            || decided
+                .join
+                .iter()
+                .any(|(kind, ..)| *kind == NamespaceKind::User);
+        let last = self.facts.machine.last_capability;
+        let kept = capabilities::lower(self.policy, decided.is_new(NamespaceKind::User), last);
+        // Without CAP_SETPCAP the bounding set stays, and only no_new_privs keeps set-user-ID programs from using it.
+        let bounding = in_user_namespace || self.facts.caller.has_capability(8);
+        let stuck_bounding = kept.is_some_and(|kept| kept.explicit) && !bounding;
+        self.no_new_privileges(process, filter.is_some(), stuck_bounding);
+        if init {
+            let site = process.init.site;
+            self.step(
+                Action::Init,
+                site,
+                "reaps and forwards signals in the new pid namespace",
+            );
+        }
+        let limits = rlimits::steps(self.policy, |key| self.may_degrade(Section::Limits, key));
+        self.plan.steps.extend(limits);
+        if let Some(value) = &process.nice {
+            self.step(Action::Nice { value: value.value }, value.site, "");
+        }
+        if let Some(kept) = kept {
+            let action = Action::Capabilities {
+                keep: kept.keep,
+                ambient: kept.keep != 0,
+                bounding,
+                last,
+            };
+            let because = if kept.explicit {
+                ""
+            } else {
+                "those of the new user namespace are not handed on"
+            };
+            self.step(action, kept.site, because);
+        }
+        if let Some(mode) = &process.umask {
+            self.step(Action::Umask { mode: mode.value }, mode.site, "");
+        }
+        self.working_directory(process);
+        self.step(Action::CloseDescriptors, Site::DEFAULT, "");
+        if let Some(filter) = filter {
+            let site = self
+                .policy
+                .section(Section::Syscalls)
+                .next()
+                .map_or(Site::DEFAULT, |(_, _, rule)| rule.site);
+            self.step(Action::Seccomp(filter), site, "");
+        }
+    }
+
+    fn no_new_privileges(&mut self, process: &Process, filter: bool, stuck_bounding: bool) {
+        let because = match (filter, stuck_bounding) {
+            (true, _) => "a system call filter needs it",
+            (false, true) => "an ordinary user cannot cut the bounding set",
+            (false, false) => "",
+        };
+        match &process.no_new_privileges {
+            Some(Traced { value: true, site }) => self.step(Action::NoNewPrivileges, *site, ""),
+            Some(Traced { value: false, site }) if !because.is_empty() => self.errors.push(
+                Diagnostic::error(
+                    format!("`process.no-new-privileges = false` cannot be: {because}"),
+                    *site,
+                    "asked for here",
+                )
+                .help("remove this key, or the rules of [syscalls] and [capabilities]"),
+            ),
+            None if !because.is_empty() => {
+                self.step(Action::NoNewPrivileges, Site::DEFAULT, because)
+            }
+            _ => {}
+        }
+    }
+
+    fn working_directory(&mut self, process: &Process) {
+        if let Some(said) = &process.working_directory {
+            match expand(&said.value, &self.facts.caller) {
+                Ok(Expanded::Path(path)) => {
+                    self.step(
+                        Action::WorkingDirectory {
+                            candidates: vec![path],
+                        },
+                        said.site,
+                        "",
+                    );
+                }
+                Ok(Expanded::NotApplicable(why)) | Err(why) => self.errors.push(Diagnostic::error(
+                    format!("the working directory cannot be told: {why}"),
+                    said.site,
+                    "asked for here",
+                )),
+                Ok(Expanded::Glob(_)) => self.errors.push(Diagnostic::error(
+                    "a working directory cannot be a pattern",
+                    said.site,
+                    "has `*`, `?` or `[`",
+                )),
+            }
+        } else if self.has(|action| matches!(action, Action::PivotRoot)) {
+            let candidates = usual_directories(&self.facts.caller);
+            self.step(
+                Action::WorkingDirectory { candidates },
+                Site::DEFAULT,
+                "the first that is seen inside",
+            );
+        }
+    }
+
+    fn program(&mut self, process: &Process) {
+        if let Some(after) = &process.timeout {
+            self.step(Action::Timeout { after: after.value }, after.site, "");
+        }
+        let mut arguments = vec![self.request.program.clone()];
+        arguments.extend(self.request.arguments.iter().cloned());
+        let environment = environment::lower(self.policy, &self.facts.caller.environment);
+        let site = self
+            .policy
+            .section(Section::Environment)
+            .next()
+            .map_or(Site::DEFAULT, |(_, _, rule)| rule.site);
+        self.step(
+            Action::Execute {
+                program: self.request.program.clone(),
+                arguments,
+                environment,
+            },
+            site,
+            "",
+        );
+    }
+}

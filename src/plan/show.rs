@@ -1,0 +1,356 @@
+//! A plan for people and for programs.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use super::step::{IdRange, NamespaceKind, Root};
+use super::{Action, Note, Phase, Plan, Step};
+use crate::profile::value::{Access, exact_bytes};
+use crate::report::{Site, SourceMap, escape};
+use crate::section::capabilities;
+
+fn path(path: &Path) -> String {
+    escape::os(path.as_os_str())
+}
+
+fn ranges(ranges: &[IdRange]) -> String {
+    let words: Vec<String> = ranges
+        .iter()
+        .map(|range| match range.length {
+            1 => format!("{} is {}", range.inside, range.outside),
+            length => format!(
+                "{}-{} are {}-{}",
+                range.inside,
+                u64::from(range.inside) + u64::from(length) - 1,
+                range.outside,
+                u64::from(range.outside) + u64::from(length) - 1
+            ),
+        })
+        .collect();
+    words.join(", ")
+}
+
+impl Phase {
+    /// One word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::Clone => "clone",
+            Self::Beside => "beside",
+            Self::Child => "inside",
+            Self::Program => "program",
+        }
+    }
+}
+
+impl Action {
+    /// What it does, in a line; lines for control groups.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::OwnDirectory { path: at } => format!("make the directory {} if it is missing", path(at)),
+            Self::Clone { namespaces } if namespaces.is_empty() => "make a process in the caller's namespaces".to_owned(),
+            Self::Clone { namespaces } => {
+                let names: Vec<_> = namespaces.iter().map(|kind| kind.name()).collect();
+                format!("make a process in new namespaces: {}", names.join(" "))
+            }
+            Self::MapIds { uids, gids, helpers, .. } => format!(
+                "map ids{}: user {}; group {}",
+                if helpers.is_some() { " with newuidmap and newgidmap" } else { "" },
+                ranges(uids),
+                ranges(gids)
+            ),
+            Self::EnterGroup(group) => format!("control group: {group}"),
+            Self::JoinNamespace { kind, path: at } => format!("enter the {} namespace {}", kind.name(), path(at)),
+            Self::NewSessionKeyring => "join a new, empty session keyring".to_owned(),
+            Self::UnshareCgroupNamespace => "make the own control group the root of a new cgroup namespace".to_owned(),
+            Self::Hostname { name } => format!("set the host name to {}", escape::line(name)),
+            Self::LoopbackUp => "bring the loopback interface up".to_owned(),
+            Self::NewTerminal => "open a pseudo-terminal as standard input, output and error, in a session of its own".to_owned(),
+            Self::NewSession => "start a session without a terminal".to_owned(),
+            Self::ResourceLimit { name, value, .. } => match value {
+                Some(value) => format!("set the resource limit {name} to {value}"),
+                None => format!("lift the resource limit {name}"),
+            },
+            Self::Nice { value } => format!("set the nice value to {value}"),
+            Self::OomScoreAdjust { value } => format!("set the OOM score adjustment to {value}"),
+            Self::Umask { mode } => format!("set the umask to {mode:04o}"),
+            Self::WorkingDirectory { candidates } => {
+                let names: Vec<_> = candidates.iter().map(|at| path(at)).collect();
+                format!("go to {}", names.join(", or else "))
+            }
+            Self::NoNewPrivileges => "set no_new_privs".to_owned(),
+            Self::Capabilities { keep: 0, .. } => "give up all capabilities".to_owned(),
+            Self::Capabilities { keep, .. } => {
+                format!("give up all capabilities but {}", capabilities::names(*keep).join(" "))
+            }
+            Self::Init => "stay as process 1 beside the program".to_owned(),
+            Self::CloseDescriptors => "close all descriptors above 2".to_owned(),
+            Self::Seccomp(filter) => format!(
+                "install the system call filter: {} rules over default {}, {} instructions",
+                filter.rules,
+                filter.default,
+                filter.program.instructions().len()
+            ),
+            Self::Execute { arguments, environment, .. } => {
+                let words: Vec<_> = arguments.iter().map(|word| escape::os(word)).collect();
+                format!("execute {} with {} variables", words.join(" "), environment.len())
+            }
+            Self::Timeout { after } => format!("end it after {} seconds", after.as_secs_f64()),
+            Self::DieWithParent => "end it when the launcher is killed".to_owned(),
+            view => view.describe_view(),
+        }
+    }
+
+    /// The file-system steps.
+    fn describe_view(&self) -> String {
+        let mode_of = |access: &Access| access.word();
+        match self {
+            Self::PrivatePropagation => {
+                "stop mounts from spreading to and from the host".to_owned()
+            }
+            Self::NewRoot { from, access } => match from {
+                Root::Host => format!("new root: the host's tree, {}", mode_of(access)),
+                Root::Directory(at) => format!("new root: {}, {}", path(at), mode_of(access)),
+                Root::Empty => "new root: empty, in memory".to_owned(),
+            },
+            Self::MakeDirectory { path: at, .. } => {
+                format!("make the directory {} inside", path(at))
+            }
+            Self::MakeFile { path: at } => {
+                format!("make the file {} inside, to mount on", path(at))
+            }
+            Self::MakeLink { path: at, target } => {
+                format!("make the link {} -> {}", path(at), path(target))
+            }
+            Self::MountHost {
+                source,
+                target,
+                access,
+                ..
+            } if source == target => {
+                format!("show {}, {}", path(target), mode_of(access))
+            }
+            Self::MountHost {
+                source,
+                target,
+                access,
+                ..
+            } => {
+                format!(
+                    "show {} at {}, {}",
+                    path(source),
+                    path(target),
+                    mode_of(access)
+                )
+            }
+            Self::Restrict { path: at, access } => format!("make {} {}", path(at), mode_of(access)),
+            Self::MountTmpfs { target, size, .. } => match size {
+                Some(size) => format!(
+                    "mount an empty tmpfs of {} at {}",
+                    exact_bytes(*size),
+                    path(target)
+                ),
+                None => format!("mount an empty tmpfs at {}", path(target)),
+            },
+            Self::MountProc { target } => format!(
+                "mount the processes of the new pid namespace at {}",
+                path(target)
+            ),
+            Self::MountDevpts { target } => {
+                format!("mount terminals of its own at {}", path(target))
+            }
+            Self::MountMqueue { target } => format!("mount message queues at {}", path(target)),
+            Self::Mask { path: at, .. } => format!("hide {}", path(at)),
+            Self::MountText { target, content } => {
+                format!("show a text of {} bytes at {}", content.len(), path(target))
+            }
+            Self::Seal { path: at } => format!("make {} itself read-only", path(at)),
+            _ => "make the new root the root, and let go of the host's".to_owned(),
+        }
+    }
+
+    /// The kind of the action, for programs.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::OwnDirectory { .. } => "own-directory",
+            Self::Clone { .. } => "clone",
+            Self::MapIds { .. } => "map-ids",
+            Self::EnterGroup(_) => "enter-group",
+            Self::JoinNamespace { .. } => "join-namespace",
+            Self::NewSessionKeyring => "new-session-keyring",
+            Self::UnshareCgroupNamespace => "unshare-cgroup-namespace",
+            Self::Hostname { .. } => "hostname",
+            Self::LoopbackUp => "loopback-up",
+            Self::PrivatePropagation => "private-propagation",
+            Self::NewRoot { .. } => "new-root",
+            Self::MakeDirectory { .. } => "make-directory",
+            Self::MakeFile { .. } => "make-file",
+            Self::MakeLink { .. } => "make-link",
+            Self::MountHost { .. } => "mount-host",
+            Self::Restrict { .. } => "restrict",
+            Self::MountTmpfs { .. } => "mount-tmpfs",
+            Self::MountProc { .. } => "mount-proc",
+            Self::MountDevpts { .. } => "mount-devpts",
+            Self::MountMqueue { .. } => "mount-mqueue",
+            Self::Mask { .. } => "mask",
+            Self::MountText { .. } => "mount-text",
+            Self::Seal { .. } => "seal",
+            Self::PivotRoot => "pivot-root",
+            Self::NewTerminal => "new-terminal",
+            Self::NewSession => "new-session",
+            Self::ResourceLimit { .. } => "resource-limit",
+            Self::Nice { .. } => "nice",
+            Self::OomScoreAdjust { .. } => "oom-score-adjust",
+            Self::Umask { .. } => "umask",
+            Self::WorkingDirectory { .. } => "working-directory",
+            Self::NoNewPrivileges => "no-new-privileges",
+            Self::Capabilities { .. } => "capabilities",
+            Self::Init => "init",
+            Self::CloseDescriptors => "close-descriptors",
+            Self::Seccomp(_) => "seccomp",
+            Self::Execute { .. } => "execute",
+            Self::Timeout { .. } => "timeout",
+            Self::DieWithParent => "die-with-parent",
+        }
+    }
+
+    /// What a program may want to know beyond the words.
+    fn details(&self) -> Json {
+        match self {
+            Self::Clone { namespaces } => json!({
+                "namespaces": namespaces.iter().map(|kind| kind.name()).collect::<Vec<_>>()
+            }),
+            Self::EnterGroup(group) => serde_json::to_value(group).unwrap_or(Json::Null),
+            Self::MapIds { uids, gids, .. } => {
+                let list = |ranges: &[IdRange]| -> Vec<Json> {
+                    ranges
+                        .iter()
+                        .map(|range| json!([range.inside, range.outside, range.length]))
+                        .collect()
+                };
+                json!({ "uids": list(uids), "gids": list(gids) })
+            }
+            Self::Seccomp(filter) => json!({
+                "default": filter.default.to_string(),
+                "rules": filter.rules,
+                "instructions": filter.program.instructions().len(),
+                "architectures": filter.architectures.iter().map(|arch| arch.name()).collect::<Vec<_>>(),
+                "implied": filter.implied.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            }),
+            Self::Execute {
+                arguments,
+                environment,
+                ..
+            } => json!({
+                "arguments": arguments.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>(),
+                // Values may be secrets, and plans end up in bug reports.
+                "variables": environment.iter().map(|(name, _)| name.to_string_lossy()).collect::<Vec<_>>(),
+            }),
+            _ => Json::Null,
+        }
+    }
+}
+
+/// Where a rule stands, in words; empty when nobody asked.
+fn origin(site: Site, because: &str, sources: &SourceMap) -> String {
+    match (site.is_default(), because.is_empty()) {
+        (true, true) => String::new(),
+        (true, false) => because.to_owned(),
+        (false, true) => sources.position(site).to_string(),
+        (false, false) => format!("{}; {because}", sources.position(site)),
+    }
+}
+
+/// The plan as text: a line for each step, who carries it out, and who asked for it.
+#[must_use]
+pub fn text(plan: &Plan, sources: &SourceMap) -> String {
+    let mut out = String::new();
+    for (number, step) in plan.steps.iter().enumerate() {
+        let what = step.action.describe().replace('\n', "\n               ");
+        let _ = write!(out, "{:>4}  {:<8} {what}", number + 1, step.phase().word());
+        let from = origin(step.site, &step.because, sources);
+        if !from.is_empty() {
+            let _ = write!(out, "  [{from}]");
+        }
+        out.push('\n');
+        if let Action::Seccomp(filter) = &step.action {
+            for implied in &filter.implied {
+                let _ = writeln!(out, "               {implied}");
+            }
+        }
+    }
+    for note in &plan.notes {
+        let _ = writeln!(
+            out,
+            "note: {}{}",
+            escape::line(&note.text),
+            at(note, sources)
+        );
+    }
+    for warning in &plan.warnings {
+        let _ = writeln!(
+            out,
+            "warning: {}{}",
+            escape::line(&warning.text),
+            at(warning, sources)
+        );
+    }
+    out
+}
+
+/// ` (file:line:column)`, or nothing.
+#[must_use]
+pub fn at(note: &Note, sources: &SourceMap) -> String {
+    if note.site.is_default() {
+        String::new()
+    } else {
+        format!(" ({})", sources.position(note.site))
+    }
+}
+
+fn place(site: Site, sources: &SourceMap) -> Json {
+    if site.is_default() {
+        return Json::Null;
+    }
+    let position = sources.position(site);
+    json!({ "source": position.name, "line": position.line, "column": position.column })
+}
+
+fn step_json(step: &Step, sources: &SourceMap) -> Json {
+    json!({
+        "phase": step.phase().word(),
+        "action": step.action.kind(),
+        "text": step.action.describe(),
+        "details": step.action.details(),
+        "origin": place(step.site, sources),
+        "because": step.because,
+    })
+}
+
+/// The plan as JSON: `{steps, notes, warnings}`.
+#[must_use]
+pub fn to_json(plan: &Plan, sources: &SourceMap) -> Json {
+    let notes = |notes: &[Note]| -> Vec<Json> {
+        notes
+            .iter()
+            .map(|note| json!({ "text": note.text, "origin": place(note.site, sources) }))
+            .collect()
+    };
+    json!({
+        "steps": plan.steps.iter().map(|step| step_json(step, sources)).collect::<Vec<_>>(),
+        "notes": notes(&plan.notes),
+        "warnings": notes(&plan.warnings),
+    })
+}
+
+/// For [`NamespaceKind`] lists in messages.
+impl std::fmt::Display for NamespaceKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,438 @@
+//! `[filesystem]`, with `[devices]`: what the program sees at which path, lowered to mounts. All pure.
+//!
+//! Every rule sits at one *place*: the path inside, without symbolic links. The nearest rule at or above a path
+//! decides what is there. The lowering keeps that promise against four things that would break it: rules that
+//! meet at one place ([`rule`]), links that somebody else may have made, trees that are shown at a second place,
+//! and directories that could be moved aside while a rule sits below them ([`guard`]). What remains is a table
+//! that is carried out from the root downwards ([`mount`]).
+
+mod guard;
+#[cfg(test)]
+mod model;
+mod mount;
+mod rule;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::devices;
+use super::expand::{self, Expanded};
+use crate::host::Facts;
+use crate::host::facts::{Caller, PathKind};
+use crate::plan::Step;
+use crate::policy::Policy;
+use crate::profile::key::Section;
+use crate::profile::value::{Access, Value, View};
+use crate::report::{Diagnostic, Diagnostics, Site};
+
+/// What the lowering must know beside the policy and the host.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Whether the program gets a pid namespace of its own, so that /proc must be a fresh one.
+    pub pid_namespace: bool,
+    /// Whether the program gets an IPC namespace of its own, so that message queues must be fresh.
+    pub ipc_namespace: bool,
+    /// The terminal that the program keeps, e.g. `/dev/pts/3`; a minimal /dev shows it as /dev/console, so that
+    /// ttyname(3) finds it.
+    pub terminal: Option<PathBuf>,
+    /// Where private directories of this profile are kept: `~/.local/share/sandbox/private/PROFILE`. Its parent,
+    /// which holds those of all profiles, is never seen inside.
+    pub private_root: PathBuf,
+    /// Directories from which the launcher reads what it obeys: the program must not write there.
+    pub configuration: Vec<PathBuf>,
+    /// Whether the caller is the host's root and no user namespace stands between.
+    pub real_root: bool,
+    /// RAM in bytes.
+    pub memory: u64,
+}
+
+/// What has to be looked at before anything can be lowered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Paths, for [`Facts::paths`].
+    pub paths: Vec<PathBuf>,
+    /// Patterns, for [`Facts::globs`]; each match belongs into [`Facts::paths`] too.
+    pub globs: Vec<PathBuf>,
+}
+
+/// Something to be known about a rule that does not stop anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// One line.
+    pub text: String,
+    /// The rule.
+    pub site: Site,
+}
+
+/// What was made of the rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lowered {
+    /// In the order in which they must be carried out.
+    pub steps: Vec<Step>,
+    /// In the order in which they were found.
+    pub notes: Vec<Note>,
+}
+
+/// Parts of /proc that are about the whole machine, which root could change from inside.
+const KERNEL_WIDE: [&str; 7] = [
+    "/proc/acpi",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/scsi",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+/// Whether the two sections and the namespaces ask for a view of one's own.
+#[must_use]
+pub fn asks(policy: &Policy, around: &Surroundings) -> bool {
+    policy.mentions(Section::Filesystem) || devices::asks(policy) || around.pid_namespace
+}
+
+/// What has to be looked at for a policy.
+#[must_use]
+pub fn wanted(policy: &Policy, caller: &Caller, around: &Surroundings) -> Wanted {
+    if !asks(policy, around) {
+        return Wanted::default();
+    }
+    let mut paths: BTreeSet<PathBuf> = ["/dev", "/proc"].map(PathBuf::from).into();
+    let mut globs = BTreeSet::new();
+    let mut binds = Vec::new();
+    if around.real_root {
+        paths.extend(KERNEL_WIDE.map(PathBuf::from));
+    }
+    paths.extend(around.terminal.clone());
+    for (key, value, _) in policy.section(Section::Filesystem) {
+        match expand::expand(key, caller) {
+            Ok(Expanded::Path(path)) => {
+                if let Value::View(View::Bind { source, .. }) = value
+                    && let Ok(Expanded::Path(source)) = expand::expand(source, caller)
+                {
+                    binds.push((path.clone(), source));
+                }
+                paths.insert(path);
+            }
+            Ok(Expanded::Glob(path)) => {
+                globs.insert(path);
+            }
+            // Said when it is lowered.
+            Ok(Expanded::NotApplicable(_)) | Err(_) => {}
+        }
+    }
+    for rule in devices::rules(policy).unwrap_or_default() {
+        if expand::is_pattern(&rule.path.to_string_lossy()) {
+            globs.insert(rule.path);
+        } else {
+            paths.insert(rule.path);
+        }
+    }
+    // Below something that is shown from elsewhere, that elsewhere says what is there.
+    for (place, source) in &binds {
+        let below = |path: &PathBuf, pattern: bool| {
+            let rest = path.strip_prefix(expand::literal(place, pattern)).ok()?;
+            Some(join(&expand::literal(source, pattern), rest))
+        };
+        let there: Vec<PathBuf> = paths.iter().filter_map(|path| below(path, false)).collect();
+        paths.extend(there);
+        let there: Vec<PathBuf> = globs.iter().filter_map(|path| below(path, true)).collect();
+        globs.extend(there);
+        paths.insert(source.clone());
+    }
+    paths.extend(around.configuration.iter().cloned());
+    paths.extend(around.private_root.parent().map(Path::to_owned));
+    Wanted {
+        paths: paths.into_iter().collect(),
+        globs: globs.into_iter().collect(),
+    }
+}
+
+/// Lowers `[filesystem]` and `[devices]` to steps.
+///
+/// # Errors
+/// Every rule that cannot be carried out on this host, with the reason and the way out.
+pub fn lower(
+    policy: &Policy,
+    facts: &Facts,
+    around: &Surroundings,
+) -> Result<Lowered, Diagnostics> {
+    if !asks(policy, around) {
+        return Ok(Lowered::default());
+    }
+    let mut draft = Draft {
+        policy,
+        facts,
+        around,
+        known: world::known(facts),
+        table: BTreeMap::new(),
+        own: BTreeMap::new(),
+        notes: Vec::new(),
+        errors: Diagnostics::new(),
+    };
+    let rules = rule::place(&mut draft);
+    guard::refuse_foreign_links(&mut draft, &rules);
+    rule::enter(&mut draft, &rules);
+    system_trees(&mut draft);
+    let guarded = guard::own_directories(&mut draft, &rules);
+    guard::second_roads(&mut draft, &rules, &guarded);
+    guard::pin(&mut draft);
+    if !draft.errors.is_empty() {
+        return Err(draft.errors);
+    }
+    mount::carry_out(draft)
+}
+
+/// What the lowering works on.
+struct Draft<'a> {
+    policy: &'a Policy,
+    facts: &'a Facts,
+    around: &'a Surroundings,
+    /// What is at paths of the host that have no link in them; what is not here was not looked at.
+    known: BTreeMap<PathBuf, PathKind>,
+    /// What is to be at which place inside. Parents come before children.
+    table: BTreeMap<PathBuf, Item>,
+    /// Directories of the caller's own that must be there first.
+    own: BTreeMap<PathBuf, Site>,
+    notes: Vec<Note>,
+    errors: Diagnostics,
+}
+
+/// What is to be at a place, and who said so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Item {
+    what: What,
+    /// The key, for messages.
+    name: String,
+    site: Site,
+    /// Why, when no rule says it.
+    because: String,
+}
+
+/// What is to be at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    /// A path of the host, without links.
+    Show {
+        source: PathBuf,
+        access: Access,
+        devices: bool,
+        directory: bool,
+        /// Mounted even where it changes nothing, so that it cannot be renamed.
+        pin: bool,
+    },
+    Hidden,
+    Tmpfs {
+        size: Option<u64>,
+        mode: u32,
+    },
+    Private {
+        directory: PathBuf,
+    },
+    Text(String),
+    Proc {
+        access: Access,
+    },
+    MinimalDev,
+    Devpts,
+    Mqueue,
+    /// A symbolic link, where the tree is ours.
+    Link(PathBuf),
+}
+
+impl Draft<'_> {
+    fn note(&mut self, site: Site, text: impl Into<String>) {
+        self.notes.push(Note {
+            text: text.into(),
+            site,
+        });
+    }
+
+    /// The nearest entry of the table at or above a place; without one, the root is the host's.
+    fn cover(&self, place: &Path) -> Option<(&Path, &Item)> {
+        place
+            .ancestors()
+            .find_map(|at| self.table.get_key_value(at))
+            .map(|(at, item)| (at.as_path(), item))
+    }
+
+    /// The path of the host that is shown at a place, with which access; `None` when nothing of the host is.
+    fn shown(&self, place: &Path) -> Option<(PathBuf, Access)> {
+        match self.cover(place) {
+            None => Some((place.to_owned(), Access::ReadWrite)),
+            Some((at, item)) => match &item.what {
+                What::Show { source, access, .. } => Some((moved(place, at, source), *access)),
+                _ => None,
+            },
+        }
+    }
+
+    /// Has a directory of the caller's own made first.
+    fn make_own(&mut self, path: &Path, site: Site) {
+        self.own.insert(path.to_owned(), site);
+        for made in path.ancestors() {
+            self.known.insert(made.to_owned(), PathKind::Directory);
+        }
+    }
+
+    fn imply(&mut self, place: impl Into<PathBuf>, what: What, site: Site, because: &str) {
+        let place = place.into();
+        let name = place.display().to_string();
+        self.table.entry(place).or_insert(Item {
+            what,
+            name,
+            site,
+            because: because.to_owned(),
+        });
+    }
+}
+
+/// Adds /dev and /proc where no rule has the last word about them.
+fn system_trees(draft: &mut Draft) {
+    let (dev, proc) = (Path::new("/dev"), Path::new("/proc"));
+    if devices::is_minimal(draft.policy) {
+        minimal_dev(draft);
+    } else if !draft.table.contains_key(dev)
+        && draft.known.get(dev) == Some(&PathKind::Directory)
+        && let Some((source, access)) = draft.shown(dev)
+        && source == dev
+    {
+        let what = What::Show {
+            source,
+            access,
+            devices: true,
+            directory: true,
+            pin: false,
+        };
+        draft.imply(dev, what, Site::DEFAULT, "device nodes work in /dev only");
+    }
+    if !draft.around.pid_namespace {
+        return;
+    }
+    let because = "implied by namespaces.pid";
+    match draft.table.get_mut(proc) {
+        None => draft.imply(
+            proc,
+            What::Proc {
+                access: Access::ReadWrite,
+            },
+            Site::DEFAULT,
+            because,
+        ),
+        Some(item) => {
+            if let What::Show { source, access, .. } = &item.what
+                && source == proc
+            {
+                item.what = What::Proc { access: *access };
+            }
+        }
+    }
+    let root_is_writable = draft
+        .shown(Path::new("/"))
+        .is_some_and(|(_, access)| access == Access::ReadWrite);
+    let proc_is_ours = matches!(
+        draft.table.get(proc),
+        Some(Item {
+            what: What::Proc { .. },
+            ..
+        })
+    );
+    if draft.around.real_root && proc_is_ours && !root_is_writable {
+        for part in KERNEL_WIDE.map(PathBuf::from) {
+            if let Some(kind @ (PathKind::Directory | PathKind::File)) = draft.known.get(&part) {
+                let what = What::Show {
+                    source: part.clone(),
+                    access: Access::ReadOnly,
+                    devices: false,
+                    directory: *kind == PathKind::Directory,
+                    pin: false,
+                };
+                draft.imply(part, what, Site::DEFAULT, "it is about the whole machine");
+            }
+        }
+    }
+}
+
+fn minimal_dev(draft: &mut Draft) {
+    let because = "implied by [devices]";
+    let said = draft
+        .policy
+        .section(Section::Devices)
+        .next()
+        .map_or(Site::DEFAULT, |(.., rule)| rule.site);
+    if let Some(item) = draft.table.remove(Path::new("/dev")) {
+        if matches!(item.what, What::Show { .. }) {
+            draft.note(
+                item.site,
+                "`/dev` has no effect: [devices] makes a /dev of its own",
+            );
+        } else {
+            draft.errors.push(
+                Diagnostic::error(
+                    "two rules make /dev",
+                    item.site,
+                    "this one, in [filesystem]",
+                )
+                .related(said, "[devices] makes a /dev of its own")
+                .help("set one of them to \"inherit\", or `devices.default = \"host\"`"),
+            );
+        }
+    }
+    draft.imply("/dev", What::MinimalDev, said, because);
+    draft.imply("/dev/pts", What::Devpts, said, because);
+    draft.imply(
+        "/dev/shm",
+        What::Tmpfs {
+            size: None,
+            mode: 0o1777,
+        },
+        said,
+        because,
+    );
+    if draft.around.ipc_namespace {
+        draft.imply("/dev/mqueue", What::Mqueue, said, because);
+    }
+    for (place, target) in devices::LINKS {
+        draft.imply(place, What::Link(target.into()), said, because);
+    }
+    if let Some(terminal) = draft.around.terminal.clone()
+        && terminal.starts_with("/dev")
+        && draft.known.get(&terminal) == Some(&PathKind::Special)
+    {
+        let what = What::Show {
+            source: terminal,
+            access: Access::ReadWrite,
+            devices: true,
+            directory: false,
+            pin: false,
+        };
+        draft.imply("/dev/console", what, said, "the program keeps its terminal");
+    }
+}
+
+/// `path`, which lies at or below `from`, moved to the same place below `to`.
+fn moved(path: &Path, from: &Path, to: &Path) -> PathBuf {
+    path.strip_prefix(from)
+        .map_or_else(|_| path.to_owned(), |rest| join(to, rest))
+}
+
+/// Joining without a slash at the end when there is nothing to join.
+fn join(base: &Path, rest: &Path) -> PathBuf {
+    if rest.as_os_str().is_empty() {
+        base.to_owned()
+    } else {
+        base.join(rest)
+    }
+}
+
+/// Entries of a tree of places that lie strictly below one.
+fn below<'a, V>(
+    table: &'a BTreeMap<PathBuf, V>,
+    place: &'a Path,
+) -> impl Iterator<Item = (&'a PathBuf, &'a V)> {
+    table
+        .range::<Path, _>((std::ops::Bound::Excluded(place), std::ops::Bound::Unbounded))
+        .take_while(move |(at, _)| at.starts_with(place))
+}

@@ -1,0 +1,298 @@
+//! What keeps the rules true: against links that others made, trees that are shown twice, and the program's own
+//! power over directories that it may write to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::rule::Rule;
+use super::{Draft, What, below, moved};
+use crate::host::facts::PathKind;
+use crate::profile::value::Access;
+use crate::report::{Diagnostic, Site};
+
+/// Directories in which only root makes anything, on every usual host.
+const SYSTEM: [&str; 12] = [
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys",
+    "/usr",
+];
+/// What lies in these and is not.
+const NOT_SYSTEM: [&str; 3] = ["/dev/mqueue", "/dev/shm", "/run/user"];
+
+impl Draft<'_> {
+    /// Whether nobody but root can have made, or can rename, what is in this directory.
+    fn is_roots(&self, directory: &Path) -> bool {
+        let caller = &self.facts.caller;
+        let home_itself = directory.starts_with(&caller.home) && caller.home != Path::new("/");
+        let here = &caller.working_directory;
+        let work = here.components().count() > 2 && directory.starts_with(here);
+        if home_itself || work || NOT_SYSTEM.iter().any(|other| directory.starts_with(other)) {
+            return false;
+        }
+        caller.home.starts_with(directory)
+            || directory == Path::new("/")
+            || SYSTEM.iter().any(|system| directory.starts_with(system))
+            || (directory.starts_with("/var") && !directory.starts_with("/var/tmp"))
+    }
+
+    /// The links among these that somebody else than root may have made.
+    fn foreign<'l>(&self, links: &'l [(PathBuf, PathBuf)]) -> Option<&'l Path> {
+        let mut at = links.iter().map(|(at, _)| at.as_path());
+        at.find(|at| !self.is_roots(at.parent().unwrap_or(at)))
+    }
+}
+
+/// Refuses grants that a link leads into what another rule keeps away: a program that may write where the link is
+/// could have made it in an earlier run.
+pub fn refuse_foreign_links(draft: &mut Draft, rules: &[Rule]) {
+    let hosts: BTreeMap<&Path, &Rule> = rules
+        .iter()
+        .map(|rule| (rule.host.as_path(), rule))
+        .collect();
+    for rule in rules.iter().filter(|rule| rule.grants().is_some()) {
+        let bound = rule.source != rule.host;
+        let Some(link) = draft.foreign(if bound { &rule.source_via } else { &rule.via }) else {
+            continue;
+        };
+        // What is shown from elsewhere may be the very place of another rule; else that place is this rule's own.
+        let cover = rule
+            .source
+            .ancestors()
+            .skip(usize::from(!bound))
+            .find_map(|at| hosts.get(at));
+        let Some(cover) =
+            cover.filter(|cover| cover.grants().is_none() || cover.source != cover.host)
+        else {
+            continue;
+        };
+        draft.errors.push(
+            Diagnostic::error(
+                format!(
+                    "`{}` leads through the symbolic link `{}` to `{}`",
+                    rule.key,
+                    link.display(),
+                    rule.source.display()
+                ),
+                rule.site,
+                "this would open it",
+            )
+            .related(cover.site, format!("`{}` keeps it away", cover.key))
+            .help("a link in a place that programs may write to can be made by a program")
+            .help(format!(
+                "if it is meant, add a rule for \"{}\" itself",
+                rule.source.display()
+            )),
+        );
+    }
+}
+
+/// Keeps what the launcher obeys from being written, and the private directories of all profiles from being seen.
+/// Returns what it keeps, by the path on the host.
+pub fn own_directories(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Access, String, Site)> {
+    if !draft
+        .policy
+        .mentions(crate::profile::key::Section::Filesystem)
+    {
+        return Vec::new();
+    }
+    let around = draft.around;
+    let private = around
+        .private_root
+        .parent()
+        .filter(|parent| parent.parent().is_some());
+    let own = around
+        .configuration
+        .iter()
+        .map(|path| (path.clone(), Access::ReadOnly));
+    let own: Vec<_> = own
+        .chain(private.map(|path| (path.to_owned(), Access::Hidden)))
+        .collect();
+    let mut kept = Vec::new();
+    for (path, access) in own {
+        let fact = draft.facts.path(&path);
+        let host = fact.map_or_else(
+            || path.clone(),
+            |fact| super::world::host_place(&path, fact),
+        );
+        let missing = fact.is_none_or(|fact| fact.kind == PathKind::Missing);
+        // A rule that takes away something which is not there yet needs it to be made.
+        let said = rules.iter().any(|rule| {
+            (rule.path == path || rule.host == host) && (!missing || rule.grants().is_some())
+        });
+        if said {
+            continue;
+        }
+        let because = match access {
+            Access::Hidden => "private directories of other profiles",
+            _ => "a program must not write what its next start obeys",
+        };
+        for (at, _) in fact.map(|fact| fact.links.as_slice()).unwrap_or_default() {
+            let parent = at.parent().unwrap_or(at);
+            if access == Access::ReadOnly && !draft.is_roots(parent) && writable(draft, parent) {
+                draft.errors.push(
+                    Diagnostic::general(format!(
+                        "`{}` is reached through the symbolic link `{}`, which the program could replace",
+                        path.display(),
+                        at.display()
+                    ))
+                    .help("a program must not write what its next start obeys")
+                    .help("make it a real directory, or make the link's directory \"read-only\" or \"private\"")
+                    .help(format!("or accept it with \"{}\" = \"read-write\"", path.display())),
+                );
+            }
+        }
+        let directory = fact.is_none_or(|fact| fact.kind != PathKind::File);
+        kept.push((host.clone(), access, because.to_owned(), Site::DEFAULT));
+        let from = match host.parent() {
+            Some(parent) if draft.table.contains_key(&host) => parent,
+            _ => &host,
+        };
+        let seen = draft.shown(from).filter(|(source, _)| source == from);
+        let needed = seen.is_some_and(|(_, now)| now > access);
+        let elsewhere = draft.table.iter().any(|(place, item)| {
+            matches!(&item.what, What::Show { source, .. } if source != place && host.starts_with(source))
+        });
+        if missing && (needed || elsewhere) {
+            // A rule about it needs something to hold on to.
+            draft.make_own(&host, Site::DEFAULT);
+        }
+        if needed {
+            let what = match access {
+                Access::Hidden => What::Hidden,
+                access => What::Show {
+                    source: host.clone(),
+                    access,
+                    devices: false,
+                    directory,
+                    pin: false,
+                },
+            };
+            draft.imply(host, what, Site::DEFAULT, because);
+        }
+    }
+    kept
+}
+
+fn writable(draft: &Draft, directory: &Path) -> bool {
+    draft
+        .shown(directory)
+        .is_some_and(|(source, access)| source == directory && access == Access::ReadWrite)
+}
+
+/// Where a tree of the host is shown at a second place, what rules take away from it at its own place is taken away
+/// there too, but for what a rule says about that second place.
+pub fn second_roads(draft: &mut Draft, rules: &[Rule], kept: &[(PathBuf, Access, String, Site)]) {
+    let mut guarded: BTreeMap<PathBuf, (Access, String, Site)> = BTreeMap::new();
+    for (path, access, name, site) in kept {
+        guarded.insert(path.clone(), (*access, name.clone(), *site));
+    }
+    for rule in rules {
+        let access = match rule.grants() {
+            Some(access) if rule.source == rule.host => access,
+            // Something else is seen in its place.
+            _ => Access::Hidden,
+        };
+        let name = format!("`{}` holds here too", rule.key);
+        guarded.insert(rule.host.clone(), (access, name, rule.site));
+    }
+    let shown: Vec<(PathBuf, PathBuf)> = draft
+        .table
+        .iter()
+        .filter_map(|(place, item)| match &item.what {
+            What::Show { source, .. } if source != place => Some((place.clone(), source.clone())),
+            _ => None,
+        })
+        .collect();
+    let mut taken: BTreeSet<PathBuf> = BTreeSet::new();
+    for (place, source) in shown {
+        let mut hidden: Option<&Path> = None;
+        for (path, (access, because, site)) in below(&guarded, &source) {
+            let there = moved(path, &source, &place);
+            let decided = there
+                .ancestors()
+                .take_while(|at| *at != place)
+                .any(|at| draft.table.contains_key(at) && !taken.contains(at));
+            let absent = draft
+                .known
+                .get(path)
+                .is_none_or(|kind| *kind == PathKind::Missing);
+            if decided
+                || absent
+                || *access == Access::ReadWrite
+                || hidden.is_some_and(|at| path.starts_with(at))
+            {
+                continue;
+            }
+            let what = if *access == Access::Hidden {
+                hidden = Some(path);
+                What::Hidden
+            } else {
+                What::Show {
+                    source: path.clone(),
+                    access: Access::ReadOnly,
+                    devices: false,
+                    directory: draft.known.get(path) == Some(&PathKind::Directory),
+                    pin: false,
+                }
+            };
+            taken.insert(there.clone());
+            draft.imply(there, what, *site, because);
+        }
+    }
+}
+
+/// Mounts the directories between a writable tree and a stricter rule below it on themselves: a mount point
+/// cannot be renamed (rename(2), EBUSY), so that nothing else can be put under the rule's path for the next start.
+pub fn pin(draft: &mut Draft) {
+    let mut pins: BTreeMap<PathBuf, (What, Site, String)> = BTreeMap::new();
+    for (place, item) in &draft.table {
+        let Some(parent) = place.parent() else {
+            continue;
+        };
+        if matches!(
+            item.what,
+            What::Show {
+                access: Access::ReadWrite,
+                ..
+            } | What::Link(_)
+        ) {
+            continue;
+        }
+        let Some((tree, Access::ReadWrite)) = draft.shown(parent) else {
+            continue;
+        };
+        let (at, devices) = match draft.cover(parent) {
+            Some((at, item)) => (at, matches!(item.what, What::Show { devices: true, .. })),
+            None => (Path::new("/"), false),
+        };
+        let name = place.file_name().unwrap_or_default();
+        if draft
+            .known
+            .get(&tree.join(name))
+            .is_none_or(|kind| *kind == PathKind::Missing)
+        {
+            continue;
+        }
+        for directory in parent.ancestors().take_while(|directory| *directory != at) {
+            let Some((source, _)) = draft.shown(directory) else {
+                continue;
+            };
+            let above = source.parent().unwrap_or(&source);
+            if !draft.around.real_root && draft.is_roots(above) {
+                continue;
+            }
+            let what = What::Show {
+                source,
+                access: Access::ReadWrite,
+                devices,
+                directory: true,
+                pin: true,
+            };
+            let because = format!("so that it is not moved aside below `{}`", item.name);
+            pins.entry(directory.to_owned())
+                .or_insert((what, item.site, because));
+        }
+    }
+    for (place, (what, site, because)) in pins {
+        draft.imply(place, what, site, &because);
+    }
+}

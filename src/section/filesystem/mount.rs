@@ -1,0 +1,480 @@
+//! The table carried out, from the root downwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::{Draft, Item, Lowered, What, below, moved};
+use crate::host::facts::PathKind;
+use crate::plan::step::Root;
+use crate::plan::{Action, OnFailure, Step};
+use crate::profile::value::Access;
+use crate::report::{Diagnostic, Diagnostics, Site};
+
+/// More than enough for the few entries of a /dev that is ours.
+const DEV_SIZE: u64 = 64 << 10;
+
+/// What is mounted at a place so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Tree {
+    /// A tree of the host.
+    Host {
+        source: PathBuf,
+        access: Access,
+        devices: bool,
+    },
+    /// A file system in memory; `sealed`: nothing but what we make will ever be in it.
+    Memory { sealed: bool },
+    /// A private directory.
+    Private,
+    /// The process information of the new pid namespace.
+    Proc { access: Access },
+    /// Nothing can be below it.
+    Closed,
+}
+
+struct Build<'a> {
+    draft: Draft<'a>,
+    trees: BTreeMap<PathBuf, Tree>,
+    made: BTreeSet<PathBuf>,
+    seals: Vec<Step>,
+    steps: Vec<Step>,
+}
+
+/// Turns the table into steps.
+pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
+    let table = std::mem::take(&mut draft.table);
+    let mut build = Build {
+        draft,
+        trees: BTreeMap::new(),
+        made: BTreeSet::new(),
+        seals: Vec::new(),
+        steps: Vec::new(),
+    };
+    let own = std::mem::take(&mut build.draft.own);
+    for (path, site) in own {
+        build.step(Action::OwnDirectory { path }, site, "");
+    }
+    build.step(Action::PrivatePropagation, Site::DEFAULT, "");
+    build.root(table.get(Path::new("/")));
+    for (place, item) in &table {
+        if place.parent().is_some() {
+            let occupied = below(&table, place).any(|(_, item)| item.what != What::Hidden);
+            build.item(place, item, occupied);
+        }
+    }
+    // What lies deeper is sealed first, while it can still be reached for writing.
+    build.seals.reverse();
+    let seals = std::mem::take(&mut build.seals);
+    build.steps.extend(seals);
+    build.step(Action::PivotRoot, Site::DEFAULT, "");
+    if build.draft.errors.is_empty() {
+        Ok(Lowered {
+            steps: build.steps,
+            notes: build.draft.notes,
+        })
+    } else {
+        Err(build.draft.errors)
+    }
+}
+
+fn step(action: Action, site: Site, because: &str) -> Step {
+    Step {
+        action,
+        site,
+        because: because.to_owned(),
+        on_failure: OnFailure::Fatal,
+    }
+}
+
+impl Build<'_> {
+    fn step(&mut self, action: Action, site: Site, because: &str) {
+        self.steps.push(step(action, site, because));
+    }
+
+    /// Adds a step that an entry asks for.
+    fn act(&mut self, item: &Item, action: Action) {
+        self.step(action, item.site, &item.because);
+    }
+
+    fn seal(&mut self, item: &Item, path: &Path) {
+        self.seals.push(step(
+            Action::Seal {
+                path: path.to_owned(),
+            },
+            item.site,
+            &item.because,
+        ));
+    }
+
+    fn root(&mut self, item: Option<&Item>) {
+        let root = Path::new("/");
+        let host = Item {
+            what: What::Show {
+                source: root.to_owned(),
+                access: Access::ReadWrite,
+                devices: false,
+                directory: true,
+                pin: false,
+            },
+            name: "/".to_owned(),
+            site: Site::DEFAULT,
+            because: String::new(),
+        };
+        let item = item.unwrap_or(&host);
+        let (from, access, tree) = match &item.what {
+            What::Show { source, access, .. } => {
+                let from = if source == root {
+                    Root::Host
+                } else {
+                    Root::Directory(source.clone())
+                };
+                let tree = Tree::Host {
+                    source: source.clone(),
+                    access: *access,
+                    devices: false,
+                };
+                (from, *access, tree)
+            }
+            What::Private { directory } => (
+                Root::Directory(directory.clone()),
+                Access::ReadWrite,
+                Tree::Private,
+            ),
+            What::Hidden => {
+                self.seal(item, root);
+                (
+                    Root::Empty,
+                    Access::ReadWrite,
+                    Tree::Memory { sealed: true },
+                )
+            }
+            // Nothing else passes the checks of the rules.
+            _ => (
+                Root::Empty,
+                Access::ReadWrite,
+                Tree::Memory { sealed: false },
+            ),
+        };
+        self.act(item, Action::NewRoot { from, access });
+        self.trees.insert(root.to_owned(), tree);
+    }
+
+    /// The tree in which a place lies, and where that tree begins.
+    fn above(&self, place: &Path) -> (PathBuf, Tree) {
+        place
+            .ancestors()
+            .skip(1)
+            .find_map(|at| Some((at.to_owned(), self.trees.get(at)?.clone())))
+            .unwrap_or((PathBuf::from("/"), Tree::Closed))
+    }
+
+    /// What is at a place before anything is mounted on it; `None` when that was not looked at.
+    fn kind(&self, place: &Path) -> Option<PathKind> {
+        match self.above(place) {
+            (at, Tree::Host { source, .. }) => {
+                let there = moved(place, &at, &source);
+                let absent = |at: &Path| self.draft.known.get(at) == Some(&PathKind::Missing);
+                if there.ancestors().any(absent) {
+                    return Some(PathKind::Missing);
+                }
+                self.draft.known.get(&there).copied()
+            }
+            (_, Tree::Proc { .. }) => self.draft.known.get(place).copied(),
+            _ => Some(PathKind::Missing),
+        }
+    }
+
+    /// Makes sure that there is something to mount on.
+    fn prepare(&mut self, place: &Path, item: &Item, directory: bool) -> bool {
+        let (at, tree) = self.above(place);
+        let fault = match tree {
+            Tree::Memory { .. } | Tree::Private => {
+                self.make(place, item, directory, &at);
+                return true;
+            }
+            Tree::Closed => format!("`{}` has nothing below it", at.display()),
+            Tree::Host { .. } | Tree::Proc { .. } => match (self.kind(place), directory) {
+                (Some(PathKind::Directory), true)
+                | (Some(PathKind::File | PathKind::Special), false) => return true,
+                (Some(PathKind::Missing), _) => "there is nothing to mount it on".to_owned(),
+                (Some(PathKind::Directory), false) => {
+                    "a file cannot be mounted on a directory".to_owned()
+                }
+                (Some(_), true) => "a directory cannot be mounted on a file".to_owned(),
+                (None, _) => "it was not looked at on this host".to_owned(),
+            },
+        };
+        let mut error = Diagnostic::error(
+            format!("nothing can be put at `{}`", place.display()),
+            item.site,
+            fault,
+        );
+        if self.kind(place) == Some(PathKind::Missing) {
+            let (at, tree) = self.above(place);
+            let there = match tree {
+                Tree::Host { source, .. } => moved(place, &at, &source),
+                _ => place.to_owned(),
+            };
+            let parent = place.parent().unwrap_or(place);
+            error = error.help(format!(
+                "make it: {} {}",
+                if directory { "mkdir -p" } else { "touch" },
+                there.display()
+            ));
+            if parent.parent().is_some() {
+                error = error.help(format!(
+                    "or make its parent ours: \"{}\" = \"tmpfs\"",
+                    parent.display()
+                ));
+            }
+        }
+        self.draft.errors.push(error);
+        // One error is enough: what lies below is taken as possible.
+        self.trees
+            .insert(place.to_owned(), Tree::Memory { sealed: false });
+        false
+    }
+
+    /// Makes a place to mount on in a tree of ours.
+    fn make(&mut self, place: &Path, item: &Item, directory: bool, root: &Path) {
+        let mode = 0o755;
+        if !self.made.insert(place.to_owned()) {
+            return;
+        }
+        if directory {
+            self.act(
+                item,
+                Action::MakeDirectory {
+                    path: place.to_owned(),
+                    mode,
+                },
+            );
+            return;
+        }
+        if let Some(parent) = place.parent()
+            && parent != root
+            && self.made.insert(parent.to_owned())
+        {
+            self.act(
+                item,
+                Action::MakeDirectory {
+                    path: parent.to_owned(),
+                    mode,
+                },
+            );
+        }
+        match &item.what {
+            What::Link(target) => self.act(
+                item,
+                Action::MakeLink {
+                    path: place.to_owned(),
+                    target: target.clone(),
+                },
+            ),
+            _ => self.act(
+                item,
+                Action::MakeFile {
+                    path: place.to_owned(),
+                },
+            ),
+        }
+    }
+
+    fn item(&mut self, place: &Path, item: &Item, occupied: bool) {
+        let target = place.to_owned();
+        let (at, above) = self.above(place);
+        let (action, tree) = match &item.what {
+            What::Show {
+                source,
+                access,
+                devices,
+                directory,
+                pin,
+            } => {
+                match &above {
+                    Tree::Proc { access: now } if source == place => {
+                        if now != access {
+                            self.act(
+                                item,
+                                Action::Restrict {
+                                    path: target.clone(),
+                                    access: *access,
+                                },
+                            );
+                            self.trees.insert(target, Tree::Proc { access: *access });
+                        }
+                        return;
+                    }
+                    Tree::Host {
+                        source: from,
+                        access: now,
+                        devices: work,
+                    } if !pin
+                        && moved(place, &at, from) == *source
+                        && now == access
+                        && work == devices =>
+                    {
+                        return;
+                    }
+                    _ => {}
+                }
+                if !self.prepare(place, item, *directory) {
+                    return;
+                }
+                let tree = Tree::Host {
+                    source: source.clone(),
+                    access: *access,
+                    devices: *devices,
+                };
+                let action = Action::MountHost {
+                    source: source.clone(),
+                    target: target.clone(),
+                    access: *access,
+                    devices: *devices,
+                };
+                (action, tree)
+            }
+            What::Hidden => return self.hide(place, item, occupied, &at, &above),
+            What::Link(_) => {
+                if matches!(above, Tree::Memory { .. } | Tree::Private) {
+                    self.make(place, item, false, &at);
+                }
+                return;
+            }
+            What::Text(content) => {
+                if !self.prepare(place, item, false) {
+                    return;
+                }
+                (
+                    Action::MountText {
+                        target: target.clone(),
+                        content: content.clone(),
+                    },
+                    Tree::Closed,
+                )
+            }
+            directory => {
+                if !self.prepare(place, item, true) {
+                    return;
+                }
+                let at = target.clone();
+                match directory {
+                    What::Tmpfs { size, mode } => (
+                        Action::MountTmpfs {
+                            target: at,
+                            size: *size,
+                            mode: *mode,
+                        },
+                        Tree::Memory { sealed: false },
+                    ),
+                    What::Private { directory } => (
+                        Action::MountHost {
+                            source: directory.clone(),
+                            target: at,
+                            access: Access::ReadWrite,
+                            devices: false,
+                        },
+                        Tree::Private,
+                    ),
+                    What::Proc { access } => {
+                        self.act(item, Action::MountProc { target: at.clone() });
+                        if *access == Access::ReadOnly {
+                            self.act(
+                                item,
+                                Action::Restrict {
+                                    path: at.clone(),
+                                    access: *access,
+                                },
+                            );
+                        }
+                        self.trees.insert(at, Tree::Proc { access: *access });
+                        return;
+                    }
+                    What::MinimalDev => {
+                        self.seal(item, place);
+                        (
+                            Action::MountTmpfs {
+                                target: at,
+                                size: Some(DEV_SIZE),
+                                mode: 0o755,
+                            },
+                            Tree::Memory { sealed: true },
+                        )
+                    }
+                    What::Mqueue => (Action::MountMqueue { target: at }, Tree::Closed),
+                    _ => (Action::MountDevpts { target: at }, Tree::Closed),
+                }
+            }
+        };
+        self.act(item, action);
+        self.trees.insert(target, tree);
+    }
+
+    fn hide(&mut self, place: &Path, item: &Item, occupied: bool, at: &Path, above: &Tree) {
+        let shown = place.display();
+        let kind = match above {
+            Tree::Memory { sealed } if occupied && !sealed => Some(PathKind::Directory),
+            Tree::Private if occupied => Some(PathKind::Directory),
+            Tree::Memory { .. } | Tree::Private => {
+                if !occupied && !matches!(item.what, What::Link(_)) {
+                    self.draft.note(
+                        item.site,
+                        format!(
+                            "`{shown}` is not there: `{}` shows nothing of the host",
+                            at.display()
+                        ),
+                    );
+                }
+                return;
+            }
+            Tree::Closed => {
+                self.draft.note(
+                    item.site,
+                    format!(
+                        "`{shown}` is not there: `{}` is closed already",
+                        at.display()
+                    ),
+                );
+                return;
+            }
+            Tree::Host { .. } | Tree::Proc { .. } => self.kind(place),
+        };
+        match kind {
+            None => self.draft.errors.push(Diagnostic::error(
+                format!("`{shown}` was not looked at on this host"),
+                item.site,
+                "it cannot be told how to hide it",
+            )),
+            Some(PathKind::Missing) => self
+                .draft
+                .note(item.site, format!("`{shown}` is absent on this host")),
+            Some(PathKind::Directory) if occupied => {
+                if !self.prepare(place, item, true) {
+                    return;
+                }
+                let target = place.to_owned();
+                self.act(
+                    item,
+                    Action::MountTmpfs {
+                        target: target.clone(),
+                        size: None,
+                        mode: 0o711,
+                    },
+                );
+                self.seal(item, place);
+                self.trees.insert(target, Tree::Memory { sealed: true });
+            }
+            Some(kind) => {
+                let directory = kind == PathKind::Directory;
+                self.act(
+                    item,
+                    Action::Mask {
+                        path: place.to_owned(),
+                        directory,
+                    },
+                );
+                self.trees.insert(place.to_owned(), Tree::Closed);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Where paths lead: on the host, and inside, where some trees come from elsewhere.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+
+use super::moved;
+use crate::host::Facts;
+use crate::host::facts::{PathFact, PathKind};
+
+/// The kernel follows no more links in one path (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
+/// Every link that was seen on the host: where it is, by a path without links, and what it says.
+pub type Links = BTreeMap<PathBuf, PathBuf>;
+
+/// Where a path leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walk {
+    /// Without links.
+    pub place: PathBuf,
+    /// The links that were followed.
+    pub links: Vec<(PathBuf, PathBuf)>,
+}
+
+/// All links that the facts tell of.
+#[must_use]
+pub fn links(facts: &Facts) -> Links {
+    let all = facts
+        .paths
+        .values()
+        .flat_map(|fact| fact.links.iter().cloned());
+    all.collect()
+}
+
+/// Where a path of the host leads, whether or not something is there.
+#[must_use]
+pub fn host_place(path: &Path, fact: &PathFact) -> PathBuf {
+    if let Some(canonical) = &fact.canonical {
+        return canonical.clone();
+    }
+    let links: Links = fact.links.iter().cloned().collect();
+    walk(path, &links, &BTreeMap::new()).map_or_else(|_| path.to_owned(), |walk| walk.place)
+}
+
+/// What is known of paths without links.
+#[must_use]
+pub fn known(facts: &Facts) -> BTreeMap<PathBuf, PathKind> {
+    let mut out = BTreeMap::new();
+    for (path, fact) in &facts.paths {
+        if fact.error.is_none() {
+            out.insert(host_place(path, fact), fact.kind);
+        }
+    }
+    // Whatever something lies below is a directory.
+    let parents: Vec<PathBuf> = out
+        .iter()
+        .filter(|(_, kind)| **kind != PathKind::Missing)
+        .flat_map(|(path, _)| path.ancestors().skip(1))
+        .map(Path::to_owned)
+        .collect();
+    out.extend(parents.into_iter().map(|path| (path, PathKind::Directory)));
+    out
+}
+
+/// Follows a path as the program will: `trees` tells which places show which path of the host; elsewhere the
+/// same path is shown, or a tree of ours in which the host's links are made again.
+///
+/// # Errors
+/// Why it cannot be told where the path leads.
+pub fn walk(
+    path: &Path,
+    links: &Links,
+    trees: &BTreeMap<PathBuf, PathBuf>,
+) -> Result<Walk, String> {
+    let mut place = PathBuf::from("/");
+    let mut followed = Vec::new();
+    let mut count = 0;
+    let mut rest: Vec<OsString> = names(path);
+    while let Some(name) = rest.pop() {
+        if name == ".." {
+            place.pop();
+            continue;
+        }
+        let tree = place.ancestors().find_map(|at| trees.get_key_value(at));
+        let (at, source) = tree.map_or((Path::new("/"), Path::new("/")), |(at, source)| {
+            (at, source)
+        });
+        let Some(target) = links.get(&moved(&place, at, source).join(&name)) else {
+            place.push(name);
+            continue;
+        };
+        count += 1;
+        if count > MOST_LINKS {
+            return Err("too many symbolic links".to_owned());
+        }
+        if at == source {
+            followed.push((place.join(&name), target.clone()));
+        } else if target.is_absolute() || !normal(&place.join(target)).starts_with(at) {
+            // It was followed on the host, where it leads to another place than inside.
+            return Err(format!(
+                "the symbolic link `{}` leads out of `{}`",
+                moved(&place, at, source).join(&name).display(),
+                source.display()
+            ));
+        }
+        if target.is_absolute() {
+            place = PathBuf::from("/");
+        }
+        rest.extend(names(target));
+    }
+    Ok(Walk {
+        place,
+        links: followed,
+    })
+}
+
+/// The names in a path, the last first.
+fn names(path: &Path) -> Vec<OsString> {
+    path.components()
+        .rev()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
+        })
+        .collect()
+}
+
+/// A path with `..` taken as text.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => out.push(name),
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    out
+}

@@ -1,0 +1,257 @@
+//! `[namespaces]` and `[network]`: which namespaces are new, kept or joined.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::host::facts::Caller;
+use crate::plan::step::NamespaceKind;
+use crate::policy::{Policy, Traced};
+use crate::profile::key::Section;
+use crate::profile::value::{Namespace, Value};
+use crate::report::{Diagnostic, Diagnostics, Site};
+
+/// All kinds with their keys.
+pub const KINDS: [(NamespaceKind, &str); 8] = [
+    (NamespaceKind::User, "user"),
+    (NamespaceKind::Mount, "mount"),
+    (NamespaceKind::Pid, "pid"),
+    (NamespaceKind::Ipc, "ipc"),
+    (NamespaceKind::Uts, "uts"),
+    (NamespaceKind::Net, "net"),
+    (NamespaceKind::Cgroup, "cgroup"),
+    (NamespaceKind::Time, "time"),
+];
+
+impl NamespaceKind {
+    /// Its key in `[namespaces]`, and its file's name in /proc/PID/ns but for `mount` (`mnt`).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        KINDS
+            .into_iter()
+            .find_map(|(kind, name)| (kind == self).then_some(name))
+            .unwrap_or("user")
+    }
+}
+
+/// Why there is a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// The rule that asks for it.
+    pub site: Site,
+    /// In words, when it follows from something else; else empty.
+    pub because: String,
+}
+
+/// What other sections need.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Needs {
+    /// A mount namespace, and the rule that needs it.
+    pub mount: Option<Site>,
+    /// A user namespace for ids, and the rule that needs it.
+    pub ids: Option<Site>,
+}
+
+/// Which namespaces are new and which are joined; the rest are the caller's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespaces {
+    /// New ones.
+    pub new: BTreeMap<NamespaceKind, Why>,
+    /// Existing ones to enter, user first.
+    pub join: Vec<(NamespaceKind, PathBuf, Site)>,
+}
+
+impl Namespaces {
+    /// Whether there is a new one of that kind.
+    #[must_use]
+    pub fn is_new(&self, kind: NamespaceKind) -> bool {
+        self.new.contains_key(&kind)
+    }
+
+    fn joins(&self, kind: NamespaceKind) -> bool {
+        self.join.iter().any(|(joined, ..)| *joined == kind)
+    }
+
+    /// Decides from the policy, from what other sections need, and from who the caller is.
+    ///
+    /// # Errors
+    /// Rules that contradict each other.
+    pub fn decide(policy: &Policy, needs: Needs, caller: &Caller) -> Result<Self, Diagnostics> {
+        let mut decided = Self::default();
+        let mut kept = BTreeMap::new();
+        let mut errors = Diagnostics::new();
+        for (kind, key) in KINDS {
+            let Some(said) = policy.get(Section::Namespaces, key) else {
+                continue;
+            };
+            match said.value {
+                Value::Namespace(Namespace::New) => {
+                    decided.ask(kind, said.site, "");
+                }
+                Value::Namespace(Namespace::Join(path)) => {
+                    decided.join.push((kind, PathBuf::from(path), said.site))
+                }
+                _ => {
+                    kept.insert(kind, said.site);
+                }
+            }
+        }
+        if let Some(name) = policy.get(Section::Namespaces, "hostname") {
+            decided.need(
+                NamespaceKind::Uts,
+                name.site,
+                "for the host name",
+                &kept,
+                &mut errors,
+            );
+        }
+        decided.network(policy, &kept, &mut errors);
+        if let Some(site) = needs.mount {
+            decided.need(
+                NamespaceKind::Mount,
+                site,
+                "for the file-system view",
+                &kept,
+                &mut errors,
+            );
+        }
+        if decided.is_new(NamespaceKind::Pid) && !decided.joins(NamespaceKind::Mount) {
+            let site = decided
+                .new
+                .get(&NamespaceKind::Pid)
+                .map_or(Site::DEFAULT, |why| why.site);
+            decided.need(
+                NamespaceKind::Mount,
+                site,
+                "for the /proc of the new pid namespace",
+                &kept,
+                &mut errors,
+            );
+        }
+        if let Some(site) = needs.ids {
+            decided.need(
+                NamespaceKind::User,
+                site,
+                "for the ids seen inside",
+                &kept,
+                &mut errors,
+            );
+        }
+        decided.privilege(caller, &kept, &mut errors);
+        if errors.is_empty() {
+            Ok(decided)
+        } else {
+            Err(errors)
+        }
+    }
+
+    fn ask(&mut self, kind: NamespaceKind, site: Site, because: &str) {
+        self.new.entry(kind).or_insert_with(|| Why {
+            site,
+            because: because.to_owned(),
+        });
+    }
+
+    /// Something else needs a namespace: one that is joined will do, the caller's will not.
+    fn need(
+        &mut self,
+        kind: NamespaceKind,
+        site: Site,
+        because: &str,
+        kept: &BTreeMap<NamespaceKind, Site>,
+        errors: &mut Diagnostics,
+    ) {
+        if self.joins(kind) {
+            return;
+        }
+        if let Some(&said) = kept.get(&kind) {
+            errors.push(
+                Diagnostic::error(
+                    format!(
+                        "a new {} namespace is needed {because}, but the policy keeps the caller's",
+                        kind.name()
+                    ),
+                    said,
+                    "this keeps the caller's",
+                )
+                .related(site, "this needs a new one")
+                .help(format!(
+                    "remove `namespaces.{}`, or set it to true",
+                    kind.name()
+                )),
+            );
+            return;
+        }
+        self.ask(kind, site, because);
+    }
+
+    fn network(
+        &mut self,
+        policy: &Policy,
+        kept: &BTreeMap<NamespaceKind, Site>,
+        errors: &mut Diagnostics,
+    ) {
+        let Some(mode) = policy.get(Section::Network, "mode") else {
+            return;
+        };
+        match mode.value {
+            Value::Word("none") => self.need(
+                NamespaceKind::Net,
+                mode.site,
+                "for `network.mode = \"none\"`",
+                kept,
+                errors,
+            ),
+            _ => {
+                if let Some(why) = self.new.get(&NamespaceKind::Net) {
+                    errors.push(
+                        Diagnostic::error(
+                            "`network.mode = \"host\"` contradicts `namespaces.net = true`",
+                            mode.site,
+                            "this keeps the caller's network",
+                        )
+                        .related(why.site, "this makes a new one")
+                        .help("remove one of the two; `network.mode = \"none\"` is the same as `namespaces.net = true`"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Without privilege everything but a user namespace needs one to be made in.
+    fn privilege(
+        &mut self,
+        caller: &Caller,
+        kept: &BTreeMap<NamespaceKind, Site>,
+        errors: &mut Diagnostics,
+    ) {
+        let has_one = self.is_new(NamespaceKind::User) || self.joins(NamespaceKind::User);
+        if caller.is_privileged() || has_one {
+            return;
+        }
+        let first = self
+            .new
+            .values()
+            .map(|why| why.site)
+            .chain(self.join.iter().map(|(.., site)| *site))
+            .next();
+        if let Some(site) = first {
+            self.need(
+                NamespaceKind::User,
+                site,
+                "since only there an ordinary user may make or enter the others",
+                kept,
+                errors,
+            );
+        }
+    }
+}
+
+/// The host name to be set.
+#[must_use]
+pub fn hostname(policy: &Policy) -> Option<Traced<String>> {
+    let said = policy.get(Section::Namespaces, "hostname")?;
+    match said.value {
+        Value::Text(name) => Some(Traced::new(name.clone(), said.site)),
+        _ => None,
+    }
+}

@@ -1,0 +1,140 @@
+//! `[user]`: the ids seen inside a new user namespace.
+
+use crate::host::facts::Caller;
+use crate::plan::step::{Action, IdRange};
+use crate::policy::Policy;
+use crate::profile::key::Section;
+use crate::profile::value::{Id, Value};
+use crate::report::{Diagnostic, Diagnostics, Site};
+
+/// The rule that asks for other ids than the caller's, if one does.
+#[must_use]
+pub fn wanted(policy: &Policy) -> Option<Site> {
+    policy
+        .section(Section::User)
+        .find(|(_, value, _)| !matches!(value, Value::Id(Id::Caller) | Value::Bool(false)))
+        .map(|(_, _, rule)| rule.site)
+}
+
+fn id(policy: &Policy, key: &str, own: u32) -> u32 {
+    match policy.get(Section::User, key).map(|said| said.value) {
+        Some(Value::Id(Id::Number(number))) => *number,
+        _ => own,
+    }
+}
+
+/// The maps of the new user namespace.
+///
+/// # Errors
+/// Subordinate ids that this caller or this host does not have.
+pub fn lower(policy: &Policy, caller: &Caller) -> Result<Action, Diagnostics> {
+    let inside = (id(policy, "uid", caller.uid), id(policy, "gid", caller.gid));
+    let single = |inside, outside| {
+        vec![IdRange {
+            inside,
+            outside,
+            length: 1,
+        }]
+    };
+    let subordinate = policy
+        .get(Section::User, "subordinate-ids")
+        .filter(|said| *said.value == Value::Bool(true));
+    let Some(subordinate) = subordinate else {
+        return Ok(Action::MapIds {
+            uids: single(inside.0, caller.uid),
+            gids: single(inside.1, caller.gid),
+            deny_setgroups: true,
+            helpers: None,
+        });
+    };
+    let missing = |what: &str, help: String| {
+        vec![
+            Diagnostic::error(
+                format!("subordinate ids cannot be mapped: {what}"),
+                subordinate.site,
+                "asked for here",
+            )
+            .help(help),
+        ]
+    };
+    let user = &caller.user;
+    let (Some(uids), Some(gids)) = (caller.subordinate_uids, caller.subordinate_gids) else {
+        return Err(missing(
+            &format!("/etc/subuid and /etc/subgid give `{user}` no range"),
+            format!(
+                "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+            ),
+        ));
+    };
+    let (Some(newuidmap), Some(newgidmap)) = (&caller.newuidmap, &caller.newgidmap) else {
+        return Err(missing(
+            "newuidmap and newgidmap are not installed",
+            "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils`".to_owned(),
+        ));
+    };
+    Ok(Action::MapIds {
+        uids: around(inside.0, caller.uid, uids),
+        gids: around(inside.1, caller.gid, gids),
+        deny_setgroups: false,
+        helpers: Some((newuidmap.clone(), newgidmap.clone())),
+    })
+}
+
+/// One's own id at `inside`, the subordinate range as the ids below and above it.
+fn around(inside: u32, own: u32, (start, length): (u32, u32)) -> Vec<IdRange> {
+    let below = inside.min(length);
+    let mut ranges = Vec::with_capacity(3);
+    if below > 0 {
+        ranges.push(IdRange {
+            inside: 0,
+            outside: start,
+            length: below,
+        });
+    }
+    ranges.push(IdRange {
+        inside,
+        outside: own,
+        length: 1,
+    });
+    let rest = length - below;
+    if let Some(above) = inside.checked_add(1)
+        && rest > 0
+    {
+        ranges.push(IdRange {
+            inside: above,
+            outside: start + below,
+            length: rest,
+        });
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_id_stands_between_the_subordinate_ones() {
+        let range = |inside, outside, length| IdRange {
+            inside,
+            outside,
+            length,
+        };
+        assert_eq!(
+            around(0, 1000, (100_000, 65_536)),
+            [range(0, 1000, 1), range(1, 100_000, 65_536)]
+        );
+        assert_eq!(
+            around(1000, 1000, (100_000, 65_536)),
+            [
+                range(0, 100_000, 1000),
+                range(1000, 1000, 1),
+                range(1001, 101_000, 64_536)
+            ]
+        );
+        assert_eq!(
+            around(70_000, 5, (100_000, 65_536)),
+            [range(0, 100_000, 65_536), range(70_000, 5, 1)]
+        );
+    }
+}

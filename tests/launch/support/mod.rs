@@ -1,0 +1,197 @@
+//! The frame that cases of the `launch` tests are written in.
+//!
+//! A topic is a file with `pub fn cases() -> Vec<Case>`, named in `main.rs`. A case
+//! states what it needs from the host and gets a [`Scene`]:
+//!
+//! ```ignore
+//! pub fn cases() -> Vec<Case> {
+//!     vec![case("first_process", &[Need::UserNamespaces], first_process)]
+//! }
+//!
+//! fn first_process(scene: &Scene) -> Outcome {
+//!     let out = scene
+//!         .sandbox()
+//!         .profile_text("[namespaces]\npid = true\n")?
+//!         .program(["sh", "-c", "echo $$"])
+//!         .run()?;
+//!     out.succeeds()?;
+//!     assert_eq!(out.stdout(), "1\n");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Cases run one after the other. After each, the frame looks for processes, cgroups,
+//! mounts and descriptors that it left, removes what it can, and fails the case.
+//!
+//! When the host lacks a need, the case is reported as ignored and
+//! `SKIPPED NAME: REASON` is printed; unless the need is listed in the variable
+//! `SANDBOX_TEST_REQUIRE` (comma-separated, spelled as [`Need`] displays), which makes
+//! it fail.
+
+mod host;
+mod leaks;
+mod probe;
+pub mod sandbox;
+mod scene;
+
+pub use host::{Host, Layout, Need};
+pub use leaks::Traces;
+pub use sandbox::{Finished, Sandbox};
+pub use scene::Scene;
+
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// What a case ends with; a failed assertion may panic as well.
+pub type Outcome = Result<(), Box<dyn Error>>;
+
+/// One test.
+pub struct Case {
+    name: &'static str,
+    needs: &'static [Need],
+    check: fn(&Scene) -> Outcome,
+}
+
+/// A case called `name` within its topic, to be run where `needs` are met.
+pub fn case(name: &'static str, needs: &'static [Need], check: fn(&Scene) -> Outcome) -> Case {
+    Case { name, needs, check }
+}
+
+/// A topic: its name, and the function that lists its cases.
+pub type Topic = (&'static str, fn() -> Vec<Case>);
+
+/// Runs a probe if the arguments say so, else the cases of `topics`.
+pub fn main(topics: &[Topic]) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, first, name, rest @ ..] = arguments.as_slice()
+        && first == "probe"
+    {
+        return probe::run(name, rest);
+    }
+
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1); // what a case leaves behind is found by comparison
+    if arguments.list {
+        let trials = topics.iter().flat_map(|(topic, cases)| {
+            cases()
+                .into_iter()
+                .map(move |case| Trial::test(format!("{topic}::{}", case.name), || Ok(())))
+        });
+        return libtest_mimic::run(&arguments, trials.collect()).exit_code();
+    }
+
+    note_panics();
+    if let Err(reason) = leaks::isolate() {
+        println!("note: {reason}");
+    }
+    let host = Arc::new(Host::probe());
+    let required = match required() {
+        Ok(required) => required,
+        Err(wrong) => {
+            eprintln!("SANDBOX_TEST_REQUIRE: {wrong}");
+            return ExitCode::from(2);
+        }
+    };
+    println!("host: {host}");
+    let mut trials = Vec::new();
+    for (topic, cases) in topics {
+        for case in cases() {
+            trials.push(trial(topic, case, &host, &required, &arguments));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The needs that must be met, from the environment.
+fn required() -> Result<Vec<String>, String> {
+    let listed = std::env::var("SANDBOX_TEST_REQUIRE").unwrap_or_default();
+    let names = listed.split(',').map(str::trim).filter(|n| !n.is_empty());
+    names
+        .map(|name| {
+            if Need::is_name(name) {
+                Ok(name.to_owned())
+            } else {
+                Err(format!("`{name}` is not a need"))
+            }
+        })
+        .collect()
+}
+
+fn trial(
+    topic: &str,
+    case: Case,
+    host: &Arc<Host>,
+    required: &[String],
+    arguments: &Arguments,
+) -> Trial {
+    let name = format!("{topic}::{}", case.name);
+    let unmet: Vec<(String, String)> = case
+        .needs
+        .iter()
+        .filter_map(|need| host.lacks(need).map(|reason| (need.to_string(), reason)))
+        .collect();
+    if let Some((need, reason)) = unmet.iter().find(|(need, _)| required.contains(need)) {
+        let failure = format!("`{need}` is required here, and {reason}");
+        return Trial::test(name, move || Err(Failed::from(failure)));
+    }
+    if !unmet.is_empty() {
+        let reasons: Vec<String> = unmet.into_iter().map(|(_, reason)| reason).collect();
+        let reason = reasons.join("; ");
+        if selected(arguments, &name) {
+            println!("SKIPPED {name}: {reason}");
+        }
+        return Trial::ignorable_test(name, move || Ok(Completion::ignored_with(reason)));
+    }
+    let host = Arc::clone(host);
+    Trial::test(name, move || perform(&case, host))
+}
+
+/// Whether the command line's filters leave this case in.
+fn selected(arguments: &Arguments, name: &str) -> bool {
+    let matches = |filter: &String| {
+        if arguments.exact {
+            name == filter
+        } else {
+            name.contains(filter.as_str())
+        }
+    };
+    arguments.filter.as_ref().is_none_or(matches) && !arguments.skip.iter().any(matches)
+}
+
+/// Runs one case, then looks for what it left behind.
+fn perform(case: &Case, host: Arc<Host>) -> Result<(), Failed> {
+    let before = Traces::take();
+    let scene = Scene::new(host).map_err(|e| Failed::from(format!("no scene: {e}")))?;
+    let mut complaints = Vec::new();
+    match catch_unwind(AssertUnwindSafe(|| (case.check)(&scene))) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => complaints.push(error.to_string()),
+        Err(_) => complaints.push(noted_panic()),
+    }
+    complaints.extend(before.clean_up()); // first, as a mount may lie in the scene
+    if let Err(error) = scene.remove() {
+        complaints.push(format!("left behind: {error}"));
+    }
+    if complaints.is_empty() {
+        Ok(())
+    } else {
+        Err(Failed::from(complaints.join("\n")))
+    }
+}
+
+/// Message and place of the latest panic, kept for the report.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+fn note_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = info.to_string();
+    }));
+}
+
+fn noted_panic() -> String {
+    std::mem::take(&mut *PANIC.lock().unwrap_or_else(PoisonError::into_inner))
+}

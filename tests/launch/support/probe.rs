@@ -1,0 +1,314 @@
+//! Small programs that a case starts within a sandbox, so that the tests need neither
+//! a compiler nor an interpreter there: `launch probe NAME [ARGUMENT…]`.
+//!
+//! | name and arguments              | does                                                   |
+//! | ------------------------------- | ------------------------------------------------------ |
+//! | `status`                        | prints /proc/self/status                               |
+//! | `fds`                           | prints `NUMBER TARGET` of every open descriptor        |
+//! | `memory-hog BYTES [KIND] [SECS]`| fills `anon`, `memfd` or `shm`; prints `held BYTES`    |
+//! | `fork-bomb SECONDS [MOST]`      | forks as fast as it can; prints `forked N refused N`   |
+//! | `burn SECONDS`                  | computes; prints `cpu-ms N`                            |
+//! | `tiocsti`                       | pushes a character into the terminal on descriptor 0   |
+//! | `syscall NAME\|NUMBER [ARG…]`   | prints `= VALUE` or the error's name                   |
+//! | `int80 NUMBER`                  | the same through the 32-bit entry (x86_64)             |
+//! | `connect tcp\|unix ADDRESS`     | prints `connected` or the error's name                 |
+//! | `userns`                        | makes a user namespace and mounts in it                |
+//!
+//! A refusal exits with 1, wrong usage with 2. Arguments of `syscall` are decimal or
+//! 0x… numbers, or `s:TEXT` for a pointer to a string.
+
+use std::ffi::CString;
+use std::fs;
+use std::hint::black_box;
+use std::io::{self, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+type Answer = Result<String, Refusal>;
+
+/// Why a probe has no answer.
+enum Refusal {
+    /// The kernel refused.
+    Errno(Errno),
+    /// The probe was asked wrongly.
+    Usage(String),
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Refusal {
+        Refusal::Errno(errno)
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Refusal {
+        match error.raw_os_error() {
+            Some(code) => Refusal::Errno(Errno::from_raw(code)),
+            None => Refusal::Usage(error.to_string()),
+        }
+    }
+}
+
+/// Runs the probe `name`.
+pub fn run(name: &str, arguments: &[String]) -> ExitCode {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let answer = match (name, words.as_slice()) {
+        ("status", []) => fs::read_to_string("/proc/self/status").map_err(Refusal::from),
+        ("fds", []) => descriptors(),
+        ("memory-hog", [bytes]) => hog(bytes, "anon", "0"),
+        ("memory-hog", [bytes, kind]) => hog(bytes, kind, "0"),
+        ("memory-hog", [bytes, kind, seconds]) => hog(bytes, kind, seconds),
+        ("fork-bomb", [seconds]) => fork_bomb(seconds, "20000"),
+        ("fork-bomb", [seconds, most]) => fork_bomb(seconds, most),
+        ("burn", [seconds]) => burn(seconds),
+        ("tiocsti", []) => push_character(),
+        ("syscall", [name, arguments @ ..]) => system_call(name, arguments),
+        ("int80", [number]) => foreign_call(number),
+        ("connect", [kind, address]) => connect(kind, address),
+        ("userns", []) => user_namespace(),
+        _ => Err(Refusal::Usage(format!(
+            "no probe `{name}` with these arguments"
+        ))),
+    };
+    match answer {
+        Ok(text) => {
+            println!("{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(Refusal::Errno(errno)) => {
+            println!("{errno:?}");
+            ExitCode::FAILURE
+        }
+        Err(Refusal::Usage(text)) => {
+            eprintln!("probe: {text}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn number(text: &str) -> Result<u64, Refusal> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => match text.strip_prefix('-') {
+            Some(digits) => digits.parse::<u64>().map(u64::wrapping_neg),
+            None => text.parse(),
+        },
+    };
+    parsed.map_err(|_| Refusal::Usage(format!("`{text}` is not a number")))
+}
+
+fn descriptors() -> Answer {
+    let mut lines = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let entry = entry?;
+        let number = entry.file_name().to_string_lossy().into_owned();
+        if let Ok(target) = fs::read_link(entry.path()) {
+            lines.push((number.parse().unwrap_or(u32::MAX), target));
+        }
+    }
+    lines.sort();
+    // Reading the folder took a descriptor itself.
+    let own = format!("/proc/{}/fd", std::process::id());
+    let lines = lines
+        .iter()
+        .filter(|(_, target)| !target.ends_with("fd") || *target != *own);
+    let text: Vec<String> = lines
+        .map(|(n, target)| format!("{n} {}", target.display()))
+        .collect();
+    Ok(text.join("\n"))
+}
+
+/// Fills memory a MiB at a time, so that a limit strikes in the middle.
+fn hog(bytes: &str, kind: &str, seconds: &str) -> Answer {
+    let wanted = number(bytes)?;
+    let pause = Duration::from_secs(number(seconds)?);
+    let piece = vec![0xa5_u8; 1 << 20];
+    let mut kept: Vec<Vec<u8>> = Vec::new();
+    let mut file = match kind {
+        "anon" => None,
+        "memfd" => Some(fs::File::from(memfd_create(c"hog", MFdFlags::MFD_CLOEXEC)?)),
+        "shm" => {
+            let path = format!("/dev/shm/probe-{}", std::process::id());
+            let file = fs::File::options()
+                .write(true)
+                .create_new(true)
+                .open(&path)?;
+            fs::remove_file(&path)?;
+            Some(file)
+        }
+        _ => return Err(Refusal::Usage(format!("no kind of memory `{kind}`"))),
+    };
+    let mut held = 0;
+    while held < wanted {
+        match &mut file {
+            Some(file) => file.write_all(&piece)?,
+            None => kept.push(black_box(piece.clone())),
+        }
+        held += piece.len() as u64;
+    }
+    println!("held {held}");
+    io::stdout().flush()?;
+    thread::sleep(pause);
+    black_box(&kept);
+    Ok(String::new())
+}
+
+/// Children sleep until they are killed at the end, which comes early with the `most`th.
+fn fork_bomb(seconds: &str, most: &str) -> Answer {
+    let most = number(most)?;
+    let end = Instant::now() + Duration::from_secs(number(seconds)?);
+    let (mut children, mut refused) = (Vec::new(), 0_u64);
+    while Instant::now() < end && (children.len() as u64) < most {
+        // SAFETY: this process has one thread, and the child makes system calls only.
+        match unsafe { libc::fork() } {
+            0 => loop {
+                // SAFETY: takes no pointer. Our parent kills us, or its end does.
+                unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
+                // SAFETY: takes no argument.
+                if unsafe { libc::getppid() } <= 1 {
+                    // SAFETY: takes no pointer; ends this process at once.
+                    unsafe { libc::_exit(0) };
+                }
+                // SAFETY: takes no pointer.
+                unsafe { libc::sleep(60) };
+            },
+            -1 => {
+                refused += 1;
+                thread::sleep(Duration::from_millis(1));
+            }
+            pid => children.push(pid),
+        }
+    }
+    for pid in &children {
+        // SAFETY: takes no pointer; the child is ours and was not waited for.
+        unsafe { libc::kill(*pid, libc::SIGKILL) };
+    }
+    for pid in &children {
+        // SAFETY: a null status is allowed.
+        unsafe { libc::waitpid(*pid, std::ptr::null_mut(), 0) };
+    }
+    Ok(format!("forked {} refused {refused}", children.len()))
+}
+
+fn burn(seconds: &str) -> Answer {
+    let end = Instant::now() + Duration::from_secs(number(seconds)?);
+    let mut sum = 0_u64;
+    while Instant::now() < end {
+        for i in 0..10_000_u64 {
+            sum = black_box(sum.wrapping_mul(31).wrapping_add(i));
+        }
+    }
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF)?;
+    let (user, system) = (usage.user_time(), usage.system_time());
+    let seconds = user.tv_sec() + system.tv_sec();
+    let micros = user.tv_usec() + system.tv_usec();
+    Ok(format!("cpu-ms {}", seconds * 1000 + micros / 1000))
+}
+
+fn push_character() -> Answer {
+    let character = b'x';
+    // SAFETY: the argument points to one byte, as TIOCSTI takes.
+    Errno::result(unsafe { libc::ioctl(0, libc::TIOCSTI, &raw const character) })?;
+    Ok("pushed".to_owned())
+}
+
+fn system_call(name: &str, arguments: &[&str]) -> Answer {
+    let call = match name.parse::<syscalls::Sysno>() {
+        Ok(known) => known.id().into(),
+        Err(_) => number(name)?.cast_signed(),
+    };
+    let mut texts = Vec::new(); // must outlive the call
+    let mut values = [0_u64; 6];
+    for (value, argument) in values.iter_mut().zip(arguments) {
+        *value = match argument.strip_prefix("s:") {
+            Some(text) => {
+                let text = CString::new(text).map_err(|e| Refusal::Usage(e.to_string()))?;
+                let address = text.as_ptr() as u64;
+                texts.push(text);
+                address
+            }
+            None => number(argument)?,
+        };
+    }
+    let [a, b, c, d, e, f] = values;
+    // SAFETY: not safe in general; the case that asks for a call answers for its arguments.
+    let result = unsafe { libc::syscall(call, a, b, c, d, e, f) };
+    drop(texts);
+    Ok(format!("= {}", Errno::result(result)?))
+}
+
+#[cfg(target_arch = "x86_64")]
+fn foreign_call(name: &str) -> Answer {
+    let call = number(name)?;
+    let result: i64;
+    // SAFETY: the 32-bit entry with all arguments zero; rbx may not be named as an operand.
+    unsafe {
+        std::arch::asm!(
+            "xchg rbx, {zero}", "int 0x80", "xchg rbx, {zero}",
+            zero = inout(reg) 0_u64 => _,
+            inlateout("rax") call => result,
+            in("rcx") 0_u64, in("rdx") 0_u64, in("rsi") 0_u64, in("rdi") 0_u64,
+            lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _,
+        );
+    }
+    let result = i64::from(result as i32);
+    if (-4095..0).contains(&result) {
+        return Err(Refusal::Errno(Errno::from_raw(-(result as i32))));
+    }
+    Ok(format!("= {result}"))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn foreign_call(_: &str) -> Answer {
+    Err(Refusal::Usage(
+        "this machine has no 32-bit entry".to_owned(),
+    ))
+}
+
+fn connect(kind: &str, address: &str) -> Answer {
+    let limit = Duration::from_secs(5);
+    match kind {
+        "unix" => drop(UnixStream::connect(address)?),
+        "tcp" => {
+            let target = address.to_socket_addrs()?.next();
+            let target = target.ok_or_else(|| Refusal::Usage(format!("no address `{address}`")))?;
+            drop(TcpStream::connect_timeout(&target, limit)?);
+        }
+        _ => return Err(Refusal::Usage(format!("no kind of address `{kind}`"))),
+    }
+    Ok("connected".to_owned())
+}
+
+/// Some systems allow the namespace and then refuse everything in it.
+fn user_namespace() -> Answer {
+    let uid = nix::unistd::Uid::effective();
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    mount(
+        Some("tmpfs"),
+        "/proc",
+        Some("tmpfs"),
+        MsFlags::empty(),
+        none,
+    )?;
+    Ok("works".to_owned())
+}
+
+/// The kernel's Landlock ABI, 0 without Landlock.
+pub fn landlock_abi() -> u32 {
+    let null = std::ptr::null::<u8>();
+    // SAFETY: with flag 1 (version) the call takes no attribute.
+    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, null, 0_usize, 1_u32) };
+    u32::try_from(abi).unwrap_or(0)
+}
