@@ -3,13 +3,13 @@
 //! `arguments`, `explain`, `layer`, `reference` and `schema` are functions of the arguments and of the table of keys: nothing
 //! is read, nothing is run. One file a verb does the rest.
 
-pub mod flag;
 pub mod arguments;
 pub mod control;
 mod doctor;
 mod ending;
 pub mod explain;
 mod failed;
+pub mod flag;
 mod inspect;
 pub mod launch;
 pub mod layer;

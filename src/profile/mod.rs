@@ -2,11 +2,10 @@
 //!
 //! Nothing here looks at the environment; only [`search`] reads the disk, and only to fetch texts.
 
-pub mod choose;
 pub mod brief;
+pub mod choose;
 pub mod document;
 pub mod embedded;
-pub mod errno;
 pub mod key;
 pub mod load;
 pub mod name;
