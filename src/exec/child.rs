@@ -270,6 +270,20 @@ fn carry_out(op: &Op, state: &mut State, socket: BorrowedFd<'_>) -> Result<(), E
 }
 
 fn new_root(from: &RootOp, attributes: u64, scratch: bool, state: &mut State) -> Result<(), Errno> {
+    let tree = match from {
+        RootOp::Host => mount::clone_tree(host(c"/")?.as_fd())?,
+        RootOp::Directory(path) => mount::clone_tree(host(path)?.as_fd())?,
+        RootOp::Empty => {
+            let context = mount::open_filesystem(c"tmpfs")?;
+            mount::configure(context.as_fd(), c"mode", Some(c"0755"))?;
+            mount::configure(context.as_fd(), c"size", Some(c"4M"))?;
+            mount::make_mount(context.as_fd(), attribute::NOSUID | attribute::NODEV)?
+        }
+    };
+    if !matches!(from, RootOp::Empty) {
+        mount::set_attributes(tree.as_fd(), attributes, true)?;
+    }
+    // Only now, so that the tree has no copy of it.
     if scratch {
         let context = mount::open_filesystem(c"tmpfs")?;
         mount::configure(context.as_fd(), c"mode", Some(c"0700"))?;
@@ -287,19 +301,6 @@ fn new_root(from: &RootOp, attributes: u64, scratch: bool, state: &mut State) ->
             0,
         )?;
         state.scratch = Some(made);
-    }
-    let tree = match from {
-        RootOp::Host => mount::clone_tree(host(c"/")?.as_fd())?,
-        RootOp::Directory(path) => mount::clone_tree(host(path)?.as_fd())?,
-        RootOp::Empty => {
-            let context = mount::open_filesystem(c"tmpfs")?;
-            mount::configure(context.as_fd(), c"mode", Some(c"0755"))?;
-            mount::configure(context.as_fd(), c"size", Some(c"4M"))?;
-            mount::make_mount(context.as_fd(), attribute::NOSUID | attribute::NODEV)?
-        }
-    };
-    if !matches!(from, RootOp::Empty) {
-        mount::set_attributes(tree.as_fd(), attributes, true)?;
     }
     mount::attach_over_root(tree.as_fd())?;
     state.root = Some(tree);
