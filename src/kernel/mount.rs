@@ -280,5 +280,5 @@ pub fn supported() -> bool {
             0,
         )
     };
-    check(returned) != Err(super::Errno::ENOSYS)
+    check(returned) != Err(Errno::ENOSYS)
 }
