@@ -349,6 +349,20 @@ fn new_root(
     scratch: bool,
     state: &mut State<'_>,
 ) -> Result<(), Errno> {
+    let tree = match from {
+        RootOp::Host => mount::clone_tree(host_of(state)?)?,
+        RootOp::Directory(path) => mount::clone_tree(at::resolve(host_of(state)?, path)?.as_fd())?,
+        RootOp::Empty => {
+            let context = mount::open_filesystem(c"tmpfs")?;
+            mount::configure(context.as_fd(), c"mode", Some(c"0755"))?;
+            mount::configure(context.as_fd(), c"size", Some(c"4M"))?;
+            mount::make_mount(context.as_fd(), attribute::NOSUID | attribute::NODEV)?
+        }
+    };
+    if !matches!(from, RootOp::Empty) {
+        mount::set_attributes(tree.as_fd(), attributes, true)?;
+    }
+    // Only now, so that the tree has no copy of it.
     if scratch {
         let context = mount::open_filesystem(c"tmpfs")?;
         mount::configure(context.as_fd(), c"mode", Some(c"0700"))?;
@@ -366,19 +380,6 @@ fn new_root(
             0,
         )?;
         state.scratch = Some(made);
-    }
-    let tree = match from {
-        RootOp::Host => mount::clone_tree(host_of(state)?)?,
-        RootOp::Directory(path) => mount::clone_tree(at::resolve(host_of(state)?, path)?.as_fd())?,
-        RootOp::Empty => {
-            let context = mount::open_filesystem(c"tmpfs")?;
-            mount::configure(context.as_fd(), c"mode", Some(c"0755"))?;
-            mount::configure(context.as_fd(), c"size", Some(c"4M"))?;
-            mount::make_mount(context.as_fd(), attribute::NOSUID | attribute::NODEV)?
-        }
-    };
-    if !matches!(from, RootOp::Empty) {
-        mount::set_attributes(tree.as_fd(), attributes, true)?;
     }
     mount::attach_over_root(tree.as_fd())?;
     state.root = Some(tree);
