@@ -7,6 +7,7 @@
 
 mod command;
 mod harness;
+mod namespaces;
 #[allow(
     dead_code,
     reason = "a vocabulary for cases; which of it is in use depends on the cases"
@@ -16,5 +17,9 @@ mod support;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    support::main(&[("command", command::cases), ("harness", harness::cases)])
+    support::main(&[
+        ("command", command::cases),
+        ("harness", harness::cases),
+        ("namespaces", namespaces::cases),
+    ])
 }
