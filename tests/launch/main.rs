@@ -6,6 +6,7 @@
 //! sandboxes (`launch probe NAME …`).
 
 mod command;
+mod filesystem;
 mod harness;
 mod namespaces;
 #[allow(
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     support::main(&[
         ("command", command::cases),
+        ("filesystem", filesystem::cases),
         ("harness", harness::cases),
         ("namespaces", namespaces::cases),
     ])
