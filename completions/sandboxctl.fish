@@ -44,5 +44,6 @@ complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand explain" -s h -l h
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand schema" -s h -l help -d 'Print help'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand doctor" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand delegate" -l pid -d 'cgroup v2: also move this process of the user, such as a login shell, into the subtree' -r -f
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand delegate" -l remove -d 'Take the subtree away again'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand delegate" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -288,6 +288,12 @@ pub enum Verb {
         /// Take the subtree away again
         #[arg(long, action = ArgAction::SetTrue)]
         remove: bool,
+        /// cgroup v2: also move this process of the user, such as a login shell, into the subtree
+        ///
+        /// On v2 a user may move a process only within the part of the tree that was given: sandboxes can be limited
+        /// when they are started from what lies in it already.
+        #[arg(long, value_name = "PID", conflicts_with = "remove", value_hint = ValueHint::Other)]
+        pid: Option<i32>,
     },
 }
 
@@ -465,7 +471,8 @@ mod tests {
             parse(&["delegate", "joe", "--remove"]).unwrap().verb,
             Verb::Delegate {
                 user: "joe".to_owned(),
-                remove: true
+                remove: true,
+                pid: None,
             }
         );
         for wrong in [&[][..], &["show"], &["check"], &["delegate"], &["list"]] {

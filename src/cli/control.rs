@@ -10,6 +10,7 @@ use crate::profile::load::load;
 use crate::report::{Severity, SourceMap, escape};
 
 use super::arguments::{Control, Verb};
+use super::delegate::{self, Delegate};
 use super::{answer, doctor, explain, inspect, launch, schema, status};
 
 /// The program `sandboxctl`.
@@ -30,10 +31,11 @@ pub fn main() -> i32 {
         Verb::Explain { key } => explain_key(key.as_deref()),
         Verb::Schema => answer(&schema::text()),
         Verb::Doctor { json } => doctor::doctor(json),
-        Verb::Delegate { user, remove } => {
-            let _ = (user, remove);
-            Ok(())
-        }
+        Verb::Delegate { user, remove, pid } => delegate::run(Delegate {
+            user: &user,
+            remove,
+            pid,
+        }),
     };
     done.err().unwrap_or(status::OK)
 }

@@ -80,7 +80,10 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
     }
     let around = plan::surroundings(policy, &facts)?;
     let wanted = filesystem::wanted(policy, &facts.caller, &around);
-    host::paths::look(&wanted, &mut facts)?;
+    let seen = host::glob::look(&wanted.paths, &wanted.globs)?;
+    facts.paths = seen.paths;
+    facts.globs = seen.globs;
+    facts.notes = seen.notes;
     Ok(facts)
 }
 

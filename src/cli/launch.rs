@@ -6,6 +6,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::exec;
+use crate::kernel::Errno;
 use crate::plan::{Plan, Request, show};
 use crate::policy::Policy;
 use crate::profile::load::for_program;
@@ -191,13 +192,22 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
         }
         complain(&show::text(&ready.plan, sources));
     }
-    let outcome = exec::prepare(&ready.plan).and_then(|prepared| exec::launch(&prepared));
+    let mut tell = |remark| {
+        if launch.quiet {
+            return;
+        }
+        let text = match remark {
+            exec::Remark::Group(text) => text,
+            exec::Remark::Dropped { step, errno } => dropped(&ready.plan, step, errno, sources),
+        };
+        complain(&format!("sandbox: warning: {}\n", escape::line(&text)));
+    };
+    let outcome =
+        exec::prepare(&ready.plan).and_then(|prepared| exec::launch(&prepared, &mut tell));
     match outcome {
         Ok(outcome) => {
-            for warning in &outcome.warnings {
-                if !launch.quiet {
-                    complain(&format!("sandbox: warning: {}\n", escape::line(warning)));
-                }
+            for leftover in &outcome.leftovers {
+                complain(&format!("sandbox: {}\n", escape::line(leftover)));
             }
             let program: OsString = launch
                 .program()
@@ -219,4 +229,21 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
             told.status
         }
     }
+}
+
+/// A step that was passed over, in words.
+fn dropped(plan: &Plan, step: usize, errno: Errno, sources: &SourceMap) -> String {
+    let Some(step) = plan.steps.get(step) else {
+        return format!("a rule is not applied: {}", errno.desc());
+    };
+    let place = if step.site.is_default() {
+        String::new()
+    } else {
+        format!(" ({})", sources.position(step.site))
+    };
+    format!(
+        "not done: {}{place}: {errno:?} ({})",
+        step.action.describe(),
+        errno.desc()
+    )
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
 
+pub use super::flag::Flag;
 use crate::profile::document::read_entry;
 use crate::profile::key::{Name, Section};
 use crate::profile::read::{Place, Wrong, broken, path};
@@ -15,92 +16,6 @@ use crate::profile::value::{Access, Value, Variable, View};
 use crate::profile::{Entry, Profile, name};
 use crate::report::suggest::nearest;
 use crate::report::{Diagnostics, Located, Source, SourceKind, SourceMap};
-
-/// An option that says a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Flag {
-    /// `--set SECTION.KEY=VALUE`: VALUE is TOML, a bare word is a string.
-    Set,
-    /// `--memory SIZE`
-    Memory,
-    /// `--swap SIZE`
-    Swap,
-    /// `--memory-soft SIZE`
-    MemorySoft,
-    /// `--pids COUNT`
-    Pids,
-    /// `--cpu SHARE`
-    Cpu,
-    /// `--net MODE`
-    Net,
-    /// `--ro PATH`
-    ReadOnly,
-    /// `--rw PATH`
-    ReadWrite,
-    /// `--hide PATH`
-    Hide,
-    /// `--tmpfs PATH`
-    Tmpfs,
-    /// `--bind SRC:DST`: read-only, as `{ bind = SRC }`.
-    Bind,
-    /// `--root DIR`: `"/" = { bind = DIR, access = "read-write" }`.
-    Root,
-    /// `--hostname NAME`
-    Hostname,
-    /// `--chdir DIR`
-    Chdir,
-    /// `--env NAME=VALUE`
-    Env,
-    /// `--unset-env NAME`
-    UnsetEnv,
-}
-
-impl Flag {
-    /// All of them.
-    pub const ALL: [Self; 17] = [
-        Self::Set,
-        Self::Memory,
-        Self::Swap,
-        Self::MemorySoft,
-        Self::Pids,
-        Self::Cpu,
-        Self::Net,
-        Self::ReadOnly,
-        Self::ReadWrite,
-        Self::Hide,
-        Self::Tmpfs,
-        Self::Bind,
-        Self::Root,
-        Self::Hostname,
-        Self::Chdir,
-        Self::Env,
-        Self::UnsetEnv,
-    ];
-
-    /// The option's name without dashes.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Set => "set",
-            Self::Memory => "memory",
-            Self::Swap => "swap",
-            Self::MemorySoft => "memory-soft",
-            Self::Pids => "pids",
-            Self::Cpu => "cpu",
-            Self::Net => "net",
-            Self::ReadOnly => "ro",
-            Self::ReadWrite => "rw",
-            Self::Hide => "hide",
-            Self::Tmpfs => "tmpfs",
-            Self::Bind => "bind",
-            Self::Root => "root",
-            Self::Hostname => "hostname",
-            Self::Chdir => "chdir",
-            Self::Env => "env",
-            Self::UnsetEnv => "unset-env",
-        }
-    }
-}
 
 /// What was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -333,7 +248,7 @@ impl Spoken<'_> {
         let target = self
             .absolute(target, true)
             .map_err(|error| wrong(error, target_span.clone()))?;
-        let access = Access::ReadOnly;
+        let access = Access::ReadWrite;
         self.rule(
             Section::Filesystem,
             &target,
@@ -499,7 +414,7 @@ mod tests {
         filesystem./home/me/y/*.txt = "read-write" <- ../y/*.txt
         filesystem.~/.ssh = "hidden" <- ~/.ssh/
         filesystem./tmp = "tmpfs" <- /tmp
-        filesystem./src = { bind = "/home/me/[x]", access = "read-only" } <- .:/src
+        filesystem./src = { bind = "/home/me/[x]", access = "read-write" } <- .:/src
         filesystem./ = { bind = "/srv/root", access = "read-write" } <- /srv/root
         namespaces.hostname = "box" <- box
         process.working-directory = "/home/me/[x]" <- .

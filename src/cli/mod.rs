@@ -5,10 +5,12 @@
 
 pub mod arguments;
 pub mod control;
+pub mod delegate;
 mod doctor;
 mod ending;
 pub mod explain;
 mod failed;
+pub mod flag;
 mod inspect;
 pub mod launch;
 pub mod layer;

@@ -119,7 +119,7 @@ pub fn values(kind: Kind) -> String {
         Kind::SyscallAction => "\"allow\", \"deny\", \"kill\", \"log\", \"trap\", or an errno name (\"ENOSYS\")".to_owned(),
         Kind::Keep => list(table::KEEP_WORDS),
         Kind::Variable => "true, false, or text".to_owned(),
-        Kind::Device => "true, false, \"read-write\", \"read-only\" or \"hidden\"".to_owned(),
+        Kind::Device => "true, false, \"read-write\" or \"hidden\"".to_owned(),
         Kind::Id => "\"caller\", \"root\", or a number".to_owned(),
     }
 }

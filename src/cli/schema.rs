@@ -251,7 +251,7 @@ fn definitions() -> Value {
         (
             "device",
             Kind::Device,
-            json!({ "anyOf": [{ "type": "boolean" }, { "enum": access }] }),
+            json!({ "anyOf": [{ "type": "boolean" }, { "enum": ["read-write", "hidden"] }] }),
         ),
         (
             "id",

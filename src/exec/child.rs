@@ -13,7 +13,7 @@ use crate::kernel::{
     Errno, at, capability, clone, descriptor, mount, namespace, process, seccomp, signal, terminal,
 };
 
-use super::prepare::{ExecOp, Op, Prepared, RootOp};
+use super::prepare::{ExecOp, Op, Place, Prepared, RootOp, Todo};
 
 /// The launcher to the child: its ids, its group and all else that is done from outside are in place.
 pub(super) const GO: &[u8] = b"go";
@@ -23,6 +23,8 @@ pub(super) const READY: &[u8] = b"ready";
 pub(super) const TERMINAL: &[u8] = b"tty";
 /// A failure is (step, errno), each four bytes in native order.
 pub(super) const FAILURE_LENGTH: usize = 8;
+/// The same, one byte longer: the step was passed over, as it may be.
+pub(super) const DROPPED_LENGTH: usize = 9;
 
 /// What the child gets beside [`Prepared`].
 pub(super) struct Lines<'a> {
@@ -34,19 +36,29 @@ pub(super) struct Lines<'a> {
     pub arguments: &'a [*const libc::c_char],
     /// The same for the environment.
     pub environment: &'a [*const libc::c_char],
-    /// Whether SIGHUP was ignored when the launcher started (nohup(1)).
-    pub keep_hangup_ignored: bool,
 }
 
 /// What operations leave for later ones.
 #[derive(Default)]
-struct State {
+struct State<'a> {
+    /// The root of the host.
+    host: Option<OwnedFd>,
+    /// The directory of the host that was used last.
+    source: Option<Near<'a>>,
+    /// The directory inside that was used last.
+    target: Option<Near<'a>>,
     /// The root of the new tree.
     root: Option<OwnedFd>,
     /// A file system of ours, unreachable by any path, from which masks and texts are mounted.
     scratch: Option<OwnedFd>,
     /// The program's own terminal.
     terminal: Option<OwnedFd>,
+}
+
+/// An open directory, and the path at which it was found. Neighbours share it: a whole /dev is made through one.
+struct Near<'a> {
+    path: &'a CStr,
+    directory: OwnedFd,
 }
 
 /// The child's life. Never returns.
@@ -66,10 +78,8 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
         fail(socket, u32::MAX, errno);
     }
     let mut state = State::default();
-    for (step, op) in &prepared.child {
-        if let Err(errno) = carry_out(op, &mut state, socket) {
-            fail(socket, *step, errno);
-        }
+    for todo in &prepared.child {
+        do_one(todo, &mut state, socket);
     }
     if !prepared.init {
         become_program(prepared, &lines, &state);
@@ -81,18 +91,41 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
     }
 }
 
+/// Carries one operation out. What fails ends the child, unless the launch may go on without it: then it is told.
+fn do_one<'a>(todo: &'a Todo, state: &mut State<'a>, socket: BorrowedFd<'_>) {
+    match carry_out(&todo.op, state, socket) {
+        Ok(()) => {}
+        Err(errno) if todo.may_fail => {
+            let mut message = [0u8; DROPPED_LENGTH];
+            write_words(&mut message, todo.step, errno);
+            if descriptor::send(socket, &message).is_err() {
+                exit(125);
+            }
+        }
+        Err(errno) => fail(socket, todo.step, errno),
+    }
+}
+
+fn write_words(message: &mut [u8], step: u32, errno: Errno) {
+    let words = step
+        .to_ne_bytes()
+        .into_iter()
+        .chain((errno as i32).to_ne_bytes());
+    for (slot, byte) in message.iter_mut().zip(words) {
+        *slot = byte;
+    }
+}
+
 /// Says which step failed and why, and ends.
 pub(super) fn fail(socket: BorrowedFd<'_>, step: u32, errno: Errno) -> ! {
     let mut message = [0u8; FAILURE_LENGTH];
-    let (first, second) = message.split_at_mut(4);
-    first.copy_from_slice(&step.to_ne_bytes());
-    second.copy_from_slice(&(errno as i32).to_ne_bytes());
+    write_words(&mut message, step, errno);
     // Nobody is left to be told if this fails; the exit status says it as well.
     let _ = descriptor::send(socket, &message);
     exit(125)
 }
 
-fn become_program(prepared: &Prepared, lines: &Lines<'_>, state: &State) -> ! {
+fn become_program(prepared: &Prepared, lines: &Lines<'_>, state: &State<'_>) -> ! {
     let socket = lines.socket.as_fd();
     if prepared.init && prepared.new_terminal {
         // The group must be in the foreground before the program can ask for its terminal.
@@ -104,20 +137,17 @@ fn become_program(prepared: &Prepared, lines: &Lines<'_>, state: &State) -> ! {
             fail(socket, prepared.execute.step, errno);
         }
     }
-    signal::reset_actions(lines.keep_hangup_ignored);
     let mut told = false;
-    for (step, op) in &prepared.program {
-        if matches!(op, Op::Seccomp(_)) {
+    for todo in &prepared.program {
+        if matches!(todo.op, Op::Seccomp(_)) {
             // The filter may forbid everything that follows but exec.
             ready(socket);
             told = true;
             if let Err(errno) = signal::unblock_all() {
-                fail(socket, *step, errno);
+                fail(socket, todo.step, errno);
             }
         }
-        if let Err(errno) = carry_out(op, &mut State::default(), socket) {
-            fail(socket, *step, errno);
-        }
+        do_one(todo, &mut State::default(), socket);
     }
     if !told {
         ready(socket);
@@ -148,30 +178,68 @@ fn execute(op: &ExecOp, lines: &Lines<'_>) -> ! {
         }
     }
     let mut message = [0u8; FAILURE_LENGTH];
-    let (first, second) = message.split_at_mut(4);
-    first.copy_from_slice(&op.step.to_ne_bytes());
-    second.copy_from_slice(&(reason as i32).to_ne_bytes());
+    write_words(&mut message, op.step, reason);
     // Under a filter this may not get through; the exit status says it too.
     let _ = descriptor::send(lines.socket.as_fd(), &message);
     exit(if reason == Errno::ENOENT { 127 } else { 126 })
 }
 
-fn root_of(state: &State) -> Result<BorrowedFd<'_>, Errno> {
+fn root_of<'s>(state: &'s State<'_>) -> Result<BorrowedFd<'s>, Errno> {
     state.root.as_ref().map(AsFd::as_fd).ok_or(Errno::EBADF)
 }
 
-/// A path of the host. The root is still the old one, whatever is stacked on it.
-fn host(path: &CStr) -> Result<OwnedFd, Errno> {
-    let old_root = at::open(
-        at::working_directory(),
-        c"/",
-        libc::O_PATH | libc::O_DIRECTORY,
-        0,
-    )?;
-    at::resolve(old_root.as_fd(), path)
+/// The root of the host: still the own one, whatever is stacked on it.
+fn host_of<'s>(state: &'s mut State<'_>) -> Result<BorrowedFd<'s>, Errno> {
+    if state.host.is_none() {
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        state.host = Some(at::open(at::working_directory(), c"/", flags, 0)?);
+    }
+    state.host.as_ref().map(AsFd::as_fd).ok_or(Errno::EBADF)
 }
 
-fn carry_out(op: &Op, state: &mut State, socket: BorrowedFd<'_>) -> Result<(), Errno> {
+/// The directory of something on the host.
+fn source_of<'s, 'a>(state: &'s mut State<'a>, path: &'a CStr) -> Result<BorrowedFd<'s>, Errno> {
+    if state.source.as_ref().is_none_or(|near| near.path != path) {
+        let directory = at::resolve(host_of(state)?, path)?;
+        state.source = Some(Near { path, directory });
+    }
+    let near = state.source.as_ref().ok_or(Errno::EBADF)?;
+    Ok(near.directory.as_fd())
+}
+
+/// The directory of something inside.
+fn target_of<'s, 'a>(state: &'s mut State<'a>, path: &'a CStr) -> Result<BorrowedFd<'s>, Errno> {
+    if state.target.as_ref().is_none_or(|near| near.path != path) {
+        let directory = at::resolve(root_of(state)?, path)?;
+        state.target = Some(Near { path, directory });
+    }
+    let near = state.target.as_ref().ok_or(Errno::EBADF)?;
+    Ok(near.directory.as_fd())
+}
+
+/// The same, made with its parents where it is missing.
+fn made_target_of<'s, 'a>(
+    state: &'s mut State<'a>,
+    path: &'a CStr,
+) -> Result<BorrowedFd<'s>, Errno> {
+    if target_of(state, path).err() == Some(Errno::ENOENT) {
+        at::make_directories(root_of(state)?, path, 0o755)?;
+    }
+    target_of(state, path)
+}
+
+fn attach<'a>(state: &mut State<'a>, tree: &OwnedFd, place: &'a Place) -> Result<(), Errno> {
+    let directory = target_of(state, &place.parent)?;
+    mount::attach_at(tree.as_fd(), directory, &place.name)?;
+    // The directory that is kept is the parent of what has just been covered, so that it stays what its path leads
+    // to, unless the root itself was covered.
+    if place.name.as_c_str() == c"." {
+        state.target = None;
+    }
+    Ok(())
+}
+
+fn carry_out<'a>(op: &'a Op, state: &mut State<'a>, socket: BorrowedFd<'_>) -> Result<(), Errno> {
     match op {
         Op::Join { file, kind } => namespace::setns(file.as_fd(), *kind),
         Op::Unshare(flags) => namespace::unshare(*flags),
@@ -184,28 +252,37 @@ fn carry_out(op: &Op, state: &mut State, socket: BorrowedFd<'_>) -> Result<(), E
             attributes,
             scratch,
         } => new_root(from, *attributes, *scratch, state),
-        Op::MakeDirectory { path, mode } => {
-            at::make_directories(root_of(state)?, path, *mode).map(drop)
+        Op::MakeDirectory { path, place, mode } => make_directory(state, path, place, *mode),
+        Op::MakeFile(place) => {
+            let parent = made_target_of(state, &place.parent)?;
+            match at::make_file(parent, &place.name, 0o644) {
+                Err(Errno::EEXIST) => Ok(()),
+                other => other,
+            }
         }
-        Op::MakeFile { parent, name } => make_file(root_of(state)?, parent, name),
-        Op::MakeLink {
-            parent,
-            name,
-            target,
-        } => make_link(root_of(state)?, parent, name, target),
+        Op::MakeLink { place, target } => {
+            make_link(made_target_of(state, &place.parent)?, &place.name, target)
+        }
         Op::MountHost {
             source,
             target,
             attributes,
         } => {
-            let tree = mount::clone_tree(host(source)?.as_fd())?;
+            let directory = source_of(state, &source.parent)?;
+            let tree = mount::clone_tree_at(directory, &source.name)?;
             mount::set_attributes(tree.as_fd(), *attributes, true)?;
-            mount::attach(tree.as_fd(), at::resolve(root_of(state)?, target)?.as_fd())
+            attach(state, &tree, target)
         }
-        Op::Restrict { path, attributes } => {
+        Op::Restrict { path, read_only } => {
             let place = at::resolve(root_of(state)?, path)?;
             let tree = mount::clone_tree(place.as_fd())?;
-            mount::set_attributes(tree.as_fd(), *attributes, true)?;
+            // A part of a read-only part may be writable again.
+            let (set, clear) = if *read_only {
+                (attribute::RDONLY, 0)
+            } else {
+                (0, attribute::RDONLY)
+            };
+            mount::change_attributes(tree.as_fd(), set, clear, true)?;
             mount::attach(tree.as_fd(), place.as_fd())
         }
         Op::MountNew {
@@ -214,19 +291,16 @@ fn carry_out(op: &Op, state: &mut State, socket: BorrowedFd<'_>) -> Result<(), E
             target,
             attributes,
         } => {
-            let place = at::resolve(root_of(state)?, target)?;
             let context = mount::open_filesystem(kind)?;
             for (key, value) in options {
                 mount::configure(context.as_fd(), key, value.as_deref())?;
             }
-            mount::attach(
-                mount::make_mount(context.as_fd(), *attributes)?.as_fd(),
-                place.as_fd(),
-            )
+            let made = mount::make_mount(context.as_fd(), *attributes)?;
+            attach(state, &made, target)
         }
-        Op::Mask { path, directory } => {
+        Op::Mask { place, directory } => {
             let source = if *directory { c"directory" } else { c"file" };
-            cover(state, source, path)
+            cover(state, source, place)
         }
         Op::Text {
             target,
@@ -269,7 +343,12 @@ fn carry_out(op: &Op, state: &mut State, socket: BorrowedFd<'_>) -> Result<(), E
     }
 }
 
-fn new_root(from: &RootOp, attributes: u64, scratch: bool, state: &mut State) -> Result<(), Errno> {
+fn new_root(
+    from: &RootOp,
+    attributes: u64,
+    scratch: bool,
+    state: &mut State<'_>,
+) -> Result<(), Errno> {
     if scratch {
         let context = mount::open_filesystem(c"tmpfs")?;
         mount::configure(context.as_fd(), c"mode", Some(c"0700"))?;
@@ -289,8 +368,8 @@ fn new_root(from: &RootOp, attributes: u64, scratch: bool, state: &mut State) ->
         state.scratch = Some(made);
     }
     let tree = match from {
-        RootOp::Host => mount::clone_tree(host(c"/")?.as_fd())?,
-        RootOp::Directory(path) => mount::clone_tree(host(path)?.as_fd())?,
+        RootOp::Host => mount::clone_tree(host_of(state)?)?,
+        RootOp::Directory(path) => mount::clone_tree(at::resolve(host_of(state)?, path)?.as_fd())?,
         RootOp::Empty => {
             let context = mount::open_filesystem(c"tmpfs")?;
             mount::configure(context.as_fd(), c"mode", Some(c"0755"))?;
@@ -306,30 +385,34 @@ fn new_root(from: &RootOp, attributes: u64, scratch: bool, state: &mut State) ->
     Ok(())
 }
 
-fn cover(state: &State, source: &CStr, target: &CStr) -> Result<(), Errno> {
+fn cover<'a>(state: &mut State<'a>, source: &CStr, target: &'a Place) -> Result<(), Errno> {
     let scratch = state.scratch.as_ref().ok_or(Errno::EBADF)?;
-    let source = at::open(scratch.as_fd(), source, libc::O_PATH | libc::O_NOFOLLOW, 0)?;
-    let tree = mount::clone_tree(source.as_fd())?;
+    let tree = mount::clone_tree_at(scratch.as_fd(), source)?;
     let attributes = attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC;
     mount::set_attributes(tree.as_fd(), attributes, true)?;
-    mount::attach(tree.as_fd(), at::resolve(root_of(state)?, target)?.as_fd())
+    attach(state, &tree, target)
 }
 
-fn make_file(root: BorrowedFd<'_>, parent: &CStr, name: &CStr) -> Result<(), Errno> {
-    let parent = at::make_directories(root, parent, 0o755)?;
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
-    match at::open(parent.as_fd(), name, flags, 0o644) {
-        Ok(_) | Err(Errno::EEXIST) => Ok(()),
-        Err(errno) => Err(errno),
+fn make_directory<'a>(
+    state: &mut State<'a>,
+    path: &CStr,
+    place: &'a Place,
+    mode: u32,
+) -> Result<(), Errno> {
+    let made = target_of(state, &place.parent)
+        .and_then(|parent| at::make_directory(parent, &place.name, mode));
+    match made {
+        Ok(()) => Ok(()),
+        // Parents may be missing; or something is there, which must be a directory.
+        Err(_) => at::make_directories(root_of(state)?, path, mode).map(drop),
     }
 }
 
-fn make_link(root: BorrowedFd<'_>, parent: &CStr, name: &CStr, target: &CStr) -> Result<(), Errno> {
-    let parent = at::make_directories(root, parent, 0o755)?;
-    match at::make_link(target, parent.as_fd(), name) {
+fn make_link(parent: BorrowedFd<'_>, name: &CStr, target: &CStr) -> Result<(), Errno> {
+    match at::make_link(target, parent, name) {
         Err(Errno::EEXIST) => {
             let mut says = [0u8; libc::PATH_MAX as usize];
-            let length = at::read_link(parent.as_fd(), name, &mut says)?;
+            let length = at::read_link(parent, name, &mut says)?;
             if says.get(..length) == Some(target.to_bytes()) {
                 Ok(())
             } else {
@@ -340,15 +423,18 @@ fn make_link(root: BorrowedFd<'_>, parent: &CStr, name: &CStr, target: &CStr) ->
     }
 }
 
-fn pivot(state: &mut State, read_only: bool) -> Result<(), Errno> {
+fn pivot(state: &mut State<'_>, read_only: bool) -> Result<(), Errno> {
     let root = root_of(state)?;
     // What was promised is looked at once more before anything of the host is let go.
     if read_only && !mount::is_read_only(root)? {
         return Err(Errno::EROFS);
     }
     mount::pivot(root)?;
-    state.root = None;
-    state.scratch = None;
+    // Nothing that leads out of the new root stays open.
+    *state = State {
+        terminal: state.terminal.take(),
+        ..State::default()
+    };
     Ok(())
 }
 
@@ -356,7 +442,7 @@ fn new_terminal(
     attributes: Option<&libc::termios>,
     size: Option<&libc::winsize>,
     replace: [bool; 3],
-    state: &mut State,
+    state: &mut State<'_>,
     socket: BorrowedFd<'_>,
 ) -> Result<(), Errno> {
     process::new_session()?;
@@ -386,7 +472,7 @@ fn new_terminal(
 
 fn drop_bounding(keep: u64, last: u32) -> Result<(), Errno> {
     for number in 0..=last.min(63) {
-        if keep & (1 << number) == 0 && capability::in_bounding(number)? {
+        if keep & (1 << number) == 0 {
             capability::drop_bounding(number)?;
         }
     }

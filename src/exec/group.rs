@@ -13,8 +13,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::kernel::cgroup::{Directory, FileError, field};
 use crate::kernel::{pressure, process};
@@ -419,7 +417,13 @@ impl Member {
 }
 
 /// Enables controllers for the children of a group.
-fn enable_controllers(group: &Directory, controllers: &BTreeSet<String>) -> Result<(), GroupError> {
+///
+/// # Errors
+/// The kernel refuses one; the message names it.
+pub fn enable_controllers(
+    group: &Directory,
+    controllers: &BTreeSet<String>,
+) -> Result<(), GroupError> {
     // One by one, so that the message names the one that is refused.
     for controller in controllers {
         group
@@ -507,11 +511,10 @@ fn kill_all(group: &Directory) -> Result<(), FileError> {
         }
         if !at_once {
             freeze(group, true);
-            for pid in all_processes(group) {
-                // 0: a process of a pid namespace that we do not see; kill(0) would be our own process group.
-                if pid > 1 {
-                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-                }
+            let _ = group.kill_processes();
+            for below in tree(group) {
+                let child = below.to_str().and_then(|name| group.child(name).ok());
+                let _ = child.map(|child| child.kill_processes());
             }
             // On v1 a frozen process dies only when it is thawed.
             freeze(group, false);
@@ -563,4 +566,4 @@ fn is_alive(pid: i32, started: u64) -> bool {
 
 #[cfg(test)]
 #[path = "group_tests.rs"]
-mod tests;
+pub(crate) mod tests;

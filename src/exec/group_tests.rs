@@ -1,15 +1,20 @@
 //! On the real kernel: each test makes groups below the caller's own and removes them. Without the right to make groups
 //! a test says so and passes nothing off as tested.
 
-#![allow(clippy::unwrap_used, clippy::undocumented_unsafe_blocks)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::undocumented_unsafe_blocks,
+    clippy::multiple_unsafe_ops_per_block
+)]
 
 use super::*;
 use crate::host::Facts;
 use crate::host::cgroup::probe_self;
 use crate::policy::Traced;
 use crate::section::limits::{Limits, lower};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::{ForkResult, Pid, fork};
 
 /// The facts of this host; none, with the reason printed, where `limits` cannot be held.
 fn plan(limits: &Limits) -> Option<GroupPlan> {
@@ -142,6 +147,24 @@ fn a_memory_hog_is_killed_counted_and_gone() {
     assert!(!exists(&places));
 }
 
+/// For tests that run as another user in a forked child: whether a hog dies at its limit, and nothing is left.
+pub(crate) fn a_hog_dies() -> Result<bool, String> {
+    let swapless = Limits {
+        swap: Some(Traced::default_value(0)),
+        ..limits(64 << 20, 50)
+    };
+    let plan = plan(&swapless).ok_or("refused")?;
+    let child = Child::start(hog);
+    let pid = child.pid.as_raw();
+    let mut group = Group::create(&plan).map_err(|error| error.to_string())?;
+    group.enter(pid).map_err(|error| error.to_string())?;
+    let places = paths(&group);
+    let died = matches!(child.finish(), WaitStatus::Signaled(_, Signal::SIGKILL, _));
+    let counted = group.usage().oom_kills == Some(1);
+    group.remove().map_err(|error| error.to_string())?;
+    Ok(died && counted && !exists(&places))
+}
+
 #[test]
 fn forks_are_refused_at_the_limit_and_what_is_left_is_killed() {
     let Some(plan) = plan(&limits(1 << 30, 10)) else {
@@ -189,6 +212,52 @@ fn every_limit_reads_back_and_a_child_that_ended_is_still_counted() {
     // Whatever is there to reclaim, asking must not fail or hang.
     group.on_pressure();
     assert_eq!(group.pressure_fd().is_some(), plan.soft.is_some());
+    group.remove().unwrap();
+}
+
+/// Leaves 40 MiB of page cache behind.
+fn caches() -> i32 {
+    use std::io::Write;
+    let written = tempfile::tempfile_in(".").and_then(|mut file| {
+        file.write_all(&vec![7; 40 << 20])?;
+        file.sync_all()?;
+        unsafe { libc::pause() };
+        Ok(())
+    });
+    i32::from(written.is_err())
+}
+
+#[test]
+fn under_pressure_a_v2_group_is_pushed_back_to_its_soft_limit() {
+    let soft = Limits {
+        memory_soft: Some(Traced::default_value(8 << 20)),
+        ..limits(512 << 20, 20)
+    };
+    let Some(plan) = plan(&soft) else { return };
+    if plan.soft.is_none() {
+        eprintln!("skipped: v1 has a file for it");
+        return;
+    }
+    let child = Child::start(caches);
+    let mut group = Group::create(&plan).unwrap();
+    group.enter(child.pid.as_raw()).unwrap();
+    nix::unistd::write(&child.go, b"x").unwrap();
+    let used = |group: &Group| group.members[0].directory.number("memory.current").unwrap();
+    let started = Instant::now();
+    while used(&group) < 40 << 20 && started.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let before = used(&group);
+    // Written pages are clean a moment later; the host would call again every 2 s.
+    while used(&group) > 9 << 20 && started.elapsed() < Duration::from_secs(30) {
+        group.on_pressure();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    eprintln!("{before} -> {}", used(&group));
+    assert!(before >= 40 << 20);
+    assert!(used(&group) <= 9 << 20);
+    group.kill().unwrap();
+    waitpid(child.pid, None).unwrap();
     group.remove().unwrap();
 }
 
@@ -280,4 +349,43 @@ fn groups_of_a_killed_supervisor_are_swept_and_those_of_a_live_one_are_not() {
     assert!(!exists(&left));
     assert!(live.paths().all(Path::exists));
     live.remove().unwrap();
+}
+
+#[test]
+fn the_scope_of_a_killed_supervisor_ends_with_its_program() {
+    let Some(plan) = plan(&limits(1 << 30, 10)) else {
+        return;
+    };
+    if !matches!(plan.way, Way::Scope { .. }) {
+        eprintln!("skipped: no systemd to ask for a scope here");
+        return;
+    }
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let supervisor = match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            let program = Child::start(|| {
+                unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+                sleeps()
+            });
+            let mut group = Group::create(&plan).unwrap();
+            group.enter(program.pid.as_raw()).unwrap();
+            nix::unistd::write(&program.go, b"x").unwrap();
+            let path = paths(&group).remove(0);
+            nix::unistd::write(&writer, path.display().to_string().as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(300));
+            kill(Pid::this(), Signal::SIGKILL).unwrap();
+            0
+        }
+        ForkResult::Parent { child } => child.as_raw(),
+    };
+    let mut text = [0; 4096];
+    let count = nix::unistd::read(&reader, &mut text).unwrap();
+    let path = PathBuf::from(String::from_utf8_lossy(&text[..count]).into_owned());
+    assert!(path.ends_with("box") && path.exists());
+    waitpid(Pid::from_raw(supervisor), None).unwrap();
+    let started = Instant::now();
+    while path.exists() && started.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!path.exists());
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::kernel::mount::attribute;
 use crate::kernel::{Errno, at, terminal};
 use crate::plan::step::{Action, IdRange, NamespaceKind, Root};
-use crate::plan::{Phase, Plan};
+use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
 use crate::section::limits::GroupPlan;
 
@@ -34,38 +34,35 @@ pub(super) enum Op {
     },
     MakeDirectory {
         path: CString,
+        place: Place,
         mode: u32,
     },
-    MakeFile {
-        parent: CString,
-        name: CString,
-    },
+    MakeFile(Place),
     MakeLink {
-        parent: CString,
-        name: CString,
+        place: Place,
         target: CString,
     },
     MountHost {
-        source: CString,
-        target: CString,
+        source: Place,
+        target: Place,
         attributes: u64,
     },
     Restrict {
         path: CString,
-        attributes: u64,
+        read_only: bool,
     },
     MountNew {
         kind: CString,
         options: Vec<(CString, Option<CString>)>,
-        target: CString,
+        target: Place,
         attributes: u64,
     },
     Mask {
-        path: CString,
+        place: Place,
         directory: bool,
     },
     Text {
-        target: CString,
+        target: Place,
         name: CString,
         content: Vec<u8>,
     },
@@ -101,12 +98,29 @@ pub(super) enum Op {
     Seccomp(Vec<libc::sock_filter>),
 }
 
+/// A path, taken apart: what lies beside another is reached through the same directory.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub parent: CString,
+    /// One component; `.` for the root itself.
+    pub name: CString,
+}
+
 /// What the new root is made of.
 #[derive(Debug)]
 pub(super) enum RootOp {
     Host,
     Directory(CString),
     Empty,
+}
+
+/// One operation, and the step that it belongs to.
+#[derive(Debug)]
+pub(super) struct Todo {
+    pub step: u32,
+    pub op: Op,
+    /// Whether the launch goes on without it, with a word to the user.
+    pub may_fail: bool,
 }
 
 /// How the program is found and started.
@@ -131,13 +145,13 @@ pub struct Prepared {
     pub(super) group: Option<(u32, GroupPlan)>,
     pub(super) oom_score_adjust: Option<(u32, i32)>,
     /// Done by the child, in this order.
-    pub(super) child: Vec<(u32, Op)>,
+    pub(super) child: Vec<Todo>,
     /// Whether the child stays as process 1 beside the program.
     pub(super) init: bool,
     /// Done by process 1 before it waits: it needs no capability and gets the same filter.
     pub(super) init_filter: Option<Vec<libc::sock_filter>>,
     /// Done by what becomes the program, in this order.
-    pub(super) program: Vec<(u32, Op)>,
+    pub(super) program: Vec<Todo>,
     pub(super) execute: ExecOp,
     pub(super) timeout: Option<Duration>,
     pub(super) die_with_parent: bool,
@@ -177,10 +191,16 @@ fn c_path(path: &Path) -> Result<CString, Errno> {
     c_string(path.as_os_str())
 }
 
-fn parent_and_name(path: &Path) -> Result<(CString, CString), Errno> {
-    let parent = path.parent().ok_or(Errno::EINVAL)?;
-    let name = path.file_name().ok_or(Errno::EINVAL)?;
-    Ok((c_path(parent)?, c_string(name)?))
+fn place(path: &Path) -> Result<Place, Errno> {
+    let (parent, name) = match path.parent() {
+        None if path.has_root() => (path, OsStr::new(".")),
+        None => return Err(Errno::EINVAL),
+        Some(parent) => (parent, path.file_name().ok_or(Errno::EINVAL)?),
+    };
+    Ok(Place {
+        parent: c_path(parent)?,
+        name: c_string(name)?,
+    })
 }
 
 fn attributes(access: Access, devices: bool) -> u64 {
@@ -217,7 +237,7 @@ fn mount_new(
     Ok(Op::MountNew {
         kind: c_string(kind.as_ref())?,
         options,
-        target: c_path(target)?,
+        target: place(target)?,
         attributes,
     })
 }
@@ -378,13 +398,15 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
                 last,
             } => {
                 if *bounding {
-                    prepared.child.push((
-                        index,
-                        Op::DropBounding {
-                            keep: *keep,
-                            last: *last,
-                        },
-                    ));
+                    let op = Op::DropBounding {
+                        keep: *keep,
+                        last: *last,
+                    };
+                    prepared.child.push(Todo {
+                        step: index,
+                        op,
+                        may_fail: false,
+                    });
                 }
                 prepared.cuts_capabilities = true;
                 Op::KeepCapabilities {
@@ -423,9 +445,14 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
             }
             simple => simple_op(simple, index).map_err(failed)?,
         };
+        let todo = Todo {
+            step: index,
+            op,
+            may_fail: step.on_failure == OnFailure::Warn,
+        };
         match step.phase() {
-            Phase::Program => prepared.program.push((index, op)),
-            _ => prepared.child.push((index, op)),
+            Phase::Program => prepared.program.push(todo),
+            _ => prepared.child.push(todo),
         }
     }
     Ok(prepared)
@@ -440,37 +467,27 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
         Action::PrivatePropagation => Op::PrivatePropagation,
         Action::MakeDirectory { path, mode } => Op::MakeDirectory {
             path: c_path(path)?,
+            place: place(path)?,
             mode: *mode,
         },
-        Action::MakeFile { path } => {
-            let (parent, name) = parent_and_name(path)?;
-            Op::MakeFile { parent, name }
-        }
-        Action::MakeLink { path, target } => {
-            let (parent, name) = parent_and_name(path)?;
-            Op::MakeLink {
-                parent,
-                name,
-                target: c_path(target)?,
-            }
-        }
+        Action::MakeFile { path } => Op::MakeFile(place(path)?),
+        Action::MakeLink { path, target } => Op::MakeLink {
+            place: place(path)?,
+            target: c_path(target)?,
+        },
         Action::MountHost {
             source,
             target,
             access,
             devices,
         } => Op::MountHost {
-            source: c_path(source)?,
-            target: c_path(target)?,
+            source: place(source)?,
+            target: place(target)?,
             attributes: attributes(*access, *devices),
         },
         Action::Restrict { path, access } => Op::Restrict {
             path: c_path(path)?,
-            attributes: if *access == Access::ReadWrite {
-                0
-            } else {
-                attribute::RDONLY
-            },
+            read_only: *access != Access::ReadWrite,
         },
         Action::MountTmpfs { target, size, mode } => mount_new(
             "tmpfs",
@@ -501,11 +518,11 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
             attribute::NOSUID | attribute::NODEV | attribute::NOEXEC,
         )?,
         Action::Mask { path, directory } => Op::Mask {
-            path: c_path(path)?,
+            place: place(path)?,
             directory: *directory,
         },
         Action::MountText { target, content } => Op::Text {
-            target: c_path(target)?,
+            target: place(target)?,
             name: c_string(format!("text-{index}").as_ref())?,
             content: content.clone().into_bytes(),
         },

@@ -8,7 +8,7 @@ use crate::kernel::clone::{Child, Side, clone3};
 use crate::kernel::process::Change;
 use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
-use super::child::{self, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
+use super::child::{self, DROPPED_LENGTH, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
 use super::failure::LaunchError;
 use super::group::{Group, GroupError, Usage};
 use super::init::STOPPED;
@@ -50,15 +50,29 @@ pub struct Outcome {
     pub usage: Option<Usage>,
     /// Whether it ran into its timeout.
     pub timed_out: bool,
-    /// Limits that were dropped, and things that could not be tidied up.
-    pub warnings: Vec<String>,
+    /// Things that could not be tidied up.
+    pub leftovers: Vec<String>,
 }
 
-/// Carries a prepared plan out and waits for the end.
+/// Something to be told while the program is being started.
+#[derive(Clone, Debug)]
+pub enum Remark {
+    /// A step was passed over, as the policy allows.
+    Dropped {
+        /// Its number in the plan.
+        step: usize,
+        /// Why.
+        errno: Errno,
+    },
+    /// Something about the control group.
+    Group(String),
+}
+
+/// Carries a prepared plan out and waits for the end. `tell` is called for what the user must know at once.
 ///
 /// # Errors
 /// A step failed: nothing was run, and what had been made is gone again.
-pub fn launch(prepared: &Prepared) -> Result<Outcome, LaunchError> {
+pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outcome, LaunchError> {
     let keep_hangup_ignored = signal::is_ignored(libc::SIGHUP);
     // SIGCHLD ignored, as some callers leave it, would let the child's status get lost.
     signal::reset_actions(keep_hangup_ignored);
@@ -76,13 +90,14 @@ pub fn launch(prepared: &Prepared) -> Result<Outcome, LaunchError> {
             .map_err(|errno| LaunchError::at_step(*step as usize, errno))?;
     }
     let started = Instant::now();
-    let result = start(prepared, keep_hangup_ignored, group.as_mut()).and_then(|(child, lines)| {
+    let result = start(prepared, group.as_mut(), &mut *tell).and_then(|(child, lines)| {
         let mut supervisor = Supervisor {
             prepared,
             child,
             lines,
             signals,
             group: group.as_ref(),
+            tell,
             relay: None,
             terminal_group: relay::own_foreground(),
             ready: false,
@@ -101,15 +116,14 @@ fn finish(
     result: Result<Outcome, LaunchError>,
 ) -> Result<Outcome, LaunchError> {
     let mut leftovers = Vec::new();
-    if let Some(group) = group {
-        leftovers.extend(group.warnings().iter().map(ToString::to_string));
-        if let Err(error) = group.kill().and_then(|()| group.remove()) {
-            leftovers.push(error.to_string());
-        }
+    if let Some(group) = group
+        && let Err(error) = group.kill().and_then(|()| group.remove())
+    {
+        leftovers.push(error.to_string());
     }
     match result {
         Ok(mut outcome) => {
-            outcome.warnings = leftovers;
+            outcome.leftovers = leftovers;
             Ok(outcome)
         }
         Err(mut error) => {
@@ -140,8 +154,8 @@ struct Ends {
 /// Makes the child, sets what is set from outside, and lets it go.
 fn start(
     prepared: &Prepared,
-    keep_hangup_ignored: bool,
     group: Option<&mut Group>,
+    tell: &mut dyn FnMut(Remark),
 ) -> Result<(Child, Ends), LaunchError> {
     let pair = descriptor::socket_pair()
         .map_err(|errno| LaunchError::doing("making a socket pair", errno))?;
@@ -169,7 +183,6 @@ fn start(
                     status: child_status,
                     arguments: &arguments,
                     environment: &environment,
-                    keep_hangup_ignored,
                 },
             )
         }
@@ -179,9 +192,13 @@ fn start(
     let set = outside::map_ids(prepared, child.pid)
         .and_then(|()| outside::adjust_oom_score(prepared, child.pid))
         .and_then(|()| match (&prepared.group, group) {
-            (Some((step, _)), Some(group)) => group
-                .enter(child.pid)
-                .map_err(|error| refused(*step, error)),
+            (Some((step, _)), Some(group)) => {
+                let entered = group.enter(child.pid);
+                for warning in group.warnings() {
+                    tell(Remark::Group(warning.to_string()));
+                }
+                entered.map_err(|error| refused(*step, error))
+            }
             _ => Ok(()),
         })
         .and_then(|()| {
@@ -217,6 +234,7 @@ struct Supervisor<'a> {
     lines: Ends,
     signals: OwnedFd,
     group: Option<&'a Group>,
+    tell: &'a mut dyn FnMut(Remark),
     relay: Option<Relay>,
     terminal_group: Option<libc::pid_t>,
     /// Whether the child has said that only exec is left.
@@ -232,6 +250,17 @@ fn interest(fd: Option<BorrowedFd<'_>>) -> libc::pollfd {
         events: libc::POLLIN,
         revents: 0,
     }
+}
+
+/// A step's number and an errno, as the child writes them.
+fn words(message: &[u8]) -> (u32, Errno) {
+    let word = |range: std::ops::Range<usize>| {
+        let bytes = message
+            .get(range)
+            .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+        bytes.map(u32::from_ne_bytes).unwrap_or_default()
+    };
+    (word(0..4), Errno::from_raw(word(4..8).cast_signed()))
 }
 
 impl Supervisor<'_> {
@@ -276,7 +305,7 @@ impl Supervisor<'_> {
             duration: started.elapsed(),
             usage,
             timed_out: self.timed_out,
-            warnings: Vec::new(),
+            leftovers: Vec::new(),
         })
     }
 
@@ -412,22 +441,22 @@ impl Supervisor<'_> {
                 Some(READY) => self.ready = true,
                 Some(TERMINAL) => self.relay = file.map(Relay::start),
                 Some(failure) if length == FAILURE_LENGTH => self.failed(failure),
+                Some(dropped) if length == DROPPED_LENGTH => {
+                    let (step, errno) = words(dropped);
+                    (self.tell)(Remark::Dropped {
+                        step: step as usize,
+                        errno,
+                    });
+                }
                 _ => {}
             },
         }
     }
 
     fn failed(&mut self, message: &[u8]) {
-        let word = |range: std::ops::Range<usize>| {
-            let bytes = message
-                .get(range)
-                .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
-            bytes.map(u32::from_ne_bytes).unwrap_or_default()
-        };
-        let errno = Errno::from_raw(word(4..8).cast_signed());
-        self.failure = Some(match word(0..4) {
-            u32::MAX => LaunchError::doing("preparing the child", errno),
-            step => LaunchError::at_step(step as usize, errno),
+        self.failure = Some(match words(message) {
+            (u32::MAX, errno) => LaunchError::doing("preparing the child", errno),
+            (step, errno) => LaunchError::at_step(step as usize, errno),
         });
     }
 

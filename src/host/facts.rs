@@ -23,6 +23,8 @@ pub struct Facts {
     pub paths: BTreeMap<PathBuf, PathFact>,
     /// What the globs that the policy names match, by the glob as expanded.
     pub globs: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// Where patterns were not searched, and why.
+    pub notes: Vec<String>,
 }
 
 /// Who started the launcher.
@@ -96,6 +98,8 @@ pub struct Machine {
     pub openat2: bool,
     /// Whether keyctl can be used.
     pub keyrings: bool,
+    /// Kinds of namespaces that this kernel does not have, by their names in a profile.
+    pub missing_namespaces: Vec<&'static str>,
 }
 
 /// What a path is on this host.

@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod facts;
+pub mod glob;
 pub mod paths;
 pub mod probe;
 

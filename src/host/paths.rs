@@ -1,25 +1,250 @@
-//! temporary
-use super::facts::{Facts, PathFact, PathKind};
-use crate::report::Diagnostics;
-use crate::section::filesystem::Wanted;
-pub fn look(wanted: &Wanted, facts: &mut Facts) -> Result<(), Diagnostics> {
-    for path in &wanted.paths {
-        let canonical = std::fs::canonicalize(path).ok();
-        let kind = match std::fs::metadata(path) {
-            Ok(m) if m.is_dir() => PathKind::Directory,
-            Ok(m) if m.is_file() => PathKind::File,
-            Ok(_) => PathKind::Special,
-            Err(_) => PathKind::Missing,
+//! What is at a path: looked at component by component, so that every symbolic link on the way is known.
+//!
+//! Nothing is opened but as a bare reference (`O_PATH`, open(2)): no FIFO blocks, no device reacts, no automount
+//! is triggered.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::statfs::{AUTOFS_SUPER_MAGIC, fstatfs};
+
+use super::facts::{PathFact, PathKind};
+
+/// The kernel follows no more links in one path (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+/// Directories that are kept open while paths below them are looked at.
+const MOST_OPEN: usize = 128;
+
+/// Looks at paths; they must be absolute.
+#[must_use]
+pub fn probe(paths: &[PathBuf]) -> BTreeMap<PathBuf, PathFact> {
+    let mut walker = Walker::default();
+    paths
+        .iter()
+        .map(|path| (path.clone(), walker.look(path).0))
+        .collect()
+}
+
+/// What one name in a directory is.
+#[derive(Clone, Debug)]
+enum Entry {
+    Directory(Rc<OwnedFd>),
+    Link(PathBuf),
+    Other(PathKind),
+}
+
+/// Looks at paths, and remembers the directories on the way.
+#[derive(Default)]
+pub(super) struct Walker {
+    seen: BTreeMap<PathBuf, Entry>,
+}
+
+impl Walker {
+    /// What is at a path, and a reference to it when it is a directory.
+    pub(super) fn look(&mut self, path: &Path) -> (PathFact, Option<Rc<OwnedFd>>) {
+        let mut fact = PathFact {
+            canonical: None,
+            kind: PathKind::Missing,
+            links: Vec::new(),
+            error: None,
         };
-        facts.paths.insert(
-            path.clone(),
-            PathFact {
-                canonical,
-                kind,
-                links: vec![],
-                error: None,
-            },
-        );
+        let end = match self.follow(path, &mut fact) {
+            Ok((canonical, kind, directory)) => {
+                fact.canonical = Some(canonical);
+                fact.kind = kind;
+                directory
+            }
+            Err(Errno::ENOENT | Errno::ENOTDIR) => None,
+            Err(error) => {
+                fact.error = Some(error as i32);
+                None
+            }
+        };
+        (fact, end)
     }
-    Ok(())
+
+    fn follow(
+        &mut self,
+        path: &Path,
+        fact: &mut PathFact,
+    ) -> nix::Result<(PathBuf, PathKind, Option<Rc<OwnedFd>>)> {
+        let root = Rc::new(open(
+            "/",
+            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )?);
+        // The directories on the way, so that `..` leads back to where one came from.
+        let mut way: Vec<(PathBuf, Rc<OwnedFd>)> = Vec::new();
+        let mut rest = names(path);
+        while let Some(name) = rest.pop() {
+            if name == ".." {
+                way.pop();
+                continue;
+            }
+            let (at, directory) = way
+                .last()
+                .map_or((Path::new("/"), &root), |(at, fd)| (at.as_path(), fd));
+            let here = at.join(&name);
+            match self.entry(&here, directory, &name)? {
+                Entry::Directory(fd) => {
+                    if !rest.is_empty()
+                        && fstatfs(fd.as_fd())?.filesystem_type() == AUTOFS_SUPER_MAGIC
+                    {
+                        // Going on would mount something.
+                        return Err(Errno::EREMOTE);
+                    }
+                    way.push((here, fd));
+                }
+                Entry::Link(target) => {
+                    if fact.links.len() >= MOST_LINKS {
+                        return Err(Errno::ELOOP);
+                    }
+                    if target.is_absolute() {
+                        way.clear();
+                    }
+                    rest.extend(names(&target));
+                    fact.links.push((here, target));
+                }
+                Entry::Other(kind) if rest.is_empty() => return Ok((here, kind, None)),
+                Entry::Other(_) => return Err(Errno::ENOTDIR),
+            }
+        }
+        let (at, fd) = way.pop().unwrap_or_else(|| (PathBuf::from("/"), root));
+        Ok((at, PathKind::Directory, Some(fd)))
+    }
+
+    fn entry(&mut self, path: &Path, directory: &OwnedFd, name: &OsStr) -> nix::Result<Entry> {
+        if let Some(entry) = self.seen.get(path) {
+            return Ok(entry.clone());
+        }
+        let fd = reference(directory, name)?;
+        let entry = match kind(&fd)? {
+            SFlag::S_IFDIR => Entry::Directory(Rc::new(fd)),
+            // Of the link itself, not of what its name leads to by now.
+            SFlag::S_IFLNK => Entry::Link(readlinkat(fd.as_fd(), "")?.into()),
+            SFlag::S_IFREG => Entry::Other(PathKind::File),
+            _ => Entry::Other(PathKind::Special),
+        };
+        if self.seen.len() < MOST_OPEN {
+            self.seen.insert(path.to_owned(), entry.clone());
+        }
+        Ok(entry)
+    }
+}
+
+/// A bare reference to what has that name in a directory: to a link itself, not to what it says.
+pub(super) fn reference(directory: &OwnedFd, name: &OsStr) -> nix::Result<OwnedFd> {
+    openat(
+        directory.as_fd(),
+        name,
+        OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+}
+
+/// The type bits of what a descriptor refers to.
+pub(super) fn kind(fd: &OwnedFd) -> nix::Result<SFlag> {
+    Ok(SFlag::from_bits_truncate(fstat(fd.as_fd())?.st_mode) & SFlag::S_IFMT)
+}
+
+/// The names in a path, the last first.
+fn names(path: &Path) -> Vec<OsString> {
+    path.components()
+        .rev()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn one(path: &Path) -> PathFact {
+        probe(&[path.to_owned()]).remove(path).unwrap()
+    }
+
+    #[test]
+    fn links_are_followed_and_told() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(root.join("a/b/f"), "").unwrap();
+        symlink("../a/b", root.join("a/up")).unwrap();
+        symlink(root.join("a/up"), root.join("far")).unwrap();
+        let fact = one(&root.join("far/f"));
+        assert_eq!(fact.canonical, Some(root.join("a/b/f")));
+        assert_eq!(fact.kind, PathKind::File);
+        assert_eq!(
+            fact.links,
+            [
+                (root.join("far"), root.join("a/up")),
+                (root.join("a/up"), "../a/b".into())
+            ]
+        );
+        assert_eq!(one(&root.join("far")).kind, PathKind::Directory);
+    }
+
+    #[test]
+    fn what_is_missing_keeps_the_links_on_the_way() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        symlink("nowhere/else", root.join("l")).unwrap();
+        fs::write(root.join("f"), "").unwrap();
+        let fact = one(&root.join("l/x"));
+        assert_eq!(
+            (fact.canonical, fact.kind, fact.error),
+            (None, PathKind::Missing, None)
+        );
+        assert_eq!(fact.links, [(root.join("l"), "nowhere/else".into())]);
+        assert_eq!(one(&root.join("f/x")).kind, PathKind::Missing);
+    }
+
+    #[test]
+    fn loops_end_and_special_files_do_not_block() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        assert_eq!(one(&root.join("loop")).error, Some(Errno::ELOOP as i32));
+        nix::unistd::mkfifo(&root.join("fifo"), Mode::S_IRUSR).unwrap();
+        let fact = one(&root.join("fifo"));
+        assert_eq!(
+            (fact.kind, fact.canonical),
+            (PathKind::Special, Some(root.join("fifo")))
+        );
+        assert_eq!(one(Path::new("/dev/null")).kind, PathKind::Special);
+        assert_eq!(one(Path::new("/")).kind, PathKind::Directory);
+        assert_eq!(one(Path::new("/")).canonical, Some("/".into()));
+    }
+
+    #[test]
+    fn a_locked_directory_is_an_error_not_an_absence() {
+        if nix::unistd::geteuid().is_root() {
+            // Root passes; the errno of a name that is too long stands in.
+            let long = format!("/tmp/{}", "x".repeat(300));
+            assert_eq!(
+                one(Path::new(&long)).error,
+                Some(Errno::ENAMETOOLONG as i32)
+            );
+            return;
+        }
+        let root = tempfile::tempdir().unwrap();
+        let locked = root.path().join("locked");
+        fs::create_dir(&locked).unwrap();
+        fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+        assert_eq!(one(&locked.join("x")).error, Some(Errno::EACCES as i32));
+    }
 }

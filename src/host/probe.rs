@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::facts::{Caller, Facts, Machine};
 use crate::kernel::{capability, machine, mount, process, terminal};
 use crate::report::Diagnostic;
+use crate::section::namespaces::KINDS;
 
 /// What a policy lets be passed over, so that a launch does not pay for it.
 #[derive(Clone, Copy, Debug)]
@@ -38,10 +39,25 @@ pub fn probe(scope: Scope) -> Result<Facts, Diagnostic> {
             last_capability: machine::last_capability(),
             mount_api: mount::supported(),
             keyrings: process::has_keyrings(),
+            missing_namespaces: missing_namespaces(),
             ..Machine::default()
         },
         ..Facts::default()
     })
+}
+
+/// Kinds that /proc/self/ns does not show; none where /proc cannot tell.
+fn missing_namespaces() -> Vec<&'static str> {
+    let folder = Path::new("/proc/self/ns");
+    if !folder.exists() {
+        return Vec::new();
+    }
+    let file = |name: &'static str| if name == "mount" { "mnt" } else { name };
+    KINDS
+        .into_iter()
+        .map(|(_, name)| name)
+        .filter(|name| !folder.join(file(name)).exists())
+        .collect()
 }
 
 fn caller(scope: Scope) -> Result<Caller, Diagnostic> {

@@ -138,6 +138,23 @@ pub fn make_directory(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Resu
     check_int(unsafe { libc::mkdirat(directory.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
 }
 
+/// An empty regular file, without opening it (mknodat(2)).
+///
+/// # Errors
+/// mknod(2).
+pub fn make_file(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: the name lives through the call.
+    check_int(unsafe {
+        libc::mknodat(
+            directory.as_raw_fd(),
+            name.as_ptr(),
+            libc::S_IFREG | mode,
+            0,
+        )
+    })
+    .map(drop)
+}
+
 /// symlinkat(2).
 ///
 /// # Errors

@@ -4,13 +4,13 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
-use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, unlinkat};
 
 /// What could not be done to which file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +162,26 @@ impl Directory {
             .collect())
     }
 
+    /// Kills the processes in it once, not those of groups in it. A number may pass to another process at any time: what
+    /// is still listed after the process was opened is the process that was opened, or that one is dead.
+    ///
+    /// # Errors
+    /// Those of [`Directory::read`]; a process that cannot be killed is still there afterwards.
+    pub fn kill_processes(&self) -> Result<(), FileError> {
+        // 0 is a process of a pid namespace that we do not see.
+        let opened: Vec<(i32, OwnedFd)> = self
+            .processes()?
+            .into_iter()
+            .filter(|pid| *pid > 1)
+            .filter_map(|pid| Some((pid, pidfd(pid)?)))
+            .collect();
+        let still = self.processes()?;
+        for (_, process) in opened.iter().filter(|(pid, _)| still.contains(pid)) {
+            send_kill(process);
+        }
+        Ok(())
+    }
+
     /// Moves a process into it, with all its threads.
     ///
     /// # Errors
@@ -181,6 +201,50 @@ impl Directory {
     #[must_use]
     pub fn field(&self, file: &str, name: &str) -> Option<u64> {
         field(&self.read(file).ok()?, name)
+    }
+
+    /// Opens a group in it, which is made if it is not there; and whether it was made.
+    ///
+    /// # Errors
+    /// Those of [`Directory::make`] and [`Directory::child`].
+    pub fn made(&self, name: &str) -> Result<(Self, bool), FileError> {
+        match self.make(name) {
+            Ok(group) => Ok((group, true)),
+            Err(error) if error.errno == Errno::EEXIST => Ok((self.child(name)?, false)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The user that it belongs to.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn owner(&self) -> Result<u32, FileError> {
+        let status = fstat(&self.fd).map_err(|errno| self.fault("", "look at", errno))?;
+        Ok(status.st_uid)
+    }
+
+    /// Gives it to a user: so that the user can make groups in it.
+    ///
+    /// # Errors
+    /// Those of chown(2).
+    pub fn give(&self, uid: u32, gid: u32) -> Result<(), FileError> {
+        let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        fchown(&self.fd, Some(user), Some(group))
+            .map_err(|errno| self.fault("", "give away", errno))
+    }
+
+    /// Gives one of its files to a user.
+    ///
+    /// # Errors
+    /// Those of chown(2); no error when there is no such file.
+    pub fn give_file(&self, file: &str, uid: u32, gid: u32) -> Result<(), FileError> {
+        let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+        match fchownat(&self.fd, file, Some(user), Some(group), flags) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(self.fault(file, "give away", errno)),
+        }
     }
 
     fn opened(&self, file: &str, mode: OFlag, doing: &str) -> Result<File, FileError> {
@@ -209,6 +273,23 @@ pub fn field(text: &str, name: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
         .and_then(|number| number.trim().parse().ok())
+}
+
+/// pidfd_open(2), Linux 5.3.
+fn pidfd(pid: i32) -> Option<OwnedFd> {
+    // SAFETY: takes two numbers and returns a descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: the kernel has just made it for us; it is close-on-exec.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// pidfd_send_signal(2); the process may be dead already.
+fn send_kill(process: &OwnedFd) {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    let fd = process.as_raw_fd();
+    // SAFETY: the descriptor is open, and no siginfo is given.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, libc::SIGKILL, none, 0) };
 }
 
 fn errno_of(error: &std::io::Error) -> Errno {

@@ -4,6 +4,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::{Errno, Result, check, check_int};
 
+fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: callers pass a descriptor that the kernel has just returned.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
 /// A pair of connected sockets that keep the boundaries of messages; close-on-exec.
 ///
 /// # Errors
@@ -19,8 +24,7 @@ pub fn socket_pair() -> Result<(OwnedFd, OwnedFd)> {
             pair.as_mut_ptr(),
         )
     })?;
-    // SAFETY: two new descriptors that nobody else owns.
-    Ok(unsafe { (OwnedFd::from_raw_fd(pair[0]), OwnedFd::from_raw_fd(pair[1])) })
+    Ok((own(pair[0]), own(pair[1])))
 }
 
 /// A pipe: the end to read, the end to write; close-on-exec.
@@ -31,8 +35,7 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     let mut pair: [RawFd; 2] = [-1; 2];
     // SAFETY: the array has room for two.
     check_int(unsafe { libc::pipe2(pair.as_mut_ptr(), libc::O_CLOEXEC) })?;
-    // SAFETY: two new descriptors that nobody else owns.
-    Ok(unsafe { (OwnedFd::from_raw_fd(pair[0]), OwnedFd::from_raw_fd(pair[1])) })
+    Ok((own(pair[0]), own(pair[1])))
 }
 
 /// read(2), begun anew when a signal interrupts it.
@@ -84,46 +87,54 @@ pub fn send(to: BorrowedFd<'_>, message: &[u8]) -> Result<()> {
     if sent < 0 { Err(Errno::last()) } else { Ok(()) }
 }
 
-/// Room for one descriptor as a control message, aligned as cmsg(3) wants it.
+/// A control message with one descriptor, laid out as cmsg(3) says: the header, then the data.
 #[repr(C)]
-union Control {
-    _align: libc::cmsghdr,
-    bytes: [u8; 64],
+struct Control {
+    header: libc::cmsghdr,
+    descriptor: RawFd,
+    // The whole is a multiple of the header's alignment, as CMSG_SPACE would make it.
+    _space: RawFd,
+}
+
+/// What CMSG_LEN gives for one descriptor.
+const CONTROL_LENGTH: usize = size_of::<libc::cmsghdr>() + size_of::<RawFd>();
+
+impl Control {
+    fn with(descriptor: RawFd) -> Self {
+        Self {
+            header: libc::cmsghdr {
+                cmsg_len: CONTROL_LENGTH as _,
+                cmsg_level: libc::SOL_SOCKET,
+                cmsg_type: libc::SCM_RIGHTS,
+            },
+            descriptor,
+            _space: 0,
+        }
+    }
+}
+
+/// A message of one part with room for a descriptor beside it.
+fn message(part: &mut libc::iovec, control: &mut Control) -> libc::msghdr {
+    // SAFETY: all-zero is a valid msghdr.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = std::ptr::from_mut(part);
+    header.msg_iovlen = 1;
+    header.msg_control = std::ptr::from_mut(control).cast();
+    header.msg_controllen = size_of::<Control>() as _;
+    header
 }
 
 /// Sends a message with a descriptor (unix(7), SCM_RIGHTS).
 ///
 /// # Errors
 /// sendmsg(2).
-pub fn send_descriptor(
-    to: BorrowedFd<'_>,
-    message: &[u8],
-    descriptor: BorrowedFd<'_>,
-) -> Result<()> {
-    let mut control = Control { bytes: [0; 64] };
+pub fn send_descriptor(to: BorrowedFd<'_>, text: &[u8], descriptor: BorrowedFd<'_>) -> Result<()> {
+    let mut control = Control::with(descriptor.as_raw_fd());
     let mut part = libc::iovec {
-        iov_base: message.as_ptr().cast_mut().cast(),
-        iov_len: message.len(),
+        iov_base: text.as_ptr().cast_mut().cast(),
+        iov_len: text.len(),
     };
-    // SAFETY: all-zero is a valid msghdr.
-    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_iov = &raw mut part;
-    header.msg_iovlen = 1;
-    header.msg_control = (&raw mut control).cast();
-    let size = size_of::<RawFd>() as u32;
-    // SAFETY: arithmetic only.
-    header.msg_controllen = unsafe { libc::CMSG_SPACE(size) } as _;
-    // SAFETY: the header describes `control`, which has room for one message with one descriptor.
-    let first = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
-    // SAFETY: `first` points into `control`, for a buffer of this size is not too small.
-    unsafe {
-        (*first).cmsg_level = libc::SOL_SOCKET;
-        (*first).cmsg_type = libc::SCM_RIGHTS;
-        (*first).cmsg_len = libc::CMSG_LEN(size) as _;
-        libc::CMSG_DATA(first)
-            .cast::<RawFd>()
-            .write_unaligned(descriptor.as_raw_fd());
-    }
+    let header = message(&mut part, &mut control);
     // SAFETY: everything that the header names lives through the call.
     let sent = unsafe { libc::sendmsg(to.as_raw_fd(), &raw const header, libc::MSG_NOSIGNAL) };
     if sent < 0 { Err(Errno::last()) } else { Ok(()) }
@@ -134,17 +145,12 @@ pub fn send_descriptor(
 /// # Errors
 /// recvmsg(2).
 pub fn receive(from: BorrowedFd<'_>, into: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
-    let mut control = Control { bytes: [0; 64] };
+    let mut control = Control::with(-1);
     let mut part = libc::iovec {
         iov_base: into.as_mut_ptr().cast(),
         iov_len: into.len(),
     };
-    // SAFETY: all-zero is a valid msghdr.
-    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_iov = &raw mut part;
-    header.msg_iovlen = 1;
-    header.msg_control = (&raw mut control).cast();
-    header.msg_controllen = size_of::<Control>() as _;
+    let mut header = message(&mut part, &mut control);
     let length = loop {
         // SAFETY: everything that the header names lives through the call.
         let length =
@@ -155,19 +161,14 @@ pub fn receive(from: BorrowedFd<'_>, into: &mut [u8]) -> Result<(usize, Option<O
             Err(_) => return Err(Errno::last()),
         }
     };
-    // SAFETY: the kernel has filled the header in; it describes `control`.
-    let first = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
-    if first.is_null() {
+    let came = header.msg_controllen >= CONTROL_LENGTH
+        && control.header.cmsg_level == libc::SOL_SOCKET
+        && control.header.cmsg_type == libc::SCM_RIGHTS;
+    if !came {
         return Ok((length, None));
     }
-    // SAFETY: not null, so it points at a complete header in `control`.
-    let (level, kind) = unsafe { ((*first).cmsg_level, (*first).cmsg_type) };
-    if level != libc::SOL_SOCKET || kind != libc::SCM_RIGHTS {
-        return Ok((length, None));
-    }
-    // SAFETY: a message of this type carries at least one descriptor, which is now ours.
-    let descriptor =
-        unsafe { OwnedFd::from_raw_fd(libc::CMSG_DATA(first).cast::<RawFd>().read_unaligned()) };
+    // SAFETY: the kernel has just made this descriptor for us.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(control.descriptor) };
     Ok((length, Some(descriptor)))
 }
 

@@ -59,14 +59,47 @@ pub fn clone_tree(place: BorrowedFd<'_>) -> Result<OwnedFd> {
         .map(own)
 }
 
+/// The same for what has that name in a directory: a link itself, not what it says.
+///
+/// # Errors
+/// As [`clone_tree`].
+pub fn clone_tree_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    let flags = OPEN_TREE_CLONE
+        | libc::O_CLOEXEC.cast_unsigned()
+        | (libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT | AT_RECURSIVE).cast_unsigned();
+    // SAFETY: the name lives through the call.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_open_tree,
+            directory.as_raw_fd(),
+            name.as_ptr(),
+            flags,
+        )
+    })
+    .map(own)
+}
+
 /// Sets attributes on a mount, or with everything below it.
 ///
 /// # Errors
 /// mount_setattr(2). EPERM: an attribute that may not be changed here.
 pub fn set_attributes(mount: BorrowedFd<'_>, set: u64, recursive: bool) -> Result<()> {
+    change_attributes(mount, set, 0, recursive)
+}
+
+/// Sets attributes and clears others.
+///
+/// # Errors
+/// As [`set_attributes`]; what a more privileged mount namespace has set cannot be cleared.
+pub fn change_attributes(
+    mount: BorrowedFd<'_>,
+    set: u64,
+    clear: u64,
+    recursive: bool,
+) -> Result<()> {
     let attributes = MountAttr {
         attr_set: set,
-        attr_clr: 0,
+        attr_clr: clear,
         propagation: 0,
         userns_fd: 0,
     };
@@ -99,6 +132,25 @@ pub fn attach(tree: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<()> {
             place.as_raw_fd(),
             c"".as_ptr(),
             MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH,
+        )
+    })
+    .map(drop)
+}
+
+/// The same over what has that name in a directory: a link is covered, not followed.
+///
+/// # Errors
+/// As [`attach`].
+pub fn attach_at(tree: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    // SAFETY: both names live through the call.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            directory.as_raw_fd(),
+            name.as_ptr(),
+            MOVE_MOUNT_F_EMPTY_PATH,
         )
     })
     .map(drop)

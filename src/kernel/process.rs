@@ -192,8 +192,10 @@ fn wait_id(
             Err(error) => return Err(error),
             Ok(_) => {}
         }
-        // SAFETY: waitid(2) fills these in for SIGCHLD, and leaves the pid 0 when nothing happened.
-        let (pid, status) = unsafe { (found.si_pid(), found.si_status()) };
+        // SAFETY: waitid(2) fills this in for SIGCHLD, and leaves it 0 when nothing happened.
+        let pid = unsafe { found.si_pid() };
+        // SAFETY: as above.
+        let status = unsafe { found.si_status() };
         if pid == 0 {
             return Ok(None);
         }
@@ -227,8 +229,10 @@ pub fn forget_arguments_and_environment(title: &CStr) {
         static program_invocation_name: *const libc::c_char;
         static environ: *const *const libc::c_char;
     }
-    // SAFETY: the C library set both at start and nothing changes them: we never call setenv.
-    let (first, mut variables) = unsafe { (program_invocation_name, environ) };
+    // SAFETY: the C library set it at start and nothing changes it.
+    let first = unsafe { program_invocation_name };
+    // SAFETY: as above; we never call setenv.
+    let mut variables = unsafe { environ };
     if first.is_null() || variables.is_null() {
         return;
     }

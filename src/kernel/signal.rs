@@ -1,5 +1,6 @@
 //! Signals: masks, signalfd(2), and sending by descriptor. What the child uses allocates nothing.
 
+use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::{Errno, Result, check, check_int};
@@ -52,9 +53,29 @@ pub fn unblock_all() -> Result<()> {
         .map(drop)
 }
 
-/// Gives every signal its default action; SIGHUP stays ignored if `keep_hangup_ignored`.
+/// The signals that this process ignores or handles, bit n − 1 for signal n (proc_pid_status(5), SigIgn and SigCgt).
+/// None where /proc does not say.
+fn altered() -> Option<u64> {
+    // More than that is a list of hundreds of groups; then all signals are gone through.
+    let mut text = [0u8; 8192];
+    let length = std::fs::File::open("/proc/self/status")
+        .and_then(|mut file| file.read(&mut text))
+        .ok()?;
+    let field = |name: &[u8]| {
+        let mut lines = text.get(..length)?.split(|&byte| byte == b'\n');
+        let value = lines.find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(str::from_utf8(value).ok()?.trim(), 16).ok()
+    };
+    Some(field(b"SigIgn:")? | field(b"SigCgt:")?)
+}
+
+/// Gives every signal its default action; SIGHUP stays ignored if `keep_hangup_ignored`. Children inherit that.
 pub fn reset_actions(keep_hangup_ignored: bool) {
+    let altered = altered().unwrap_or(u64::MAX);
     for signal in 1..=64 {
+        if altered & (1 << (signal - 1)) == 0 {
+            continue;
+        }
         if signal == libc::SIGHUP && keep_hangup_ignored {
             continue;
         }

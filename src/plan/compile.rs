@@ -89,8 +89,8 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
         plan: Plan::default(),
         errors: Diagnostics::new(),
     };
-    let decided = builder.take(decide(policy, facts)).unwrap_or_default();
-    builder.namespaces(&decided);
+    let mut decided = builder.take(decide(policy, facts)).unwrap_or_default();
+    builder.namespaces(&mut decided);
     builder.limits();
     builder.inside(&decided);
     builder.view(&decided);
@@ -134,11 +134,33 @@ impl Builder<'_> {
     }
 
     fn may_degrade(&self, section: Section, key: &str) -> bool {
-        let rule = format!("{section}.{key}");
-        self.request.best_effort || self.policy.degrade.iter().any(|named| named.value == rule)
+        self.policy.may_degrade(section, key)
+            || (self.request.best_effort && self.policy.only_adds_strictness(section, key))
     }
 
-    fn namespaces(&mut self, decided: &Namespaces) {
+    /// Namespaces that the kernel does not have are dropped where that is allowed.
+    fn known_to_the_kernel(&mut self, decided: &mut Namespaces) {
+        for &name in &self.facts.machine.missing_namespaces {
+            let Some((kind, why)) = decided.new.iter().find(|(kind, _)| kind.name() == name) else {
+                continue;
+            };
+            let (kind, site) = (*kind, why.site);
+            let text = format!(
+                "`namespaces.{name}` cannot be applied: this kernel has no {name} namespaces"
+            );
+            if self.may_degrade(Section::Namespaces, name) {
+                self.plan.warnings.push(Note { text, site });
+                decided.new.remove(&kind);
+            } else {
+                self.errors.push(
+                    Diagnostic::error(text, site, "asked for here")
+                        .help(format!("to run without it: --best-effort, or `degrade = [\"namespaces.{name}\"]` in the profile")),
+                );
+            }
+        }
+    }
+
+    fn namespaces(&mut self, decided: &mut Namespaces) {
         for (kind, path, site) in &decided.join {
             if matches!(kind, NamespaceKind::User | NamespaceKind::Pid) {
                 let (kind, path) = (*kind, path.clone());
@@ -149,6 +171,7 @@ impl Builder<'_> {
                 );
             }
         }
+        self.known_to_the_kernel(decided);
         let process = Process::of(self.policy);
         if process.die_with_parent.value {
             self.step(Action::DieWithParent, process.die_with_parent.site, "");
@@ -241,6 +264,11 @@ impl Builder<'_> {
         if process.new_keyring.value {
             if self.facts.machine.keyrings {
                 self.step(Action::NewSessionKeyring, process.new_keyring.site, "");
+                if self.may_degrade(Section::Process, "session-keyring")
+                    && let Some(step) = self.plan.steps.last_mut()
+                {
+                    step.on_failure = OnFailure::Warn;
+                }
             } else {
                 self.plan.notes.push(Note {
                     text: "no new session keyring: this host lets no keyring be used at all"
@@ -266,6 +294,12 @@ impl Builder<'_> {
         let Some(lowered) = self.take(lowered) else {
             return;
         };
+        self.plan
+            .notes
+            .extend(self.facts.notes.iter().map(|text| Note {
+                text: text.clone(),
+                site: Site::DEFAULT,
+            }));
         self.plan
             .notes
             .extend(lowered.notes.into_iter().map(|note| Note {
@@ -333,7 +367,15 @@ impl Builder<'_> {
         let kept = capabilities::lower(self.policy, decided.is_new(NamespaceKind::User), last);
         // Without CAP_SETPCAP the bounding set stays, and only no_new_privs keeps set-user-ID programs from using it.
         let bounding = in_user_namespace || self.facts.caller.has_capability(8);
-        let stuck_bounding = kept.is_some_and(|kept| kept.explicit) && !bounding;
+        let explicit = kept.is_some_and(|kept| kept.explicit);
+        let stuck_bounding = explicit && !bounding;
+        // Nobody asked about capabilities and no exec can give any: one call for each would only cost time.
+        let gains_nothing = filter.is_some()
+            || process
+                .no_new_privileges
+                .as_ref()
+                .is_some_and(|said| said.value);
+        let bounding = bounding && (explicit || !gains_nothing);
         self.no_new_privileges(process, filter.is_some(), stuck_bounding);
         if init {
             let site = process.init.site;

@@ -26,11 +26,10 @@ impl Step {
     pub fn phase(&self) -> Phase {
         match &self.action {
             Action::OwnDirectory { .. } => Phase::Before,
-            Action::JoinNamespace { kind, .. }
-                if matches!(kind, NamespaceKind::User | NamespaceKind::Pid) =>
-            {
-                Phase::Before
-            }
+            Action::JoinNamespace {
+                kind: NamespaceKind::User | NamespaceKind::Pid,
+                ..
+            } => Phase::Before,
             Action::Clone { .. } => Phase::Clone,
             Action::MapIds { .. }
             | Action::EnterGroup(_)

@@ -17,6 +17,8 @@ use crate::report::{Diagnostic, Diagnostics, Located, Site, SourceId};
 
 /// More errors of one file than this are counted, not shown.
 const MOST_SHOWN: usize = 50;
+/// After this many errors nothing more is looked for: each costs a search for the nearest name.
+const MOST_COUNTED: usize = 1000;
 /// Entries of `extends`.
 pub const MOST_EXTENDS: usize = 256;
 /// Entries of `programs`.
@@ -51,6 +53,7 @@ pub fn parse(name: &str, source: SourceId, text: &str) -> Parsed {
         place: Place::whole(source),
         profile: Profile::empty(name, source),
         diagnostics: Vec::new(),
+        headless: false,
     };
     if let Some(at) = text.find('\0') {
         let what = if text.bytes().all(|byte| byte == 0) {
@@ -69,7 +72,7 @@ pub fn parse(name: &str, source: SourceId, text: &str) -> Parsed {
     let (root, errors) = DeTable::parse_recoverable(text);
     let root = root.get_ref();
     let mut broken = Vec::new();
-    for error in &errors {
+    for error in errors.iter().take(MOST_COUNTED + 1) {
         let span = error.span().unwrap_or(text.len()..text.len());
         let span = span.start.min(text.len())..span.end.min(text.len());
         if broken.len() <= MOST_SHOWN {
@@ -78,6 +81,11 @@ pub fn parse(name: &str, source: SourceId, text: &str) -> Parsed {
             // Only counted: the text of it is never shown.
             reader.report(Wrong::new("syntax error"), span.clone());
         }
+        // Keys below a header that is none belong to no table; saying so would only confuse.
+        let line = text
+            .get(..span.start)
+            .and_then(|before| before.rsplit('\n').next());
+        reader.headless |= line.is_some_and(|line| line.trim_start().starts_with('['));
         broken.push(span);
     }
     reader.document(root);
@@ -91,6 +99,8 @@ struct Reader {
     place: Place,
     profile: Profile,
     diagnostics: Diagnostics,
+    /// Whether the header of a table is broken.
+    headless: bool,
 }
 
 impl Reader {
@@ -112,7 +122,8 @@ impl Reader {
             let key = text.get(span.clone()).unwrap_or("");
             let key = key.trim_matches(['"', '\'']);
             wrong = Wrong::new(format!("`{key}` is said twice")).label("again here");
-            first = find_before(root, key, span.start);
+            first =
+                find_before(root, key, span.start).or_else(|| find_header(text, key, span.start));
         } else if message.contains("unquoted") || message.starts_with("invalid") {
             let line = text
                 .get(..span.start)
@@ -123,8 +134,6 @@ impl Reader {
                     "a key with other characters than letters, digits, `_` and `-` must be quoted",
                 );
             }
-        } else if message.starts_with("string values must be quoted") {
-            wrong = wrong.help("words and sizes are quoted: memory = \"3G\"");
         }
         let mut diagnostic = wrong.locate(self.place, span);
         if let Some(first) = first {
@@ -135,6 +144,9 @@ impl Reader {
 
     fn document(&mut self, root: &DeTable<'_>) {
         for (key, value) in in_order(root) {
+            if self.diagnostics.len() > MOST_COUNTED {
+                return;
+            }
             match key.get_ref().as_ref() {
                 "description" => self.description(value),
                 "programs" => {
@@ -155,6 +167,7 @@ impl Reader {
                 },
                 other => match Section::by_name(other) {
                     Some(section) => self.section(section, key.span(), value),
+                    None if self.headless => {}
                     None => self.unknown_top(other, key.span()),
                 },
             }
@@ -214,20 +227,14 @@ impl Reader {
             self.report(wrong, value.span());
             return None;
         }
-        match read::strings(kind, value, most, self.place) {
-            Ok(names) => {
-                for name in &names {
-                    if let Err(wrong) = check(&name.value) {
-                        self.report(wrong, name.site.start as usize..name.site.end as usize);
-                    }
-                }
-                Some(Located::new(names, self.place.site(value.span())))
-            }
-            Err(wrong) => {
-                self.diagnostics.extend(wrong);
-                None
+        let (names, wrong) = read::strings(kind, value, most, self.place);
+        self.diagnostics.extend(wrong);
+        for name in &names {
+            if let Err(wrong) = check(&name.value) {
+                self.report(wrong, name.site.start as usize..name.site.end as usize);
             }
         }
+        Some(Located::new(names, self.place.site(value.span())))
     }
 
     fn section(
@@ -258,6 +265,9 @@ impl Reader {
         // Two spellings of one thing are one key, which TOML does not see.
         let mut seen: BTreeMap<String, std::ops::Range<usize>> = BTreeMap::new();
         for (key, value) in in_order(table) {
+            if self.diagnostics.len() > MOST_COUNTED {
+                return;
+            }
             let (entry, canonical) = match name::lookup(section, key.get_ref()) {
                 Ok(found) => found,
                 Err(wrong) => {
@@ -340,7 +350,13 @@ impl Reader {
         self.diagnostics
             .sort_by_key(|diagnostic| diagnostic.primary.as_ref().map(|label| label.site));
         if self.diagnostics.len() > MOST_SHOWN {
-            let more = self.diagnostics.len() - MOST_SHOWN;
+            let all = self.diagnostics.len();
+            let more = match all - MOST_SHOWN {
+                more if all > MOST_COUNTED => {
+                    format!("more than {} further", more.min(MOST_COUNTED - MOST_SHOWN))
+                }
+                more => format!("{more} further"),
+            };
             let site = self
                 .diagnostics
                 .get(MOST_SHOWN)
@@ -348,7 +364,7 @@ impl Reader {
                 .map_or_else(|| Site::new(self.place.source, 0..0), |label| label.site);
             self.diagnostics.truncate(MOST_SHOWN);
             self.diagnostics.push(Diagnostic::error(
-                format!("{more} more errors in this file are not shown"),
+                format!("{more} errors in this file are not shown"),
                 site,
                 "the next one",
             ));
@@ -403,6 +419,20 @@ fn find_before(table: &DeTable<'_>, name: &str, end: usize) -> Option<std::ops::
         }
     }
     best
+}
+
+/// The first header of a table in the text before `end`.
+fn find_header(text: &str, name: &str, end: usize) -> Option<std::ops::Range<usize>> {
+    let header = format!("[{name}]");
+    let mut at = 0;
+    for line in text.get(..end)?.split_inclusive('\n') {
+        if line.trim_start().starts_with(&header) {
+            let start = at + line.len() - line.trim_start().len() + 1;
+            return (start < end).then(|| start..start + name.len());
+        }
+        at += line.len();
+    }
+    None
 }
 
 /// The longest name of a profile.

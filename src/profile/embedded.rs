@@ -3,7 +3,20 @@
 /// Name and text of each, by name.
 pub static EMBEDDED: &[(&str, &str)] = &[
     ("base", include_str!("../../profiles/base.toml")),
+    ("default", include_str!("../../profiles/default.toml")),
+    (
+        "desktop-app",
+        include_str!("../../profiles/desktop-app.toml"),
+    ),
+    ("firefox", include_str!("../../profiles/firefox.toml")),
     ("memlimit", include_str!("../../profiles/memlimit.toml")),
+    ("network", include_str!("../../profiles/network.toml")),
+    ("no-secrets", include_str!("../../profiles/no-secrets.toml")),
+    ("project", include_str!("../../profiles/project.toml")),
+    (
+        "web-browser",
+        include_str!("../../profiles/web-browser.toml"),
+    ),
 ];
 
 /// The text of a profile.
@@ -13,39 +26,4 @@ pub fn find(name: &str) -> Option<&'static str> {
         .iter()
         .find(|(known, _)| *known == name)
         .map(|(_, text)| *text)
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::profile::load::load;
-    use crate::profile::search::Library;
-    use crate::report::SourceMap;
-
-    #[test]
-    fn the_table_is_the_directory() {
-        let mut names: Vec<String> =
-            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/profiles"))
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .filter_map(|name| name.strip_suffix(".toml").map(str::to_owned))
-                .collect();
-        names.sort();
-        let table: Vec<&str> = EMBEDDED.iter().map(|(name, _)| *name).collect();
-        assert_eq!(table, names);
-    }
-
-    #[test]
-    fn every_one_loads_without_a_word() {
-        for (name, _) in EMBEDDED {
-            let mut sources = SourceMap::new();
-            let library = Library::new(Vec::new(), 0);
-            let loaded = load(&[(*name).to_owned()], &library, None, &mut sources);
-            match loaded {
-                Ok(loaded) => assert_eq!(loaded.warnings, [], "{name}"),
-                Err(diagnostics) => panic!("{name}: {diagnostics:#?}"),
-            }
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //! Nothing here looks at the environment; only [`search`] reads the disk, and only to fetch texts.
 
 pub mod brief;
+pub mod choose;
 pub mod document;
 pub mod embedded;
 pub mod errno;

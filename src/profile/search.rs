@@ -217,20 +217,26 @@ impl Library {
                 format!("chmod go-w {shown}"),
             );
         }
-        let parent = path.parent().map(|parent| {
-            if parent.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                parent
-            }
-        });
-        if let Some((parent, directory)) = parent.and_then(|p| Some((p, fs::metadata(p).ok()?))) {
+        // Whoever can rename a directory on the way can put another file there.
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        for directory in real.ancestors().skip(1) {
+            let Ok(metadata) = fs::metadata(directory) else {
+                continue;
+            };
+            let foreign = metadata.uid() != 0 && metadata.uid() != self.reader;
             // In a sticky directory others can add files, not replace them.
-            if writable_by_others(&directory) && directory.mode() & 0o1000 == 0 {
+            let open = writable_by_others(&metadata) && metadata.mode() & 0o1000 == 0;
+            if foreign || open {
+                let place = directory.display();
                 say(
-                    format!("the profile `{shown}` can be replaced by other users"),
-                    format!("chmod go-w {}", parent.display()),
+                    format!("the profile `{shown}` can be replaced by other users, in `{place}`"),
+                    if foreign {
+                        format!("`{place}` belongs to another user ({})", metadata.uid())
+                    } else {
+                        format!("chmod go-w {place}")
+                    },
                 );
+                break;
             }
         }
         if self.reader == 0 && !found.is_empty() {

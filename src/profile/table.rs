@@ -201,7 +201,7 @@ pub static KEYS: &[Key] = &[
     ),
     key(Section::Devices, Name::Device, Kind::Device, "hidden in a minimal /dev", "\"/dev/fuse\" = true").says(
         "a device node or a directory of nodes by path",
-        "`true` is `\"read-write\"`; `\"read-only\"`, `\"hidden\"` or `false`.",
+        "`true` or `\"read-write\"`: it can be used; `false` or `\"hidden\"`: it is not there. A read-only mount does not keep a program from writing to a device, so that `\"read-only\"` is refused.",
     ),
     // --------------------------------------------------------------- network
     key(Section::Network, Name::Exact("mode"), Kind::Word(&["host", "none"]), "\"host\" unless `namespaces.net` says otherwise", "mode = \"none\"").says(

@@ -6,7 +6,10 @@
 //! and directories that could be moved aside while a rule sits below them ([`guard`]). What remains is a table
 //! that is carried out from the root downwards ([`mount`]).
 
+mod enter;
+mod gather;
 mod guard;
+mod look;
 #[cfg(test)]
 mod model;
 mod mount;
@@ -174,10 +177,11 @@ pub fn lower(
     };
     let rules = rule::place(&mut draft);
     guard::refuse_foreign_links(&mut draft, &rules);
-    rule::enter(&mut draft, &rules);
+    enter::enter(&mut draft, &rules);
     system_trees(&mut draft);
     let guarded = guard::own_directories(&mut draft, &rules);
     guard::second_roads(&mut draft, &rules, &guarded);
+    guard::prune(&mut draft);
     guard::pin(&mut draft);
     if !draft.errors.is_empty() {
         return Err(draft.errors);
@@ -220,8 +224,6 @@ enum What {
         access: Access,
         devices: bool,
         directory: bool,
-        /// Mounted even where it changes nothing, so that it cannot be renamed.
-        pin: bool,
     },
     Hidden,
     Tmpfs {
@@ -304,7 +306,6 @@ fn system_trees(draft: &mut Draft) {
             access,
             devices: true,
             directory: true,
-            pin: false,
         };
         draft.imply(dev, what, Site::DEFAULT, "device nodes work in /dev only");
     }
@@ -347,7 +348,6 @@ fn system_trees(draft: &mut Draft) {
                     access: Access::ReadOnly,
                     devices: false,
                     directory: *kind == PathKind::Directory,
-                    pin: false,
                 };
                 draft.imply(part, what, Site::DEFAULT, "it is about the whole machine");
             }
@@ -406,7 +406,6 @@ fn minimal_dev(draft: &mut Draft) {
             access: Access::ReadWrite,
             devices: true,
             directory: false,
-            pin: false,
         };
         draft.imply("/dev/console", what, said, "the program keeps its terminal");
     }

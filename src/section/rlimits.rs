@@ -78,6 +78,7 @@ mod tests {
     use crate::section::limits::tests::policy;
 
     #[test]
+    #[allow(clippy::unnecessary_cast)] // the type differs between C libraries
     fn numbers_are_the_c_librarys() {
         let number = |name: &str| RESOURCES.iter().find(|(key, _)| *key == name).unwrap().1;
         assert_eq!(number("open-files"), libc::RLIMIT_NOFILE as u32);

@@ -147,7 +147,7 @@ pub fn expectation(kind: Kind) -> String {
         }
         Kind::Keep => word::list(super::table::KEEP_WORDS),
         Kind::Variable => "`true`, `false` or a string".to_owned(),
-        Kind::Device => "`true`, `false`, \"read-only\", \"read-write\" or \"hidden\"".to_owned(),
+        Kind::Device => "`true`, `false`, \"read-write\" or \"hidden\"".to_owned(),
         Kind::Id => "\"caller\", \"root\" or a number".to_owned(),
     }
 }
@@ -203,13 +203,22 @@ pub fn broken(message: &str, span: Option<Range<usize>>, text: &str) -> Wrong {
         .get(start..)
         .unwrap_or("")
         .trim_start_matches([' ', '\t']);
-    // A value that is not there is taken for a string without its quote.
-    let wrong = if message.starts_with("invalid literal string") && !found.starts_with('\'') {
-        if rest.is_empty() || rest.starts_with(['\n', '\r', '#', '}', ']', ',']) {
-            Wrong::new("a value is missing").label("expected here")
+    let quote_missing = message.starts_with("string values must be quoted")
+        || (message.starts_with("invalid literal string") && !found.starts_with('\''));
+    let wrong = if quote_missing
+        && (rest.is_empty() || rest.starts_with(['\n', '\r', '#', '}', ']', ',']))
+    {
+        Wrong::new("a value is missing").label("expected here")
+    } else if quote_missing {
+        let word = found.trim();
+        let advice = if word.is_empty() || word.contains('"') {
+            "words, sizes and paths are quoted: \"3G\"".to_owned()
         } else {
-            Wrong::new("this is no value").help("words, sizes and paths are quoted: \"3G\"")
-        }
+            format!("write \"{word}\"")
+        };
+        Wrong::new("words, sizes and paths must be quoted").help(advice)
+    } else if message.starts_with("invalid basic string") && found.is_empty() {
+        Wrong::new("this string is not closed").label("`\"` expected here")
     } else {
         Wrong::new(format!("this is not TOML: {message}"))
     };
@@ -288,30 +297,28 @@ fn scalar(kind: Kind, value: &DeValue<'_>) -> Result<Value, Wrong> {
     }
 }
 
-/// The elements of an array of strings, with their places.
-///
-/// # Errors
-/// It is no array, is longer than `most`, or an element is no string.
+/// The elements of an array of strings, with their places, and what is wrong with the others; at most `most` of them.
 pub fn strings(
     kind: Kind,
     value: &Spanned<DeValue<'_>>,
     most: usize,
     place: Place,
-) -> Result<Vec<Located<String>>, Vec<Diagnostic>> {
+) -> (Vec<Located<String>>, Vec<Diagnostic>) {
+    let mut found = Vec::new();
+    let mut wrong = Vec::new();
     let Some(array) = value.get_ref().as_array() else {
-        return Err(vec![
-            mistyped(kind, value.get_ref()).locate(place, value.span()),
-        ]);
+        wrong.push(mistyped(kind, value.get_ref()).locate(place, value.span()));
+        return (found, wrong);
     };
     if array.len() > most {
-        return Err(vec![
-            Wrong::new(format!("{} entries are too many", array.len()))
+        let error = Wrong::new(format!("{} entries are too many", array.len()));
+        wrong.push(
+            error
                 .label(format!("at most {most}"))
                 .locate(place, value.span()),
-        ]);
+        );
+        return (found, wrong);
     }
-    let mut found = Vec::with_capacity(array.len());
-    let mut wrong = Vec::new();
     for element in array.iter() {
         match element.get_ref() {
             DeValue::String(text) => {
@@ -324,9 +331,5 @@ pub fn strings(
             ),
         }
     }
-    if wrong.is_empty() {
-        Ok(found)
-    } else {
-        Err(wrong)
-    }
+    (found, wrong)
 }

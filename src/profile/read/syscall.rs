@@ -98,9 +98,9 @@ mod tests {
     fn actions_are_words_or_errnos() {
         for (text, expected) in [
             ("allow", Action::Allow),
-            ("deny", Action::Errno(libc::EPERM)),
-            ("EPERM", Action::Errno(libc::EPERM)),
-            ("ENOSYS", Action::Errno(libc::ENOSYS)),
+            ("deny", Action::Errno(1)),
+            ("EPERM", Action::Errno(1)),
+            ("ENOSYS", Action::Errno(38)),
         ] {
             assert_eq!(action(text), Ok(expected));
             assert_eq!(action(action_word(expected)), Ok(expected));

@@ -43,8 +43,8 @@ pub fn words(
     place: Place,
 ) -> Result<Vec<Located<String>>, Vec<Diagnostic>> {
     let mut found: Vec<Located<String>> = Vec::new();
-    let mut wrong = Vec::new();
-    for element in strings(Kind::Words(words), value, 256, place)? {
+    let (elements, mut wrong) = strings(Kind::Words(words), value, 256, place);
+    for element in elements {
         match word(words, &element.value) {
             Ok(_) if found.iter().any(|earlier| earlier.value == element.value) => {}
             Ok(_) => found.push(element),
@@ -68,8 +68,8 @@ pub fn rules(
     place: Place,
 ) -> Result<Vec<Located<String>>, Vec<Diagnostic>> {
     let mut found: Vec<Located<String>> = Vec::new();
-    let mut wrong = Vec::new();
-    for element in strings(Kind::Rules, value, 1024, place)? {
+    let (elements, mut wrong) = strings(Kind::Rules, value, 1024, place);
+    for element in elements {
         match rule(&element.value) {
             Ok(canonical) if found.iter().any(|earlier| earlier.value == canonical) => {}
             Ok(canonical) => found.push(Located::new(canonical, element.site)),
@@ -189,8 +189,14 @@ pub fn device(value: &DeValue<'_>) -> Result<Access, Wrong> {
     match value {
         DeValue::Boolean(true) => Ok(Access::ReadWrite),
         DeValue::Boolean(false) => Ok(Access::Hidden),
-        DeValue::String(text) => match word(&["read-only", "read-write", "hidden"], text)? {
-            "read-only" => Ok(Access::ReadOnly),
+        DeValue::String(text) if text == "read-only" => Err(Wrong::new(
+            "a device cannot be read-only",
+        )
+        .label("would not hold")
+        .help(
+            "a read-only mount does not keep a program from writing to a device: say true or false",
+        )),
+        DeValue::String(text) => match word(&["read-write", "hidden"], text)? {
             "read-write" => Ok(Access::ReadWrite),
             _ => Ok(Access::Hidden),
         },

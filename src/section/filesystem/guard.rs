@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::rule::Rule;
-use super::{Draft, What, below, moved};
+use super::{Draft, Item, What, below, moved};
 use crate::host::facts::PathKind;
 use crate::profile::value::Access;
 use crate::report::{Diagnostic, Site};
@@ -163,7 +163,6 @@ pub fn own_directories(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Acces
                     access,
                     devices: false,
                     directory,
-                    pin: false,
                 },
             };
             draft.imply(host, what, Site::DEFAULT, because);
@@ -231,11 +230,54 @@ pub fn second_roads(draft: &mut Draft, rules: &[Rule], kept: &[(PathBuf, Access,
                     access: Access::ReadOnly,
                     devices: false,
                     directory: draft.known.get(path) == Some(&PathKind::Directory),
-                    pin: false,
                 }
             };
             taken.insert(there.clone());
             draft.imply(there, what, *site, because);
+        }
+    }
+}
+
+/// Drops entries that change nothing: the tree above shows the same already.
+pub fn prune(draft: &mut Draft) {
+    let root = Item {
+        what: What::Show {
+            source: PathBuf::from("/"),
+            access: Access::ReadWrite,
+            devices: false,
+            directory: true,
+        },
+        name: String::new(),
+        site: Site::DEFAULT,
+        because: String::new(),
+    };
+    let all = std::mem::take(&mut draft.table);
+    for (place, item) in all {
+        let (at, above) = match place.parent() {
+            Some(parent) => draft.cover(parent).unwrap_or((Path::new("/"), &root)),
+            None => (Path::new("/"), &root),
+        };
+        let same = match (&above.what, &item.what) {
+            (
+                What::Show {
+                    source,
+                    access,
+                    devices,
+                    ..
+                },
+                What::Show {
+                    source: own,
+                    access: own_access,
+                    devices: own_devices,
+                    ..
+                },
+            ) => {
+                moved(&place, at, source) == *own && access == own_access && devices == own_devices
+            }
+            _ => false,
+        };
+        if !same {
+            draft.table.insert(place, item);
         }
     }
 }
@@ -285,7 +327,6 @@ pub fn pin(draft: &mut Draft) {
                 access: Access::ReadWrite,
                 devices,
                 directory: true,
-                pin: true,
             };
             let because = format!("so that it is not moved aside below `{}`", item.name);
             pins.entry(directory.to_owned())

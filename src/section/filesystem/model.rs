@@ -1,1 +1,528 @@
+//! The promise as a property: a small host, random rules, a mount table that is simulated from the steps, and the
+//! one sentence that must hold for every path: the nearest rule decides.
+#![allow(clippy::unwrap_used)]
 
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+
+use super::tests::{HandMade, policy};
+use super::*;
+use crate::plan::Action;
+use crate::plan::step::Root;
+
+/// Directories end in `/`.
+const HOST: [&str; 14] = [
+    "/a/", "/a/b/", "/a/b/c/", "/a/b/c/f", "/a/b/f", "/a/d/", "/a/d/f", "/a/f", "/e/", "/e/b/",
+    "/e/b/f", "/e/f", "/l/", "/l/f",
+];
+
+/// What the program finds at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    /// This path of the host.
+    Host(PathBuf, Access),
+    /// Something of ours, or nothing.
+    Ours,
+}
+
+// ------------------------------------------------------------ the sentence
+
+type Rules = BTreeMap<PathBuf, View>;
+
+fn on_host(path: &Path) -> bool {
+    // Private directories are made first.
+    path == Path::new("/")
+        || path.starts_with("/private")
+        || HOST
+            .iter()
+            .any(|at| Path::new(at.trim_end_matches('/')) == path)
+}
+
+/// What must be found at a path.
+fn promised(rules: &Rules, path: &Path) -> Found {
+    let nearest = path
+        .ancestors()
+        .find_map(|at| match rules.get_key_value(at) {
+            // The host has no such path: the rule is passed over.
+            Some((_, View::Host(Access::ReadOnly | Access::ReadWrite))) if !on_host(at) => None,
+            other => other,
+        });
+    let Some((place, view)) = nearest else {
+        return Found::Host(path.to_owned(), Access::ReadWrite);
+    };
+    match view {
+        View::Host(Access::Hidden) | View::Private | View::Tmpfs { .. } | View::Text(_) => {
+            Found::Ours
+        }
+        View::Host(access) => Found::Host(path.to_owned(), *access),
+        View::Bind { source, access } => {
+            let source = Path::new(source);
+            let there = moved(path, place, source);
+            // At its second place a path is at most what it is at its own.
+            let mut access = *access;
+            if source != place {
+                for at in there.ancestors().take_while(|at| *at != source) {
+                    match rules.get(at) {
+                        None => {}
+                        Some(View::Host(Access::ReadOnly)) if on_host(at) => {
+                            access = access.min(Access::ReadOnly)
+                        }
+                        Some(View::Host(Access::ReadWrite)) => {}
+                        // The same as with the word alone.
+                        Some(View::Bind {
+                            source,
+                            access: own,
+                        }) if Path::new(source) == at => access = access.min(*own),
+                        Some(_) if on_host(at) => return Found::Ours,
+                        Some(_) => {}
+                    }
+                }
+            }
+            Found::Host(there, access)
+        }
+    }
+}
+
+// ----------------------------------------------------------- the simulation
+
+#[derive(Debug)]
+enum Content {
+    Host {
+        source: PathBuf,
+        access: Access,
+    },
+    /// Made by us: the paths that exist in it.
+    Memory {
+        made: BTreeSet<PathBuf>,
+        sealed: bool,
+    },
+    Closed,
+}
+
+#[derive(Debug)]
+struct Mount {
+    /// On which mount; none for the root.
+    on: Option<usize>,
+    target: PathBuf,
+    content: Content,
+}
+
+#[derive(Debug, Default)]
+struct Table(Vec<Mount>);
+
+impl Table {
+    /// The mount that is found on the way to a path, its own root included if `path` is a mount point.
+    fn reach(&self, path: &Path) -> Option<usize> {
+        let mut on = 0;
+        let mut way: Vec<&Path> = path.ancestors().collect();
+        way.reverse();
+        for at in way {
+            if at != Path::new("/") && !self.has(on, at) {
+                return None;
+            }
+            while let Some(next) = self
+                .0
+                .iter()
+                .position(|mount| mount.on == Some(on) && mount.target == at)
+            {
+                on = next;
+            }
+        }
+        Some(on)
+    }
+
+    /// Whether a path exists in a mount.
+    fn has(&self, mount: usize, path: &Path) -> bool {
+        let mount = &self.0[mount];
+        path == mount.target
+            || match &mount.content {
+                Content::Host { source, .. } => on_host(&moved(path, &mount.target, source)),
+                Content::Memory { made, .. } => made.contains(path),
+                Content::Closed => false,
+            }
+    }
+
+    fn found(&self, path: &Path) -> Found {
+        let Some(mount) = self.reach(path) else {
+            return Found::Ours;
+        };
+        let mount = &self.0[mount];
+        match &mount.content {
+            Content::Host { source, access } => {
+                Found::Host(moved(path, &mount.target, source), *access)
+            }
+            Content::Memory { .. } | Content::Closed => Found::Ours,
+        }
+    }
+
+    fn mount(&mut self, target: &Path, content: Content) {
+        let on = self
+            .reach(target)
+            .unwrap_or_else(|| panic!("no mount point at {target:?}: {self:#?}"));
+        self.0.push(Mount {
+            on: Some(on),
+            target: target.to_owned(),
+            content,
+        });
+    }
+
+    fn make(&mut self, path: &Path) {
+        for at in path.ancestors().collect::<Vec<_>>().into_iter().rev() {
+            if self.reach(at).is_some() {
+                continue;
+            }
+            let mount = self.reach(at.parent().unwrap()).unwrap();
+            match &mut self.0[mount].content {
+                Content::Memory {
+                    made,
+                    sealed: false,
+                } => made.insert(at.to_owned()),
+                other => panic!("{path:?} made in {other:?}"),
+            };
+        }
+    }
+
+    fn carry_out(steps: &[Step]) -> Self {
+        let mut table = Self::default();
+        let memory = || Content::Memory {
+            made: BTreeSet::new(),
+            sealed: false,
+        };
+        let show = |source: &Path, access: Access| match source.starts_with("/private") {
+            true => memory(),
+            false => Content::Host {
+                source: source.to_owned(),
+                access,
+            },
+        };
+        for step in steps {
+            match &step.action {
+                Action::OwnDirectory { .. } | Action::PrivatePropagation | Action::PivotRoot => {}
+                Action::NewRoot { from, access } => {
+                    let content = match from {
+                        Root::Host => show(Path::new("/"), *access),
+                        Root::Directory(source) => show(source, *access),
+                        Root::Empty => memory(),
+                    };
+                    table.0.push(Mount {
+                        on: None,
+                        target: "/".into(),
+                        content,
+                    });
+                }
+                Action::MakeDirectory { path, .. } | Action::MakeFile { path } => table.make(path),
+                Action::MakeLink { path, .. } => {
+                    assert_eq!(table.reach(path), None, "{path:?} is there already");
+                    table.make(path);
+                }
+                Action::MountHost {
+                    source,
+                    target,
+                    access,
+                    ..
+                } => table.mount(target, show(source, *access)),
+                Action::MountTmpfs { target, .. } => table.mount(target, memory()),
+                Action::Mask { path, directory } => {
+                    let is_file = matches!(table.found(path), Found::Host(at, _) if HOST.contains(&at.to_str().unwrap()));
+                    assert_ne!(*directory, is_file, "{path:?}");
+                    table.mount(path, Content::Closed);
+                }
+                Action::MountText { target, .. } => table.mount(target, Content::Closed),
+                Action::Seal { path } => {
+                    let mount = table.reach(path).unwrap();
+                    assert_eq!(
+                        &table.0[mount].target, path,
+                        "what is sealed is a mount of its own"
+                    );
+                    match &mut table.0[mount].content {
+                        Content::Memory { sealed, .. } => *sealed = true,
+                        other => panic!("{path:?} sealed: {other:?}"),
+                    }
+                }
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+        table
+    }
+
+    /// Whether a directory of the host that the program may write to can be moved away with a stricter mount in it.
+    fn loose(&self) -> Option<PathBuf> {
+        let writable = |mount: &Mount| {
+            matches!(
+                mount.content,
+                Content::Host {
+                    access: Access::ReadWrite,
+                    ..
+                }
+            )
+        };
+        for mount in self.0.iter().filter(|mount| !writable(mount)) {
+            let Some(mut on) = mount.on.map(|on| &self.0[on]) else {
+                continue;
+            };
+            if !writable(on) {
+                continue;
+            }
+            // A mount that shows what is there anyway does not end the tree.
+            while let (Some(above), Content::Host { source, .. }) =
+                (on.on.map(|on| &self.0[on]), &on.content)
+            {
+                match &above.content {
+                    Content::Host {
+                        source: from,
+                        access: Access::ReadWrite,
+                    } if moved(&on.target, &above.target, from) == *source => {
+                        on = above;
+                    }
+                    _ => break,
+                }
+            }
+            for at in mount
+                .target
+                .ancestors()
+                .skip(1)
+                .take_while(|at| *at != on.target)
+            {
+                let source = match self.found(at) {
+                    Found::Host(source, _) => source,
+                    Found::Ours => continue,
+                };
+                // Directly below / only root can rename.
+                let by_root = source
+                    .parent()
+                    .is_none_or(|parent| parent == Path::new("/"));
+                if !by_root && !self.0.iter().any(|mount| mount.target == at) {
+                    return Some(at.to_owned());
+                }
+            }
+        }
+        None
+    }
+}
+
+// -------------------------------------------------------------- the property
+
+fn paths() -> Vec<&'static str> {
+    let mut out = vec!["/"];
+    out.extend(HOST.map(|path| {
+        if path.len() > 1 {
+            path.trim_end_matches('/')
+        } else {
+            path
+        }
+    }));
+    out
+}
+
+fn view() -> impl Strategy<Value = View> {
+    let access = prop_oneof![Just(Access::ReadOnly), Just(Access::ReadWrite)];
+    prop_oneof![
+        3 => Just(View::Host(Access::Hidden)),
+        3 => Just(View::Host(Access::ReadOnly)),
+        3 => Just(View::Host(Access::ReadWrite)),
+        1 => Just(View::Private),
+        1 => Just(View::Tmpfs { size: None }),
+        1 => Just(View::Text(String::new())),
+        3 => (prop::sample::select(paths()), access).prop_map(|(source, access)| View::Bind { source: source.into(), access }),
+    ]
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let mut keys = paths();
+    keys.extend(["/new", "/a/new", "/e/c", "/e/b/c"]);
+    let rule = (prop::sample::select(keys), view());
+    prop::collection::vec(rule, 1..8).prop_map(|rules| {
+        rules
+            .into_iter()
+            .map(|(key, view)| (key.into(), view))
+            .collect()
+    })
+}
+
+/// Every path that might be found inside: those of the host, and those of the host at every place of a rule.
+fn everywhere(rules: &Rules) -> BTreeSet<PathBuf> {
+    let mut out: BTreeSet<PathBuf> = paths().iter().map(PathBuf::from).collect();
+    for (place, view) in rules {
+        out.insert(place.clone());
+        if let View::Bind { source, .. } = view {
+            let below = paths()
+                .into_iter()
+                .filter(|path| Path::new(path).starts_with(source));
+            out.extend(below.map(|path| moved(Path::new(path), Path::new(source), place)));
+        }
+    }
+    out
+}
+
+/// The mount table that a policy comes to; none when it cannot be carried out on this host.
+fn simulate(rules: &Rules, host: &HandMade) -> Result<Option<Table>, TestCaseError> {
+    let entries: Vec<(Section, &str, Value)> = rules
+        .iter()
+        .map(|(key, view)| {
+            (
+                Section::Filesystem,
+                key.to_str().unwrap(),
+                Value::View(view.clone()),
+            )
+        })
+        .collect();
+    let policy = policy(&entries);
+    let around = Surroundings {
+        private_root: "/private/test".into(),
+        ..Surroundings::default()
+    };
+    let caller = Caller {
+        uid: 1000,
+        home: "/home/u".into(),
+        working_directory: "/home/u".into(),
+        ..Caller::default()
+    };
+    let facts = host.facts(&wanted(&policy, &caller, &around), caller);
+    let Ok(lowered) = lower(&policy, &facts, &around) else {
+        return Ok(None);
+    };
+    prop_assert_eq!(
+        &lowered,
+        &lower(&policy, &facts, &around).unwrap(),
+        "twice the same"
+    );
+    Ok(Some(Table::carry_out(&lowered.steps)))
+}
+
+fn check(rules: &Rules, table: &Table) -> Result<(), TestCaseError> {
+    for path in everywhere(rules) {
+        let promised = match promised(rules, &path) {
+            // What the host does not have cannot be found.
+            Found::Host(at, _) if !on_host(&at) => Found::Ours,
+            other => other,
+        };
+        prop_assert_eq!(table.found(&path), promised, "{:?} in {:#?}", path, table);
+    }
+    prop_assert_eq!(table.loose(), None, "{:#?}", table);
+    Ok(())
+}
+
+#[test]
+fn the_nearest_rule_decides_everywhere() {
+    let lowered = Cell::new(0);
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 3000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let result = runner.run(&rules(), |rules| {
+        if let Some(table) = simulate(&rules, &HandMade::new(&HOST.join(" ")))? {
+            check(&rules, &table)?;
+            lowered.set(lowered.get() + 1);
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    assert!(
+        lowered.get() > 500,
+        "only {} of the rule sets could be carried out",
+        lowered.get()
+    );
+}
+
+/// Links on the host, in a place of root's and in one that is not.
+const LINKS: &str = "/k>a/b /a/up>../e /home/u/n>/a/b/c /m>/k/c";
+
+#[test]
+fn a_rule_through_a_link_decides_where_it_leads() {
+    let keys = [
+        "/",
+        "/k",
+        "/k/c",
+        "/k/f",
+        "/a/up",
+        "/a/up/b",
+        "/home/u/n",
+        "/m",
+        "/m/f",
+        "/a",
+        "/a/b/c",
+        "/e",
+    ];
+    let word = prop_oneof![
+        Just(Access::Hidden),
+        Just(Access::ReadOnly),
+        Just(Access::ReadWrite)
+    ]
+    .prop_map(View::Host);
+    let view =
+        prop_oneof![4 => word, 1 => Just(View::Private), 1 => Just(View::Tmpfs { size: None })];
+    let rules = prop::collection::vec((prop::sample::select(keys.to_vec()), view), 1..6);
+    let lowered = Cell::new(0);
+    let config = ProptestConfig {
+        cases: 2000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let result = proptest::test_runner::TestRunner::new(config).run(&rules, |rules| {
+        let host = HandMade::new(&format!("{} {LINKS}", HOST.join(" ")));
+        let written: Rules = rules
+            .into_iter()
+            .map(|(key, view)| (key.into(), view))
+            .collect();
+        let mut led = Rules::new();
+        for (key, view) in &written {
+            let place = host.probe(key).canonical.unwrap();
+            // Two that meet are told of elsewhere.
+            prop_assume!(led.insert(place, view.clone()).is_none());
+        }
+        if let Some(table) = simulate(&written, &host)? {
+            check(&led, &table)?;
+            lowered.set(lowered.get() + 1);
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    assert!(
+        lowered.get() > 500,
+        "only {} of the rule sets could be carried out",
+        lowered.get()
+    );
+}
+
+#[test]
+fn the_simulation_finds_what_is_wrong() {
+    let rules: Rules = [(PathBuf::from("/a/b"), View::Host(Access::Hidden))].into();
+    assert_eq!(promised(&rules, Path::new("/a/b/f")), Found::Ours);
+    let step = |action| Step {
+        action,
+        site: Site::DEFAULT,
+        because: String::new(),
+        on_failure: crate::plan::OnFailure::Fatal,
+    };
+    let root = step(Action::NewRoot {
+        from: Root::Host,
+        access: Access::ReadWrite,
+    });
+    let mask = step(Action::Mask {
+        path: "/a/b".into(),
+        directory: true,
+    });
+    let again = step(Action::MountHost {
+        source: "/a".into(),
+        target: "/a".into(),
+        access: Access::ReadOnly,
+        devices: false,
+    });
+    let open = Table::carry_out(&[root.clone(), mask.clone(), again.clone()]);
+    assert_eq!(
+        open.found(Path::new("/a/b/f")),
+        Found::Host("/a/b/f".into(), Access::ReadOnly),
+        "covered by a later mount"
+    );
+    let closed = Table::carry_out(&[root.clone(), again, mask]);
+    assert_eq!(closed.found(Path::new("/a/b/f")), Found::Ours);
+    let deep = step(Action::Mask {
+        path: "/a/b/c".into(),
+        directory: true,
+    });
+    assert_eq!(Table::carry_out(&[root, deep]).loose(), Some("/a/b".into()));
+}

@@ -17,11 +17,7 @@ const DEV_SIZE: u64 = 64 << 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Tree {
     /// A tree of the host.
-    Host {
-        source: PathBuf,
-        access: Access,
-        devices: bool,
-    },
+    Host { source: PathBuf },
     /// A file system in memory; `sealed`: nothing but what we make will ever be in it.
     Memory { sealed: bool },
     /// A private directory.
@@ -114,7 +110,6 @@ impl Build<'_> {
                 access: Access::ReadWrite,
                 devices: false,
                 directory: true,
-                pin: false,
             },
             name: "/".to_owned(),
             site: Site::DEFAULT,
@@ -130,8 +125,6 @@ impl Build<'_> {
                 };
                 let tree = Tree::Host {
                     source: source.clone(),
-                    access: *access,
-                    devices: false,
                 };
                 (from, *access, tree)
             }
@@ -289,42 +282,27 @@ impl Build<'_> {
                 access,
                 devices,
                 directory,
-                pin,
             } => {
-                match &above {
-                    Tree::Proc { access: now } if source == place => {
-                        if now != access {
-                            self.act(
-                                item,
-                                Action::Restrict {
-                                    path: target.clone(),
-                                    access: *access,
-                                },
-                            );
-                            self.trees.insert(target, Tree::Proc { access: *access });
-                        }
-                        return;
+                if let Tree::Proc { access: now } = &above
+                    && source == place
+                {
+                    if now != access {
+                        self.act(
+                            item,
+                            Action::Restrict {
+                                path: target.clone(),
+                                access: *access,
+                            },
+                        );
+                        self.trees.insert(target, Tree::Proc { access: *access });
                     }
-                    Tree::Host {
-                        source: from,
-                        access: now,
-                        devices: work,
-                    } if !pin
-                        && moved(place, &at, from) == *source
-                        && now == access
-                        && work == devices =>
-                    {
-                        return;
-                    }
-                    _ => {}
+                    return;
                 }
                 if !self.prepare(place, item, *directory) {
                     return;
                 }
                 let tree = Tree::Host {
                     source: source.clone(),
-                    access: *access,
-                    devices: *devices,
                 };
                 let action = Action::MountHost {
                     source: source.clone(),

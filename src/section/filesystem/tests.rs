@@ -840,3 +840,53 @@ fn devices_of_the_host() {
     `/etc/motd` is no device's path: it must lie below /dev
     "#);
 }
+
+#[test]
+fn a_real_directory_is_looked_at_and_lowered() {
+    let root = tempfile::tempdir().unwrap();
+    let home = root.path().canonicalize().unwrap();
+    std::fs::create_dir_all(home.join("work/sub")).unwrap();
+    std::fs::create_dir_all(home.join(".ssh")).unwrap();
+    std::fs::write(home.join("work/sub/.env.local"), "").unwrap();
+    std::os::unix::fs::symlink(".ssh", home.join("keys")).unwrap();
+    let caller = Caller {
+        home: home.clone(),
+        working_directory: home.join("work"),
+        ..caller()
+    };
+    let around = Surroundings {
+        private_root: home.join("data/private/test"),
+        configuration: vec![home.join("config")],
+        ..Surroundings::default()
+    };
+    let policy = policy(&[
+        ro("/"),
+        hidden("~"),
+        rw("${PWD}"),
+        hidden("${PWD}/**/.env*"),
+        hidden("~/keys"),
+    ]);
+    let wanted = wanted(&policy, &caller, &around);
+    let seen = crate::host::glob::look(&wanted.paths, &wanted.globs).unwrap();
+    let facts = Facts {
+        caller,
+        paths: seen.paths,
+        globs: seen.globs,
+        ..Facts::default()
+    };
+    let lowered = lower(&policy, &facts, &around).unwrap();
+    let text = show(&lowered).replace(home.to_str().unwrap(), "~");
+    insta::assert_snapshot!(text, @r#"
+    PrivatePropagation
+    root Host read-only
+    show /dev read-only devices
+    tmpfs ~ 711
+    mkdir ~/work
+    show ~/work read-write
+    show ~/work/sub read-write
+    mask ~/work/sub/.env.local
+    seal ~
+    PivotRoot
+    # `~/.ssh` is not there: `~` shows nothing of the host
+    "#);
+}

@@ -1,0 +1,461 @@
+//! Patterns → paths, without following a link on the way.
+//!
+//! The directories before the first pattern are found as the caller finds them. From there on nothing is followed:
+//! a link can be matched, never passed. `*` and `?` match names that start with a dot too, since a rule that hides
+//! must not miss them; `**` stands for any number of directories, at the end for everything in one. What only
+//! looks like a file system (/proc, /sys) and what would have to be fetched from elsewhere (autofs, NFS, SMB, FUSE)
+//! is not searched unless a pattern starts in it, and a note says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use glob::Pattern;
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, SFlag};
+use nix::sys::statfs::{self, FsType, fstatfs};
+
+use super::facts::{PathFact, PathKind};
+use super::paths::{self, Walker};
+use crate::report::{Diagnostic, Diagnostics};
+
+/// Directories below the first pattern.
+const DEEPEST: usize = 16;
+/// Names that are read for all patterns together.
+const MOST_NAMES: usize = 100_000;
+
+/// What a policy's paths and patterns come to on this host.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The paths, and what the patterns match.
+    pub paths: BTreeMap<PathBuf, PathFact>,
+    /// What each pattern matches, in the order of the paths.
+    pub globs: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// Where was not searched, and why.
+    pub notes: Vec<String>,
+}
+
+/// Looks at paths, finds what patterns match, and looks at that too.
+///
+/// # Errors
+/// A pattern that leads deeper than 16 directories or, with the others, to more than 100,000 names.
+pub fn look(paths: &[PathBuf], globs: &[PathBuf]) -> Result<Seen, Diagnostics> {
+    let mut seen = Seen::default();
+    let mut search = Search {
+        names: 0,
+        notes: BTreeSet::new(),
+    };
+    let mut all: BTreeSet<PathBuf> = paths.iter().cloned().collect();
+    let mut errors = Diagnostics::new();
+    for glob in globs {
+        match search.find(glob) {
+            Ok(found) => {
+                all.extend(found.iter().cloned());
+                seen.globs.insert(glob.clone(), found.into_iter().collect());
+            }
+            Err(why) => errors.push(
+                Diagnostic::general(format!("`{}` cannot be searched: {why}", glob.display()))
+                    .help("let the pattern start in a smaller directory"),
+            ),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let all: Vec<PathBuf> = all.into_iter().collect();
+    seen.paths = paths::probe(&all);
+    seen.notes.extend(search.notes);
+    Ok(seen)
+}
+
+/// One component of a pattern.
+#[derive(Debug)]
+enum Part {
+    Name(OsString),
+    Pattern {
+        text: Pattern,
+        bytes: Pattern,
+    },
+    /// `**`
+    Any,
+}
+
+impl Part {
+    fn new(component: &OsStr) -> Result<Self, String> {
+        let Some(text) = component.to_str() else {
+            return Ok(Self::Name(component.to_owned()));
+        };
+        if text == "**" {
+            return Ok(Self::Any);
+        }
+        if let Some(name) = plain(text) {
+            return Ok(Self::Name(name.into()));
+        }
+        let wrong = |error: glob::PatternError| error.msg.to_owned();
+        Ok(Self::Pattern {
+            text: Pattern::new(text).map_err(wrong)?,
+            bytes: Pattern::new(&latin(text.as_bytes())).map_err(wrong)?,
+        })
+    }
+
+    fn matches(&self, name: &OsStr) -> bool {
+        match self {
+            Self::Name(own) => own == name,
+            Self::Any => true,
+            Self::Pattern { text, bytes } => match name.to_str() {
+                Some(name) => text.matches(name),
+                // A name that is no text is matched byte by byte, and as the text that people see.
+                None => {
+                    bytes.matches(&latin(name.as_bytes())) || text.matches(&name.to_string_lossy())
+                }
+            },
+        }
+    }
+}
+
+/// Bytes as characters of the same numbers.
+fn latin(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
+/// The one name that a component matches, if it has no pattern but quoted characters (`[[]`, `[*]`).
+fn plain(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '*' | '?' => return None,
+            '[' => {
+                let quoted = rest.next()?;
+                if !"[]*?".contains(quoted) || rest.next()? != ']' {
+                    return None;
+                }
+                out.push(quoted);
+            }
+            c => out.push(c),
+        }
+    }
+    Some(out)
+}
+
+struct Search {
+    names: usize,
+    notes: BTreeSet<String>,
+}
+
+/// Where a search started, and what it has found.
+struct Find {
+    kind: FsType,
+    found: BTreeSet<PathBuf>,
+}
+
+impl Search {
+    fn find(&mut self, glob: &Path) -> Result<BTreeSet<PathBuf>, String> {
+        let mut parts = Vec::new();
+        for component in glob.components() {
+            if let Component::Normal(name) = component {
+                parts.push(Part::new(name)?);
+            }
+        }
+        let mut start = PathBuf::from("/");
+        let plain = parts
+            .iter()
+            .take_while(|part| matches!(part, Part::Name(_)))
+            .count();
+        let pattern = parts.split_off(plain);
+        start.extend(parts.iter().filter_map(|part| match part {
+            Part::Name(name) => Some(name),
+            _ => None,
+        }));
+        let (fact, directory) = Walker::default().look(&start);
+        if let Some(error) = fact.error {
+            self.note(&start, Errno::from_raw(error).desc());
+        }
+        if pattern.is_empty() {
+            // Quoted characters only.
+            return Ok(fact.canonical.map(|_| start).into_iter().collect());
+        }
+        let (Some(directory), PathKind::Directory) = (directory, fact.kind) else {
+            return Ok(BTreeSet::new());
+        };
+        let kind = fstatfs(directory.as_fd())
+            .map_err(|error| error.desc().to_owned())?
+            .filesystem_type();
+        let mut find = Find {
+            kind,
+            found: BTreeSet::new(),
+        };
+        self.descend(&mut find, &directory, &start, &pattern, 0)?;
+        Ok(find.found)
+    }
+
+    fn note(&mut self, path: &Path, why: &str) {
+        self.notes.insert(format!(
+            "`{}` is not searched for matches: {why}",
+            path.display()
+        ));
+    }
+
+    fn descend(
+        &mut self,
+        find: &mut Find,
+        directory: &OwnedFd,
+        at: &Path,
+        parts: &[Part],
+        depth: usize,
+    ) -> Result<(), String> {
+        let Some((part, rest)) = parts.split_first() else {
+            return Ok(());
+        };
+        if depth > DEEPEST {
+            return Err(format!(
+                "`{}` is more than {DEEPEST} directories deep",
+                at.display()
+            ));
+        }
+        if let Part::Name(name) = part {
+            return self.enter(find, directory, at, name, rest, depth);
+        }
+        let any = matches!(part, Part::Any) && !rest.is_empty();
+        if any {
+            // No directory at all.
+            self.descend(find, directory, at, rest, depth)?;
+        }
+        let names = match self.read(find, directory, at)? {
+            Ok(names) => names,
+            Err(why) => {
+                self.note(at, &why);
+                return Ok(());
+            }
+        };
+        for name in names.iter().filter(|name| part.matches(name)) {
+            self.enter(
+                find,
+                directory,
+                at,
+                name,
+                if any { parts } else { rest },
+                depth,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Goes on below a name that matches, or has found it when nothing more is to be matched.
+    fn enter(
+        &mut self,
+        find: &mut Find,
+        directory: &OwnedFd,
+        at: &Path,
+        name: &OsStr,
+        rest: &[Part],
+        depth: usize,
+    ) -> Result<(), String> {
+        let path = at.join(name);
+        let fd = match paths::reference(directory, name) {
+            Ok(fd) => fd,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
+            Err(error) => {
+                self.note(&path, error.desc());
+                return Ok(());
+            }
+        };
+        if rest.is_empty() {
+            find.found.insert(path);
+            return Ok(());
+        }
+        match paths::kind(&fd) {
+            Ok(SFlag::S_IFDIR) => self.descend(find, &fd, &path, rest, depth + 1),
+            _ => Ok(()),
+        }
+    }
+
+    /// The names in a directory, or why it is not read; too many names are an error.
+    fn read(
+        &mut self,
+        find: &Find,
+        directory: &OwnedFd,
+        at: &Path,
+    ) -> Result<Result<Vec<OsString>, String>, String> {
+        match fstatfs(directory.as_fd()) {
+            Ok(stat) => {
+                if let Some(why) = foreign(stat.filesystem_type(), find.kind) {
+                    return Ok(Err(why.to_owned()));
+                }
+            }
+            Err(error) => return Ok(Err(error.desc().to_owned())),
+        }
+        let flags = OFlag::O_RDONLY
+            | OFlag::O_DIRECTORY
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_NONBLOCK
+            | OFlag::O_CLOEXEC;
+        let mut open = match Dir::openat(directory.as_fd(), ".", flags, Mode::empty()) {
+            Ok(open) => open,
+            Err(error) => return Ok(Err(error.desc().to_owned())),
+        };
+        let mut names = Vec::new();
+        for entry in open.iter() {
+            let name = match entry {
+                Ok(entry) => entry.file_name().to_bytes().to_owned(),
+                Err(error) => return Ok(Err(error.desc().to_owned())),
+            };
+            if name == b"." || name == b".." {
+                continue;
+            }
+            self.names += 1;
+            if self.names > MOST_NAMES {
+                return Err(format!(
+                    "more than {MOST_NAMES} names up to `{}`",
+                    at.display()
+                ));
+            }
+            names.push(OsStr::from_bytes(&name).to_owned());
+        }
+        names.sort();
+        Ok(Ok(names))
+    }
+}
+
+/// Why a file system is not searched, in a search that started in one of another kind.
+fn foreign(kind: FsType, start: FsType) -> Option<&'static str> {
+    // linux/magic.h and fs/smb: those that libc has no names for.
+    const SMB2: FsType = FsType(0xFE53_4D42);
+    const CIFS: FsType = FsType(0xFF53_4D42);
+    const SYSFS: FsType = FsType(0x6265_6572);
+    match kind {
+        statfs::PROC_SUPER_MAGIC | SYSFS => Some("it is made up by the kernel"),
+        _ if kind == start => None,
+        statfs::AUTOFS_SUPER_MAGIC => Some("it would have to be mounted"),
+        statfs::NFS_SUPER_MAGIC
+        | statfs::SMB_SUPER_MAGIC
+        | statfs::FUSE_SUPER_MAGIC
+        | SMB2
+        | CIFS => Some("it is on another file system that may not answer"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn found(root: &Path, glob: &str) -> Vec<String> {
+        let glob = crate::section::expand::literal(root, true).join(glob);
+        let mut seen = look(&[], std::slice::from_ref(&glob)).unwrap();
+        assert!(seen.notes.is_empty(), "{:?}", seen.notes);
+        let found = seen.globs.remove(&glob).unwrap();
+        for path in &found {
+            assert!(seen.paths.contains_key(path), "a match is looked at too");
+        }
+        found
+            .iter()
+            .map(|path| {
+                path.strip_prefix(root)
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect()
+    }
+
+    fn tree() -> tempfile::TempDir {
+        let root = tempfile::Builder::new()
+            .prefix("odd [*] name")
+            .tempdir()
+            .unwrap();
+        let at = root.path();
+        fs::create_dir_all(at.join("a/b/c")).unwrap();
+        fs::create_dir_all(at.join(".dot")).unwrap();
+        for file in [
+            "a/x.key",
+            "a/b/y.key",
+            "a/b/c/.z.key",
+            ".dot/k.key",
+            "top.key",
+        ] {
+            fs::write(at.join(file), "").unwrap();
+        }
+        symlink("..", at.join("a/loop")).unwrap();
+        symlink("/etc", at.join("out")).unwrap();
+        root
+    }
+
+    #[test]
+    fn a_star_matches_one_name_dots_and_links_included() {
+        let root = tree();
+        assert_eq!(found(root.path(), "*"), [".dot", "a", "out", "top.key"]);
+        assert_eq!(found(root.path(), "*/*.key"), [".dot/k.key", "a/x.key"]);
+        assert_eq!(found(root.path(), "a/?/y.key"), ["a/b/y.key"]);
+        assert_eq!(found(root.path(), "[ab]/b"), ["a/b"]);
+    }
+
+    #[test]
+    fn two_stars_match_any_depth_and_follow_nothing() {
+        let root = tree();
+        assert_eq!(
+            found(root.path(), "**/*.key"),
+            [
+                ".dot/k.key",
+                "a/b/c/.z.key",
+                "a/b/y.key",
+                "a/x.key",
+                "top.key"
+            ]
+        );
+        assert_eq!(
+            found(root.path(), "**/b/**/*.key"),
+            ["a/b/c/.z.key", "a/b/y.key"]
+        );
+        assert_eq!(found(root.path(), "a/**"), ["a/b", "a/loop", "a/x.key"]);
+        assert!(
+            found(root.path(), "out/passwd*").contains(&"out/passwd".to_owned()),
+            "before the first pattern links are followed"
+        );
+        assert!(
+            found(root.path(), "ou*/passwd").is_empty(),
+            "after it they are not"
+        );
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_matched() {
+        let root = tempfile::tempdir().unwrap();
+        let odd = OsStr::from_bytes(b"k\xff\xfe.key");
+        fs::write(root.path().join(odd), "").unwrap();
+        assert_eq!(found(root.path(), "*.key").len(), 1);
+        assert_eq!(found(root.path(), "k??.key").len(), 1);
+        assert_eq!(found(root.path(), "x*.key").len(), 0);
+    }
+
+    #[test]
+    fn what_is_too_deep_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("d/".repeat(DEEPEST + 2))).unwrap();
+        let errors = look(&[], &[root.path().join("**/x")]).unwrap_err();
+        assert!(
+            errors[0].message.contains("more than 16 directories deep"),
+            "{}",
+            errors[0].message
+        );
+    }
+
+    #[test]
+    fn proc_is_not_searched() {
+        let seen = look(&[], &["/proc/*/mem".into()]).unwrap();
+        assert_eq!(seen.globs[Path::new("/proc/*/mem")], Vec::<PathBuf>::new());
+        assert_eq!(
+            seen.notes,
+            ["`/proc` is not searched for matches: it is made up by the kernel"]
+        );
+        assert!(look(&[], &["/nowhere/*".into()]).unwrap().notes.is_empty());
+    }
+}

@@ -1,0 +1,138 @@
+//! From keys to paths: `[filesystem]` and `[devices]` expanded, patterns replaced by what they match.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::rule::Rule;
+use super::{Draft, moved};
+use crate::profile::key::Section;
+use crate::profile::value::{Access, Value, View};
+use crate::report::{Diagnostic, Site};
+use crate::section::devices;
+use crate::section::expand::{self, Expanded};
+
+/// `[filesystem]` as rules about paths.
+pub fn gather(draft: &mut Draft, out: &mut Vec<Rule>) {
+    let binds: Vec<(PathBuf, PathBuf)> = binds(draft);
+    for (key, value, rule) in draft.policy.section(Section::Filesystem) {
+        let Value::View(view) = value else { continue };
+        let mut add = |path: PathBuf, pattern: bool| {
+            out.push(Rule {
+                pattern,
+                ..Rule::new(key, rule.site, Some(rule.layer), view.clone(), path)
+            });
+        };
+        match expand::expand(key, &draft.facts.caller) {
+            Err(why) => draft.errors.push(Diagnostic::error(
+                format!("`{key}` is no path for [filesystem]"),
+                rule.key_site,
+                why,
+            )),
+            Ok(Expanded::NotApplicable(why)) => {
+                draft.note(rule.site, format!("`{key}` is passed over: {why}"))
+            }
+            Ok(Expanded::Path(path)) => {
+                if path == Path::new("/") && !key.starts_with('/') {
+                    draft.errors.push(
+                        Diagnostic::error(
+                            format!("`{key}` is `/` here"),
+                            rule.site,
+                            "this would be about everything",
+                        )
+                        .help("start it in another directory, or say \"/\" if that is meant"),
+                    );
+                } else {
+                    add(path, false);
+                }
+            }
+            Ok(Expanded::Glob(glob)) => {
+                let mut found: BTreeSet<PathBuf> = BTreeSet::new();
+                let mut looked = true;
+                let mut find = |glob: &Path| match draft.facts.globs.get(glob) {
+                    Some(paths) => paths.clone(),
+                    None => {
+                        looked = false;
+                        Vec::new()
+                    }
+                };
+                found.extend(find(&glob));
+                if view == &View::Host(Access::Hidden) {
+                    for (place, source) in &binds {
+                        if let Ok(rest) = glob.strip_prefix(expand::literal(place, true)) {
+                            let there = find(&expand::literal(source, true).join(rest));
+                            found.extend(there.iter().map(|path| moved(path, source, place)));
+                        }
+                    }
+                }
+                if !looked {
+                    draft.errors.push(unseen(key, rule.site));
+                } else if found.is_empty() {
+                    draft.note(rule.site, format!("`{key}` matches nothing on this host"));
+                }
+                for path in found {
+                    add(path, true);
+                }
+            }
+        }
+    }
+}
+
+/// `[devices]` as rules about paths.
+pub fn gather_devices(draft: &mut Draft, out: &mut Vec<Rule>) {
+    let rules = match devices::rules(draft.policy) {
+        Ok(rules) => rules,
+        Err(errors) => return draft.errors.extend(errors),
+    };
+    for device in rules {
+        let paths = if expand::is_pattern(&device.path.to_string_lossy()) {
+            match draft.facts.globs.get(&device.path) {
+                Some(paths) => paths.clone(),
+                None => {
+                    draft.errors.push(unseen(&device.key, device.site));
+                    continue;
+                }
+            }
+        } else {
+            vec![device.path.clone()]
+        };
+        out.extend(paths.into_iter().map(|path| Rule {
+            pattern: device.class,
+            device: true,
+            ..Rule::new(
+                &device.key,
+                device.site,
+                device.layer,
+                View::Host(device.access),
+                path,
+            )
+        }));
+    }
+}
+
+pub fn unseen(key: &str, site: Site) -> Diagnostic {
+    Diagnostic::error(
+        format!("`{key}` was not looked at on this host"),
+        site,
+        "it cannot be told what this means",
+    )
+}
+
+/// Places at which another path is shown, by the letter of the keys.
+pub fn binds(draft: &Draft) -> Vec<(PathBuf, PathBuf)> {
+    let caller = &draft.facts.caller;
+    draft
+        .policy
+        .section(Section::Filesystem)
+        .filter_map(
+            |(key, value, _)| match (expand::expand(key, caller), value) {
+                (Ok(Expanded::Path(place)), Value::View(View::Bind { source, .. })) => {
+                    match expand::expand(source, caller) {
+                        Ok(Expanded::Path(source)) => Some((place, source)),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            },
+        )
+        .collect()
+}

@@ -1,0 +1,195 @@
+//! What the host has at the paths of rules, and which rules that leaves.
+
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+use super::gather::{binds, unseen};
+use super::rule::Rule;
+use super::{Draft, moved, world};
+use crate::host::facts::PathKind;
+use crate::profile::value::{Access, View};
+use crate::report::{Diagnostic, Site};
+use crate::section::expand::{self, Expanded};
+
+/// A file's own mode forbids it (EACCES, errno(3)).
+const EACCES: i32 = 13;
+
+/// Adds what the host has there; drops rules about what it does not have.
+pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
+    let binds = binds(draft);
+    let mut out = Vec::new();
+    let mut classes: BTreeMap<(String, Site), bool> = BTreeMap::new();
+    for mut rule in rules {
+        let bound = binds
+            .iter()
+            .filter(|(place, _)| rule.path.starts_with(place) && rule.path != *place)
+            .max_by_key(|(place, _)| place.components().count());
+        let Some(fact) = draft.facts.path(&rule.path) else {
+            if rule.hides() && bound.is_some() {
+                out.push(rule);
+            } else {
+                draft.errors.push(unseen(&rule.key, rule.site));
+            }
+            continue;
+        };
+        rule.host = world::host_place(&rule.path, fact);
+        rule.source.clone_from(&rule.host);
+        rule.kind = fact.kind;
+        rule.source_kind = fact.kind;
+        rule.via.clone_from(&fact.links);
+        let key = &rule.key;
+        let shown = rule.path.display().to_string();
+        let found = fact.canonical.is_some() && fact.error.is_none();
+        if rule.device && rule.pattern && rule.layer.is_some() {
+            *classes.entry((key.clone(), rule.site)).or_default() |= found;
+        }
+        if is_one_process(&rule.host) {
+            draft.errors.push(
+                Diagnostic::error(
+                    format!("`{key}` is about one process"),
+                    rule.site,
+                    "inside it is another one, or none",
+                )
+                .help("name a path below /proc that is the same for all processes"),
+            );
+            continue;
+        }
+        if let Some(error) = fact.error {
+            let reason = std::io::Error::from_raw_os_error(error);
+            match &rule.view {
+                View::Host(Access::Hidden) if error == EACCES && !draft.around.real_root => {
+                    draft.note(
+                        rule.site,
+                        format!("`{shown}` is out of the caller's reach already: {reason}"),
+                    );
+                }
+                View::Host(Access::ReadOnly | Access::ReadWrite) => {
+                    draft.note(rule.site, format!("`{shown}` is passed over: {reason}"));
+                }
+                _ => draft.errors.push(Diagnostic::error(
+                    format!("`{shown}` cannot be looked at: {reason}"),
+                    rule.site,
+                    "so that this cannot be done",
+                )),
+            }
+            continue;
+        }
+        if let View::Host(access @ (Access::ReadOnly | Access::ReadWrite)) = &rule.view
+            && !found
+        {
+            let elsewhere = bound.and_then(|(place, source)| {
+                let there = moved(&rule.path, place, source);
+                draft
+                    .facts
+                    .path(&there)
+                    .filter(|fact| fact.kind != PathKind::Missing)
+                    .map(|_| (place, there))
+            });
+            if let Some((place, there)) = elsewhere {
+                draft.errors.push(
+                    Diagnostic::error(
+                        format!("the host has no `{shown}`"),
+                        rule.site,
+                        format!("what is seen there comes with `{}`", place.display()),
+                    )
+                    .help(format!(
+                        "say {{ bind = \"{}\", access = \"{}\" }} if that is meant",
+                        there.display(),
+                        access.word()
+                    )),
+                );
+            } else if rule.layer.is_some() && !(rule.device && rule.pattern) {
+                draft.note(rule.site, format!("`{shown}` is absent on this host"));
+            }
+            continue;
+        }
+        if rule.device && !suits_as_device(draft, &rule) {
+            continue;
+        }
+        if let View::Bind { source, .. } = rule.view.clone()
+            && !look_up_source(draft, &mut rule, &source)
+        {
+            continue;
+        }
+        out.push(rule);
+    }
+    for ((key, site), found) in classes {
+        if !found {
+            draft.note(site, format!("this host has no device for `{key}`"));
+        }
+    }
+    out
+}
+
+fn suits_as_device(draft: &mut Draft, rule: &Rule) -> bool {
+    if rule.hides() {
+        return true;
+    }
+    if !rule.host.starts_with("/dev") {
+        draft.errors.push(Diagnostic::error(
+            format!(
+                "`{}` leads to `{}`",
+                rule.path.display(),
+                rule.host.display()
+            ),
+            rule.site,
+            "device nodes work below /dev only",
+        ));
+        return false;
+    }
+    if rule.kind == PathKind::File {
+        if rule.layer.is_some() {
+            draft.note(
+                rule.site,
+                format!("`{}` is no device on this host", rule.path.display()),
+            );
+        }
+        return false;
+    }
+    true
+}
+
+fn look_up_source(draft: &mut Draft, rule: &mut Rule, source: &str) -> bool {
+    let wrong = |why: String| {
+        Diagnostic::error(
+            format!("`{source}` cannot be shown at `{}`", rule.key),
+            rule.site,
+            why,
+        )
+    };
+    let path = match expand::expand(source, &draft.facts.caller) {
+        Ok(Expanded::Path(path)) => path,
+        Ok(Expanded::Glob(_)) => {
+            draft
+                .errors
+                .push(wrong("a pattern is no single path".to_owned()));
+            return false;
+        }
+        Ok(Expanded::NotApplicable(why)) | Err(why) => {
+            draft.errors.push(wrong(why));
+            return false;
+        }
+    };
+    let why = match draft.facts.path(&path) {
+        None => "it was not looked at on this host".to_owned(),
+        Some(fact) => match (&fact.canonical, fact.error) {
+            (_, Some(error)) => std::io::Error::from_raw_os_error(error).to_string(),
+            (None, None) => "it does not exist on this host".to_owned(),
+            (Some(canonical), None) => {
+                rule.source.clone_from(canonical);
+                rule.source_kind = fact.kind;
+                rule.source_via.clone_from(&fact.links);
+                return true;
+            }
+        },
+    };
+    draft.errors.push(wrong(why));
+    false
+}
+
+fn is_one_process(path: &Path) -> bool {
+    path.strip_prefix("/proc").ok().and_then(|rest| rest.components().next()).is_some_and(|name| {
+        matches!(name, Component::Normal(name) if name.as_bytes().iter().all(u8::is_ascii_digit))
+    })
+}
