@@ -11,6 +11,7 @@ use crate::plan::{Plan, Request, show};
 use crate::policy::Policy;
 use crate::profile::load::for_program;
 use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
+use crate::section::syscalls::{self, Company};
 
 use super::arguments::Launch;
 use super::layer::{Flag, Said, layer};
@@ -116,9 +117,16 @@ fn prepare(
         name: launch.name.clone().unwrap_or_else(|| run_name(program)),
         best_effort: launch.best_effort,
     };
-    let (plan, _) = inspect::plan(&resolved.policy, &request).map_err(|diagnostics| Refused {
-        diagnostics,
-        status: status::NOT_SET_UP,
+    let (plan, _) = inspect::plan(&resolved.policy, &request).map_err(|diagnostics| {
+        // Rules that make no filter anywhere are the profile's fault, not the host's.
+        let status = match syscalls::lower(&resolved.policy, Company::default()) {
+            Ok(_) => status::NOT_SET_UP,
+            Err(_) => status::USAGE,
+        };
+        Refused {
+            diagnostics,
+            status,
+        }
     })?;
     Ok(Ready {
         policy: resolved.policy,

@@ -83,11 +83,13 @@ pub fn lower(policy: &Policy, company: Company) -> Result<Option<FilterPlan>, Di
                     });
                     sites.push(rule.key_site);
                 }
-                Err(error) => errors.push(Diagnostic::error(
-                    error.message,
-                    rule.key_site,
-                    "not a system call",
-                )),
+                Err(error) => {
+                    let nearest = error.nearest.map(|name| format!("did you mean `{name}`?"));
+                    let mut told =
+                        Diagnostic::error(error.message, rule.key_site, "not a system call");
+                    told.help.extend(nearest.into_iter().chain(error.help));
+                    errors.push(told);
+                }
             },
             Value::List(names) => {
                 for name in names {

@@ -5,16 +5,27 @@
 //! in virtual machines and as an ordinary user (`tests/run`), and as a probe within
 //! sandboxes (`launch probe NAME …`).
 
+mod capabilities;
 mod command;
+mod filesystem;
 mod harness;
+mod namespaces;
 #[allow(
     dead_code,
     reason = "a vocabulary for cases; which of it is in use depends on the cases"
 )]
 mod support;
+mod syscalls;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    support::main(&[("command", command::cases), ("harness", harness::cases)])
+    support::main(&[
+        ("capabilities", capabilities::cases),
+        ("command", command::cases),
+        ("filesystem", filesystem::cases),
+        ("harness", harness::cases),
+        ("namespaces", namespaces::cases),
+        ("syscalls", syscalls::cases),
+    ])
 }

@@ -28,6 +28,7 @@
 //! `SANDBOX_TEST_REQUIRE` (comma-separated, spelled as [`Need`] displays), which makes
 //! it fail.
 
+mod deeds;
 mod host;
 mod leaks;
 mod probe;

@@ -13,6 +13,8 @@
 //! | `int80 NUMBER`                  | the same through the 32-bit entry (x86_64)             |
 //! | `connect tcp\|unix ADDRESS`     | prints `connected` or the error's name                 |
 //! | `userns`                        | makes a user namespace and mounts in it                |
+//! | `do DEED…`                      | many small attempts, see `deeds`                       |
+//! | `with-key NAME PROGRAM…`        | runs PROGRAM with a key in its session keyring         |
 //!
 //! A refusal exits with 1, wrong usage with 2. Arguments of `syscall` are decimal or
 //! 0x… numbers, or `s:TEXT` for a pointer to a string.
@@ -32,10 +34,11 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-type Answer = Result<String, Refusal>;
+/// What a probe found, or why it found nothing.
+pub type Answer = Result<String, Refusal>;
 
 /// Why a probe has no answer.
-enum Refusal {
+pub enum Refusal {
     /// The kernel refused.
     Errno(Errno),
     /// The probe was asked wrongly.
@@ -74,6 +77,8 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
         ("int80", [number]) => foreign_call(number),
         ("connect", [kind, address]) => connect(kind, address),
         ("userns", []) => user_namespace(),
+        ("do", deeds) => super::deeds::run(deeds),
+        ("with-key", [name, program @ ..]) => super::deeds::with_key(name, program),
         _ => Err(Refusal::Usage(format!(
             "no probe `{name}` with these arguments"
         ))),
@@ -220,7 +225,7 @@ fn push_character() -> Answer {
     Ok("pushed".to_owned())
 }
 
-fn system_call(name: &str, arguments: &[&str]) -> Answer {
+pub fn system_call(name: &str, arguments: &[&str]) -> Answer {
     let call = match name.parse::<syscalls::Sysno>() {
         Ok(known) => known.id().into(),
         Err(_) => number(name)?.cast_signed(),

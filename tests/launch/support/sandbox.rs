@@ -110,6 +110,26 @@ impl<'a> Sandbox<'a> {
         self.program(program)
     }
 
+    /// Starts the probe `do` with these deeds; see [`Finished::answer`].
+    pub fn deeds<T: AsRef<str>>(self, deeds: impl IntoIterator<Item = T>) -> Sandbox<'a> {
+        let mut line = vec!["do".to_owned()];
+        line.extend(deeds.into_iter().map(|deed| deed.as_ref().to_owned()));
+        self.probe(line)
+    }
+
+    /// Puts the program under test behind another one, which is to run it.
+    pub fn behind<T: Into<OsString>>(mut self, line: impl IntoIterator<Item = T>) -> Sandbox<'a> {
+        let mut line = line.into_iter().map(Into::into);
+        if let Some(program) = line.next() {
+            let launcher = std::mem::replace(&mut self.binary, program);
+            let mut options: Vec<OsString> = line.collect();
+            options.push(launcher);
+            options.append(&mut self.options);
+            self.options = options;
+        }
+        self
+    }
+
     /// Adds `--ro` for this test program.
     pub fn show_probe(self) -> Sandbox<'a> {
         self.args([OsString::from("--ro"), own_path().into_os_string()])
@@ -299,6 +319,35 @@ impl Running {
         Pid::from_raw(self.child.id().try_into().unwrap_or(i32::MAX))
     }
 
+    /// The processes below it, by their ids outside: those it started, then theirs.
+    pub fn descendants(&self) -> Vec<Pid> {
+        let mut parents = BTreeMap::new();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+            let parent = after.split_whitespace().nth(1);
+            if let Some(parent) = parent.and_then(|word| word.parse::<i32>().ok()) {
+                parents.insert(pid, parent);
+            }
+        }
+        let mut found = vec![self.pid().as_raw()];
+        let mut at = 0;
+        while let Some(&above) = found.get(at) {
+            found.extend(
+                parents
+                    .iter()
+                    .filter(|(_, p)| **p == above)
+                    .map(|(pid, _)| *pid),
+            );
+            at += 1;
+        }
+        found.into_iter().skip(1).map(Pid::from_raw).collect()
+    }
+
     /// Sends a signal to it alone.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         Ok(kill(self.pid(), signal)?)
@@ -405,6 +454,37 @@ impl Finished {
     /// Standard error, as text.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+
+    /// What the probe `do` answered to a deed.
+    pub fn answer(&self, deed: &str) -> String {
+        let text = self.stdout();
+        let mut lines = text.lines().map(|line| line.trim_end_matches('\r'));
+        let found = lines.find_map(|line| line.strip_prefix(deed)?.strip_prefix(": "));
+        found.map_or_else(|| format!("no answer to `{deed}`\n{self}"), str::to_owned)
+    }
+
+    /// Fails unless the probe `do` answered each deed as said; all that differ are named.
+    pub fn answers<D: AsRef<str>>(&self, expected: &[(D, &str)]) -> Outcome {
+        let mut wrong = Vec::new();
+        for (deed, expected) in expected {
+            let deed = deed.as_ref();
+            let found = self.answer(deed);
+            if !expected.split('|').any(|one| one == found) {
+                wrong.push(format!("{deed}: expected {expected}, got {found}"));
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "{}\nstatus {}, stderr:\n{}\ncommand: {}",
+            wrong.join("\n"),
+            self.code(),
+            self.stderr(),
+            self.line
+        )
+        .into())
     }
 
     /// Fails unless it exited with 0.
