@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::kernel::mount::attribute;
-use crate::kernel::{Errno, at, terminal};
+use crate::kernel::{Errno, at, seccomp, terminal};
 use crate::plan::step::{Action, IdRange, NamespaceKind, Root};
 use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
@@ -415,7 +415,7 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
                 }
             }
             Action::Seccomp(filter) => {
-                let instructions = filter.instructions();
+                let instructions = seccomp::prepare(&filter.program).into_vec();
                 prepared.init_filter = Some(instructions.clone());
                 Op::Seccomp(instructions)
             }
