@@ -291,10 +291,7 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
         new_terminal: false,
         cuts_capabilities: false,
     };
-    let scratch = plan
-        .steps
-        .iter()
-        .any(|step| matches!(step.action, Action::Mask { .. } | Action::MountText { .. }));
+    let scratch = needs_scratch(plan);
     let mut root_read_only = false;
     for (number, step) in plan.steps.iter().enumerate() {
         let index = u32::try_from(number).unwrap_or(u32::MAX);
@@ -456,6 +453,23 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
         }
     }
     Ok(prepared)
+}
+
+/// Whether files are covered, which takes a file system of ours to take others from; or so many directories that it
+/// costs less than a file system for each.
+fn needs_scratch(plan: &Plan) -> bool {
+    let mut directories = 0;
+    plan.steps.iter().any(|step| match step.action {
+        Action::MountText { .. }
+        | Action::Mask {
+            directory: false, ..
+        } => true,
+        Action::Mask { .. } => {
+            directories += 1;
+            directories > 3
+        }
+        _ => false,
+    })
 }
 
 fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
