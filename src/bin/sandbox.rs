@@ -1,5 +1,5 @@
 //! The launcher: see `sandbox(1)`.
 
-fn main() {
-    std::process::exit(sandbox::cli::launch::main())
-}
+#![cfg_attr(target_env = "gnu", no_main)]
+
+sandbox::entry!(sandbox::cli::launch::main);

@@ -11,14 +11,14 @@ use crate::report::{Severity, SourceMap, escape};
 
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
-use super::{answer, doctor, explain, inspect, launch, schema, status};
+use super::{answer, doctor, explain, inspect, schema, status, usage};
 
 /// The program `sandboxctl`.
 #[must_use]
 pub fn main() -> i32 {
     let control = match Control::try_parse() {
         Ok(control) => control,
-        Err(error) => return launch::usage(&error),
+        Err(error) => return usage::usage(error),
     };
     let done = match control.verb {
         Verb::Profiles { json } => profiles(json),

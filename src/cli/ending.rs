@@ -152,7 +152,7 @@ impl Report {
         }
         let mut line = |name: &str, value: Option<String>| {
             if let Some(value) = value {
-                let _ = writeln!(out, "  {name:<18}{value}");
+                let _ = writeln!(out, "  {name:<20}{value}");
             }
         };
         let of = |limit: &Option<Limit>, text: fn(&str) -> String| {

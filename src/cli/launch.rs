@@ -15,6 +15,7 @@ use crate::section::syscalls::{self, Company};
 
 use super::arguments::Launch;
 use super::layer::{Flag, Said, layer};
+use super::usage::usage;
 use super::{answer, complain, ending, failed, inspect, status};
 
 /// The program `sandbox`.
@@ -22,11 +23,11 @@ use super::{answer, complain, ending, failed, inspect, status};
 pub fn main() -> i32 {
     let matches = match Launch::command().try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(error),
     };
     let launch = match Launch::from_arg_matches(&matches) {
         Ok(launch) => launch,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(error),
     };
     let mut sources = SourceMap::new();
     match prepare(&launch, &matches, &mut sources) {
@@ -36,17 +37,6 @@ pub fn main() -> i32 {
             inspect::tell(&errors.diagnostics, &sources);
             errors.status
         }
-    }
-}
-
-/// `--help` and `--version` are answers; everything else is a mistake.
-pub(super) fn usage(error: &clap::Error) -> i32 {
-    // clap chooses the stream; a reader that has left does not matter.
-    let _ = error.print();
-    if error.use_stderr() {
-        status::USAGE
-    } else {
-        status::OK
     }
 }
 

@@ -447,9 +447,9 @@ mod tests {
         limits.pids = 512 <- 512
         filesystem./opt = "read-only" <- read-only
         filesystem./a=b = { bind = "/c", access = "read-write" } <- { bind = "/c", access = "read-write" }
-        syscalls.socket(AF_NETLINK) = "deny" <- deny
-        syscalls.socket(AF_INET) = "deny" <- deny
-        syscalls.ioctl(_, >=5) = "ENOSYS" <- ENOSYS
+        syscalls.socket(0x10) = "deny" <- deny
+        syscalls.socket(0x2) = "deny" <- deny
+        syscalls.ioctl(_, >=0x5) = "ENOSYS" <- ENOSYS
         environment.X.Y = "a=b" <- "a=b"
         process.umask = "0077" <- 0077
         namespaces.net = true <- true

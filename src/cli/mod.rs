@@ -16,6 +16,7 @@ pub mod launch;
 pub mod layer;
 pub mod reference;
 pub mod schema;
+mod usage;
 
 /// Exit statuses that the programs give by themselves.
 pub mod status {

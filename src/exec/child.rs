@@ -21,6 +21,8 @@ pub(super) const GO: &[u8] = b"go";
 pub(super) const READY: &[u8] = b"ready";
 /// The child to the launcher: here is the other end of the program's terminal.
 pub(super) const TERMINAL: &[u8] = b"tty";
+/// Descriptors that are not closed one by one: few beside the least limit that anybody sets (RLIMIT_NOFILE).
+const MOST_LEFT: usize = 48;
 /// A failure is (step, errno), each four bytes in native order.
 pub(super) const FAILURE_LENGTH: usize = 8;
 /// The same, one byte longer: the step was passed over, as it may be.
@@ -53,6 +55,19 @@ struct State<'a> {
     scratch: Option<OwnedFd>,
     /// The program's own terminal.
     terminal: Option<OwnedFd>,
+    /// How many descriptors are left to exec, or to process 1 when it closes all at once.
+    left: usize,
+}
+
+impl State<'_> {
+    /// Has a descriptor closed with all others later, which saves a call; at once when there are many already. All
+    /// that the child opens closes on exec.
+    fn leave(&mut self, fd: OwnedFd) {
+        if self.left < MOST_LEFT {
+            self.left += 1;
+            std::mem::forget(fd);
+        }
+    }
 }
 
 /// An open directory, and the path at which it was found. Neighbours share it: a whole /dev is made through one.
@@ -228,9 +243,10 @@ fn made_target_of<'s, 'a>(
     target_of(state, path)
 }
 
-fn attach<'a>(state: &mut State<'a>, tree: &OwnedFd, place: &'a Place) -> Result<(), Errno> {
+fn attach<'a>(state: &mut State<'a>, tree: OwnedFd, place: &'a Place) -> Result<(), Errno> {
     let directory = target_of(state, &place.parent)?;
     mount::attach_at(tree.as_fd(), directory, &place.name)?;
+    state.leave(tree);
     // The directory that is kept is the parent of what has just been covered, so that it stays what its path leads
     // to, unless the root itself was covered.
     if place.name.as_c_str() == c"." {
@@ -271,7 +287,7 @@ fn carry_out<'a>(op: &'a Op, state: &mut State<'a>, socket: BorrowedFd<'_>) -> R
             let directory = source_of(state, &source.parent)?;
             let tree = mount::clone_tree_at(directory, &source.name)?;
             mount::set_attributes(tree.as_fd(), *attributes, true)?;
-            attach(state, &tree, target)
+            attach(state, tree, target)
         }
         Op::Restrict { path, read_only } => {
             let place = at::resolve(root_of(state)?, path)?;
@@ -296,7 +312,8 @@ fn carry_out<'a>(op: &'a Op, state: &mut State<'a>, socket: BorrowedFd<'_>) -> R
                 mount::configure(context.as_fd(), key, value.as_deref())?;
             }
             let made = mount::make_mount(context.as_fd(), *attributes)?;
-            attach(state, &made, target)
+            state.leave(context);
+            attach(state, made, target)
         }
         Op::Mask { place, directory } => {
             let source = if *directory { c"directory" } else { c"file" };
@@ -349,6 +366,20 @@ fn new_root(
     scratch: bool,
     state: &mut State<'_>,
 ) -> Result<(), Errno> {
+    let tree = match from {
+        RootOp::Host => mount::clone_tree(host_of(state)?)?,
+        RootOp::Directory(path) => mount::clone_tree(at::resolve(host_of(state)?, path)?.as_fd())?,
+        RootOp::Empty => {
+            let context = mount::open_filesystem(c"tmpfs")?;
+            mount::configure(context.as_fd(), c"mode", Some(c"0755"))?;
+            mount::configure(context.as_fd(), c"size", Some(c"4M"))?;
+            mount::make_mount(context.as_fd(), attribute::NOSUID | attribute::NODEV)?
+        }
+    };
+    if !matches!(from, RootOp::Empty) {
+        mount::set_attributes(tree.as_fd(), attributes, true)?;
+    }
+    // Only now, so that the tree has no copy of it.
     if scratch {
         let context = mount::open_filesystem(c"tmpfs")?;
         mount::configure(context.as_fd(), c"mode", Some(c"0700"))?;
@@ -367,19 +398,6 @@ fn new_root(
         )?;
         state.scratch = Some(made);
     }
-    let tree = match from {
-        RootOp::Host => mount::clone_tree(host_of(state)?)?,
-        RootOp::Directory(path) => mount::clone_tree(at::resolve(host_of(state)?, path)?.as_fd())?,
-        RootOp::Empty => {
-            let context = mount::open_filesystem(c"tmpfs")?;
-            mount::configure(context.as_fd(), c"mode", Some(c"0755"))?;
-            mount::configure(context.as_fd(), c"size", Some(c"4M"))?;
-            mount::make_mount(context.as_fd(), attribute::NOSUID | attribute::NODEV)?
-        }
-    };
-    if !matches!(from, RootOp::Empty) {
-        mount::set_attributes(tree.as_fd(), attributes, true)?;
-    }
     mount::attach_over_root(tree.as_fd())?;
     state.root = Some(tree);
     Ok(())
@@ -390,7 +408,7 @@ fn cover<'a>(state: &mut State<'a>, source: &CStr, target: &'a Place) -> Result<
     let tree = mount::clone_tree_at(scratch.as_fd(), source)?;
     let attributes = attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC;
     mount::set_attributes(tree.as_fd(), attributes, true)?;
-    attach(state, &tree, target)
+    attach(state, tree, target)
 }
 
 fn make_directory<'a>(
@@ -433,6 +451,7 @@ fn pivot(state: &mut State<'_>, read_only: bool) -> Result<(), Errno> {
     // Nothing that leads out of the new root stays open.
     *state = State {
         terminal: state.terminal.take(),
+        left: state.left,
         ..State::default()
     };
     Ok(())

@@ -46,6 +46,22 @@ fn openat2(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
+/// Tries openat2(2) on the working directory.
+///
+/// # Errors
+/// ENOSYS: a kernel before 5.6, or an outer sandbox.
+pub fn try_openat2() -> Result<()> {
+    openat2(working_directory(), c".").map(drop)
+}
+
+/// Whether a file has an extended attribute (getxattr(2)).
+#[must_use]
+pub fn has_attribute(path: &CStr, name: &CStr) -> bool {
+    // SAFETY: both strings live through the call; with size 0 nothing is written.
+    let length = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) };
+    length > 0
+}
+
 /// The walk that stands in for openat2: each component by itself, O_NOFOLLOW, and `..` refused.
 pub fn walk(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
     let mut here = open_path(root, c".")?;

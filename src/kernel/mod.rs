@@ -10,6 +10,7 @@ pub mod capability;
 pub mod cgroup;
 pub mod clone;
 pub mod descriptor;
+pub mod entry;
 pub mod machine;
 pub mod mount;
 pub mod namespace;

@@ -6,7 +6,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use super::{Result, check, check_int};
+use super::{Errno, Result, check, check_int};
 
 const OPEN_TREE_CLONE: libc::c_uint = 1;
 const AT_RECURSIVE: libc::c_int = 0x8000;
@@ -255,18 +255,55 @@ pub fn make_private() -> Result<()> {
     .map(drop)
 }
 
-/// Makes the mount at `root` the root, lets go of the old one with everything on it, and goes to `/`.
+/// Makes the mount at `root` the root, lets go of the old one with everything on it and of what may be stacked upon
+/// that, and goes to `/`.
+///
+/// Whatever stays mounted over the new root is reached from inside as `/..`, so that this is looked at before returning.
 ///
 /// # Errors
-/// pivot_root(2), umount(2).
+/// pivot_root(2), umount(2), statx(2); EBUSY when something is still mounted over the new root.
 pub fn pivot(root: BorrowedFd<'_>) -> Result<()> {
+    /// The old root, and the file system of ours that was attached over it.
+    const STACKED: usize = 2;
     super::at::enter(root)?;
     // SAFETY: the paths are constants. With both the same, the old root ends up on top of the new one.
     check(unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) })?;
     // SAFETY: the path is a constant.
-    check_int(unsafe { libc::umount2(c".".as_ptr(), libc::MNT_DETACH) })?;
-    // SAFETY: the path is a constant.
-    check_int(unsafe { libc::chdir(c"/".as_ptr()) }).map(drop)
+    check_int(unsafe { libc::chdir(c"/".as_ptr()) })?;
+    let new = mount_at(c"/")?;
+    for _ in 0..STACKED {
+        // Walking upwards from the root stays there, but enters what is mounted over it.
+        if mount_at(c"/..")? == new {
+            break;
+        }
+        // SAFETY: the path is a constant.
+        check_int(unsafe { libc::umount2(c"/..".as_ptr(), libc::MNT_DETACH) })?;
+    }
+    if mount_at(c"/..")? == new {
+        Ok(())
+    } else {
+        Err(Errno::EBUSY)
+    }
+}
+
+/// The number of the mount in which a path ends.
+fn mount_at(path: &CStr) -> Result<u64> {
+    // SAFETY: all-zero is a valid statx.
+    let mut status: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: the path is a C string, and the kernel writes one statx.
+    check_int(unsafe {
+        libc::statx(
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_NO_AUTOMOUNT,
+            libc::STATX_MNT_ID,
+            &raw mut status,
+        )
+    })?;
+    if status.stx_mask & libc::STATX_MNT_ID == 0 {
+        return Err(Errno::ENOSYS);
+    }
+    Ok(status.stx_mnt_id)
 }
 
 /// Whether a mount is read-only.
@@ -295,5 +332,5 @@ pub fn supported() -> bool {
             0,
         )
     };
-    check(returned) != Err(super::Errno::ENOSYS)
+    check(returned) != Err(Errno::ENOSYS)
 }

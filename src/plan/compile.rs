@@ -105,6 +105,36 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
     }
 }
 
+/// One warning for all limits that are dropped for want of the same thing.
+fn not_applied(dropped: &[limits::Refusal]) -> Vec<Note> {
+    let mut groups: Vec<(&limits::Refusal, Vec<String>)> = Vec::new();
+    for refusal in dropped {
+        let name = format!("`{}.{}`", refusal.section, refusal.key);
+        match groups
+            .iter_mut()
+            .find(|(first, _)| first.help == refusal.help)
+        {
+            Some((_, names)) => names.push(name),
+            None => groups.push((refusal, vec![name])),
+        }
+    }
+    groups
+        .into_iter()
+        .map(|(first, names)| {
+            let verb = if names.len() == 1 { "is" } else { "are" };
+            let mut text = format!("{} {verb} not applied: {}", names.join(", "), first.reason);
+            if let Some(help) = first.help.first() {
+                text.push_str("; to have it: ");
+                text.push_str(help);
+            }
+            Note {
+                text,
+                site: first.site,
+            }
+        })
+        .collect()
+}
+
 struct Builder<'a> {
     policy: &'a Policy,
     facts: &'a Facts,
@@ -207,15 +237,7 @@ impl Builder<'_> {
         let may_degrade = |key: &str| self.may_degrade(Section::Limits, key);
         match limits::lower(&limits, self.facts, &self.request.name, may_degrade) {
             Ok(lowered) => {
-                for refusal in lowered.dropped {
-                    self.plan.warnings.push(Note {
-                        text: format!(
-                            "`{}.{}` is not applied: {}",
-                            refusal.section, refusal.key, refusal.reason
-                        ),
-                        site: refusal.site,
-                    });
-                }
+                self.plan.warnings.extend(not_applied(&lowered.dropped));
                 if let Some(group) = lowered.group {
                     let site = group
                         .writes

@@ -4,6 +4,7 @@ use serde_json::{Map, json};
 
 use super::{Policy, Rule};
 use crate::profile::key::{Name, Section};
+use crate::profile::name;
 use crate::profile::table::KEYS;
 use crate::profile::value::Value;
 use crate::profile::write;
@@ -51,7 +52,7 @@ pub fn toml(policy: &Policy, sources: &SourceMap, all: bool) -> String {
         let mut body = String::new();
         for ((at, key), rule) in &policy.rules {
             if *at == section {
-                body.push_str(&line(key, rule, sources));
+                body.push_str(&line(spelling(section, key, rule, sources), rule, sources));
             }
         }
         if all {
@@ -70,6 +71,15 @@ pub fn toml(policy: &Policy, sources: &SourceMap, all: bool) -> String {
         }
     }
     out
+}
+
+/// A key as its author spelt it, which people know it by, when that reads back as the same key.
+fn spelling<'a>(section: Section, key: &'a str, rule: &Rule, sources: &'a SourceMap) -> &'a str {
+    let written = sources.text(rule.key_site).trim_matches(['"', '\'']);
+    match name::lookup(section, written) {
+        Ok((_, canonical)) if canonical == key => written,
+        _ => key,
+    }
 }
 
 fn line(key: &str, rule: &Rule, sources: &SourceMap) -> String {

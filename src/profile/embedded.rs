@@ -2,17 +2,49 @@
 
 /// Name and text of each, by name.
 pub static EMBEDDED: &[(&str, &str)] = &[
+    ("agent", include_str!("../../profiles/agent.toml")),
     ("base", include_str!("../../profiles/base.toml")),
+    ("build", include_str!("../../profiles/build.toml")),
+    (
+        "cgroup-demo",
+        include_str!("../../profiles/cgroup-demo.toml"),
+    ),
+    ("chromium", include_str!("../../profiles/chromium.toml")),
+    (
+        "container-demo",
+        include_str!("../../profiles/container-demo.toml"),
+    ),
     ("default", include_str!("../../profiles/default.toml")),
     (
         "desktop-app",
         include_str!("../../profiles/desktop-app.toml"),
     ),
+    ("dev", include_str!("../../profiles/dev.toml")),
     ("firefox", include_str!("../../profiles/firefox.toml")),
+    (
+        "libreoffice",
+        include_str!("../../profiles/libreoffice.toml"),
+    ),
     ("memlimit", include_str!("../../profiles/memlimit.toml")),
     ("network", include_str!("../../profiles/network.toml")),
+    ("no-network", include_str!("../../profiles/no-network.toml")),
+    (
+        "no-planting",
+        include_str!("../../profiles/no-planting.toml"),
+    ),
     ("no-secrets", include_str!("../../profiles/no-secrets.toml")),
     ("project", include_str!("../../profiles/project.toml")),
+    ("shell", include_str!("../../profiles/shell.toml")),
+    ("strict", include_str!("../../profiles/strict.toml")),
+    (
+        "thunderbird",
+        include_str!("../../profiles/thunderbird.toml"),
+    ),
+    (
+        "unshare-demo",
+        include_str!("../../profiles/unshare-demo.toml"),
+    ),
+    ("vlc", include_str!("../../profiles/vlc.toml")),
     (
         "web-browser",
         include_str!("../../profiles/web-browser.toml"),

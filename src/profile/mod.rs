@@ -6,7 +6,6 @@ pub mod brief;
 pub mod choose;
 pub mod document;
 pub mod embedded;
-pub mod errno;
 pub mod key;
 pub mod load;
 pub mod name;

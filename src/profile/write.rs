@@ -78,7 +78,7 @@ impl Value {
             Self::Namespace(Namespace::Caller) => "false".to_owned(),
             Self::Namespace(Namespace::Join(path)) => quoted(path),
             Self::View(view) => self::view(view),
-            Self::Syscall(action) => quoted(action_word(*action)),
+            Self::Syscall(action) => quoted(&action_word(*action)),
             Self::Keep(keep) => quoted(if *keep { "keep" } else { "drop" }),
             Self::Variable(Variable::Pass) => "true".to_owned(),
             Self::Variable(Variable::Unset) => "false".to_owned(),
@@ -215,13 +215,20 @@ mod tests {
                 Value::Namespace(Namespace::Join(p))
             )),
             view.prop_map(|view| (Section::Filesystem, "/a", Value::View(view))),
-            (1i32..134)
-                .prop_filter("has a name", |n| crate::profile::errno::name(*n).is_some())
-                .prop_map(|n| (
-                    Section::Syscalls,
-                    "ptrace",
-                    Value::Syscall(Action::Errno(n))
-                )),
+            prop_oneof![
+                Just("allow"),
+                Just("deny"),
+                Just("kill"),
+                Just("log"),
+                Just("trap"),
+                Just("ENOSYS"),
+                Just("EAGAIN")
+            ]
+            .prop_map(|word| (
+                Section::Syscalls,
+                "ptrace",
+                Value::Syscall(Action::parse(word).expect("an action"))
+            )),
             (0..u32::MAX).prop_map(|n| (Section::User, "uid", Value::Id(Id::Number(n)))),
             Just((Section::User, "uid", Value::Id(Id::Caller))),
             Just((Section::Devices, "/dev/kvm", Value::Device(Access::Hidden))),

@@ -141,10 +141,7 @@ fn kept_against_a_need(scene: &Scene) -> Outcome {
 }
 
 /// A sandbox that lives until it is dropped, and the id of its program.
-fn waiting<'a>(
-    scene: &'a Scene,
-    profile: &str,
-) -> Result<(Running, i32), Box<dyn std::error::Error>> {
+fn waiting(scene: &Scene, profile: &str) -> Result<(Running, i32), Box<dyn std::error::Error>> {
     let mut other = scene
         .sandbox()
         .profile_text(profile)?

@@ -1,0 +1,389 @@
+//! What a launch costs: wall time from spawn to exit of `true`, for this program and for others that do the like, and
+//! the memory that stays behind while the program runs.
+//!
+//! `cargo bench --bench launch [-- [--rounds N] [--json] [--sandbox FILE] [--only WORD]]`, as root or as an ordinary
+//! user. Every round runs each command once, in an order that moves on, so that all of them see the same machine. On a
+//! machine that does other things too, look at the ratios and the minima.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+const PROGRAM: &str = "/bin/true";
+const PROFILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/view.toml");
+const DIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/dist/sandbox");
+/// The row that others are compared with.
+const REFERENCE: &str = "bwrap, the same view";
+/// The row whose time is everybody's.
+const PLAIN: &str = "no sandbox";
+
+struct Options {
+    rounds: usize,
+    json: bool,
+    sandbox: Option<PathBuf>,
+    only: Option<String>,
+}
+
+impl Options {
+    fn read() -> Result<Self, String> {
+        let mut options = Self {
+            rounds: 200,
+            json: false,
+            sandbox: None,
+            only: None,
+        };
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("`{word}` needs a value"));
+            match word.as_str() {
+                "--rounds" => {
+                    let text = value()?;
+                    options.rounds = text
+                        .parse()
+                        .ok()
+                        .filter(|&rounds| rounds > 0)
+                        .ok_or(format!("`{text}` is no number of rounds"))?;
+                }
+                "--json" => options.json = true,
+                "--sandbox" => options.sandbox = Some(value()?.into()),
+                "--only" => options.only = Some(value()?),
+                // What cargo adds.
+                "--bench" => {}
+                other => return Err(format!("unknown option `{other}`")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// One way of starting a program.
+struct Case {
+    name: &'static str,
+    line: Vec<String>,
+}
+
+fn case(name: &'static str, program: &str, arguments: &str) -> Case {
+    let mut line = vec![program.to_owned()];
+    line.extend(arguments.split_whitespace().map(str::to_owned));
+    Case { name, line }
+}
+
+fn cases(sandbox: &str) -> Vec<Case> {
+    let view = format!("--profile {PROFILE} --");
+    let mut cases = vec![
+        Case {
+            name: PLAIN,
+            line: Vec::new(),
+        },
+        case(
+            "unshare, the same namespaces",
+            "/usr/bin/unshare",
+            "--user --map-current-user --mount --pid --fork --ipc --uts --cgroup",
+        ),
+        case(
+            REFERENCE,
+            "/usr/bin/bwrap",
+            "--unshare-all --share-net --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp",
+        ),
+        case("firejail, default profile", "/usr/bin/firejail", "--quiet"),
+        case(
+            "sandbox, no namespaces",
+            sandbox,
+            "--no-profile --set process.no-new-privileges=true --",
+        ),
+        case("sandbox, the same view", sandbox, &view),
+    ];
+    cases.extend(
+        [
+            ("sandbox --profile memlimit", "memlimit"),
+            ("sandbox --profile default", "default"),
+            ("sandbox --profile build", "build"),
+            ("sandbox --profile firefox", "firefox"),
+        ]
+        .map(|(name, profile)| case(name, sandbox, &format!("--profile {profile} --"))),
+    );
+    cases
+}
+
+impl Case {
+    fn command(&self, program: &str) -> Command {
+        let mut words = self.line.iter().map(String::as_str).chain([program]);
+        let mut command = Command::new(words.next().unwrap_or(program));
+        command.args(words);
+        command
+    }
+
+    /// Why it cannot be measured, if it cannot.
+    fn obstacle(&self) -> Option<String> {
+        if self
+            .line
+            .first()
+            .is_some_and(|program| !Path::new(program).is_file())
+        {
+            return Some("not installed".to_owned());
+        }
+        match self.command(PROGRAM).stdin(Stdio::null()).output() {
+            Ok(output) if output.status.success() => None,
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stderr).into_owned();
+                Some(
+                    text.lines()
+                        .next()
+                        .unwrap_or("fails without a word")
+                        .to_owned(),
+                )
+            }
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// From before spawn to after wait.
+    fn time(&self) -> Result<Duration, String> {
+        let mut command = self.command(PROGRAM);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let started = Instant::now();
+        let status = command.spawn().and_then(|mut child| child.wait());
+        let took = started.elapsed();
+        match status {
+            Ok(status) if status.success() => Ok(took),
+            Ok(status) => Err(format!("`{}` ended with {status}", self.name)),
+            Err(error) => Err(format!("`{}`: {error}", self.name)),
+        }
+    }
+
+    /// Private memory in kB of each process between this one and the program, the outermost first, while it runs.
+    fn memory(&self) -> Result<Vec<Memory>, String> {
+        let mut child = self
+            .command("/bin/cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let measured = (|| {
+            let mut line = String::new();
+            let (Some(input), Some(output)) = (&mut child.stdin, &mut child.stdout) else {
+                return Err("no pipe".to_owned());
+            };
+            // Once the program answers, all set-up is over.
+            writeln!(input, "ready").map_err(|error| error.to_string())?;
+            BufReader::new(output)
+                .read_line(&mut line)
+                .map_err(|error| error.to_string())?;
+            let mut found = Vec::new();
+            let mut pid = child.id();
+            while let Some(next) = only_child(pid) {
+                found.push(Memory::of(pid));
+                pid = next;
+            }
+            Ok(found)
+        })();
+        drop(child.stdin.take());
+        child.wait().map_err(|error| error.to_string())?;
+        measured
+    }
+}
+
+struct Memory {
+    name: String,
+    /// None: it may not be looked at.
+    private: Option<u64>,
+}
+
+impl Memory {
+    fn of(pid: u32) -> Self {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
+        Self {
+            name: name.trim().to_owned(),
+            private: rollup.ok().map(|text| {
+                text.lines()
+                    .filter(|line| line.starts_with("Private_"))
+                    .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+                    .sum()
+            }),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self.private {
+            Some(kilobytes) => format!("{} {kilobytes} kB", self.name),
+            None => format!("{} (only root may look)", self.name),
+        }
+    }
+}
+
+fn only_child(pid: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// What was measured of a case.
+struct Row {
+    case: Case,
+    times: Vec<Duration>,
+    memory: Vec<Memory>,
+}
+
+impl Row {
+    fn minimum(&self) -> f64 {
+        micros(self.times.first().copied().unwrap_or_default())
+    }
+
+    fn median(&self) -> f64 {
+        micros(
+            self.times
+                .get(self.times.len() / 2)
+                .copied()
+                .unwrap_or_default(),
+        )
+    }
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+fn measure(cases: Vec<Case>, rounds: usize) -> Result<Vec<Row>, String> {
+    let mut rows = Vec::new();
+    for case in cases {
+        let memory = if case.line.is_empty() {
+            Vec::new()
+        } else {
+            case.memory()?
+        };
+        rows.push(Row {
+            case,
+            times: Vec::with_capacity(rounds),
+            memory,
+        });
+    }
+    for round in 0..rounds {
+        for at in 0..rows.len() {
+            let at = (at + round) % rows.len();
+            if let Some(row) = rows.get_mut(at) {
+                let time = row.case.time()?;
+                row.times.push(time);
+            }
+        }
+    }
+    for row in &mut rows {
+        row.times.sort();
+    }
+    Ok(rows)
+}
+
+/// A case that could not be measured, and why.
+type Missing = (&'static str, String);
+
+fn report(rows: &[Row], missing: &[Missing], options: &Options, sandbox: &str) -> String {
+    let median = |name: &str| {
+        let row = rows.iter().find(|row| row.case.name == name);
+        row.map(Row::median)
+    };
+    let plain = median(PLAIN).unwrap_or(0.0);
+    let reference = median(REFERENCE);
+    let own = |row: &Row| row.median() - plain;
+    if options.json {
+        let rows: Vec<Value> = rows
+            .iter()
+            .map(|row| {
+                json!({
+                    "name": row.case.name,
+                    "command": row.case.line.join(" "),
+                    "minimum_us": row.minimum(),
+                    "median_us": row.median(),
+                    "own_us": own(row),
+                    "median_to_bwrap": reference.map(|time| row.median() / time),
+                    "own_to_bwrap": reference.map(|time| own(row) / time),
+                    "private_kB": row.memory.iter().map(|memory| json!({
+                        "process": memory.name, "private": memory.private,
+                    })).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        let missing: Vec<Value> = missing
+            .iter()
+            .map(|(name, why)| json!({ "name": name, "why": why }))
+            .collect();
+        let all = json!({ "sandbox": sandbox, "rounds": options.rounds, "rows": rows, "missing": missing });
+        return format!("{all:#}\n");
+    }
+    let mut text = format!(
+        "sandbox: {sandbox}\n{} rounds of `{PROGRAM}`; microseconds from spawn to exit; own = median - median of `{PLAIN}`\n\n\
+         {:<30} {:>9} {:>9} {:>9} {:>13} {:>10}  private memory meanwhile\n",
+        options.rounds, "", "minimum", "median", "own", "median/bwrap", "own/bwrap"
+    );
+    for row in rows {
+        let ratio =
+            |value: f64| reference.map_or("-".to_owned(), |time| format!("{:.2}", value / time));
+        let memory: Vec<String> = row.memory.iter().map(Memory::text).collect();
+        text.push_str(&format!(
+            "{:<30} {:>9.0} {:>9.0} {:>9.0} {:>13} {:>10}  {}\n",
+            row.case.name,
+            row.minimum(),
+            row.median(),
+            own(row),
+            ratio(row.median()),
+            ratio(own(row)),
+            memory.join(", ")
+        ));
+    }
+    for (name, why) in missing {
+        text.push_str(&format!("{name:<30} {why}\n"));
+    }
+    text
+}
+
+fn run() -> Result<(), String> {
+    let options = Options::read()?;
+    let sandbox = match &options.sandbox {
+        Some(path) => path.display().to_string(),
+        None if Path::new(DIST).is_file() => DIST.to_owned(),
+        None => env!("CARGO_BIN_EXE_sandbox").to_owned(),
+    };
+    let mut missing = Vec::new();
+    let mut measurable = Vec::new();
+    for case in cases(&sandbox) {
+        let wanted = options
+            .only
+            .as_ref()
+            .is_none_or(|only| case.name.contains(only));
+        if !wanted && case.name != PLAIN && case.name != REFERENCE {
+            continue;
+        }
+        match case.obstacle() {
+            None => measurable.push(case),
+            Some(why) => missing.push((case.name, why)),
+        }
+    }
+    let rows = measure(measurable, options.rounds)?;
+    let kind = if sandbox == DIST {
+        " (static, `cargo xtask dist`)"
+    } else if options.sandbox.is_some() {
+        ""
+    } else {
+        " (dynamic; `cargo xtask dist` makes the static one that is released)"
+    };
+    print!(
+        "{}",
+        report(&rows, &missing, &options, &format!("{sandbox}{kind}"))
+    );
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("launch: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

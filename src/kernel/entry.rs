@@ -1,0 +1,60 @@
+//! Where a program starts: `main` as the C library calls it.
+//!
+//! The standard library's own start looks up the bounds of the stack in /proc/self/maps and installs handlers for its
+//! overflow, which takes twenty system calls. A launcher that lives for a millisecond before it execs does without:
+//! an overflow is SIGSEGV either way, by the guard that the kernel keeps below the stack.
+
+use std::os::fd::IntoRawFd;
+
+use super::{Errno, Result, descriptor};
+
+/// Opens /dev/null as those of the descriptors 0, 1 and 2 that are closed, so that no file that is opened later is
+/// taken for one of them.
+///
+/// # Errors
+/// poll(2), or open(2) of /dev/null.
+pub fn fill_standard_descriptors() -> Result<()> {
+    let mut standard = [0, 1, 2].map(|fd| libc::pollfd {
+        fd,
+        events: 0,
+        revents: 0,
+    });
+    descriptor::poll(&mut standard, 0)?;
+    for entry in standard {
+        if entry.revents & libc::POLLNVAL != 0 {
+            let null = std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open("/dev/null")
+                .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+            // The lowest that is free is the one that is missing. It is never closed, but it is by exec.
+            let _ = null.into_raw_fd();
+        }
+    }
+    Ok(())
+}
+
+/// Starts the program with a function that returns its exit status.
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        /// Called by the C library, which has already told `std::env` about arguments and variables.
+        #[cfg(target_env = "gnu")]
+        // SAFETY: the only symbol of this name: `no_main` keeps the compiler from making one.
+        #[unsafe(no_mangle)]
+        extern "C" fn main(
+            _count: ::std::ffi::c_int,
+            _words: *const *const ::std::ffi::c_char,
+        ) -> ::std::ffi::c_int {
+            if $crate::kernel::entry::fill_standard_descriptors().is_err() {
+                ::std::process::abort();
+            }
+            ::std::process::exit($main())
+        }
+
+        #[cfg(not(target_env = "gnu"))]
+        fn main() {
+            ::std::process::exit($main())
+        }
+    };
+}

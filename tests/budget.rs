@@ -1,0 +1,270 @@
+//! What a launch may cost, in numbers that do not depend on how busy the machine is: system calls until the program is
+//! started, and the private memory of what stays behind.
+//!
+//! `cargo test --test budget -- --nocapture` shows the numbers. The static program that `cargo xtask dist` builds is
+//! measured when it is there; else the one that belongs to this test run, whose bounds are looser: it is linked
+//! dynamically, and a debug build asks about every descriptor before it closes it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+const PROFILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/view.toml");
+const DIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/dist/sandbox");
+
+/// When the newest file below a directory was written.
+fn newest(directory: &Path) -> SystemTime {
+    let entries = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let times = entries.map(|path| match path.is_dir() {
+        true => newest(&path),
+        false => path.metadata().unwrap().modified().unwrap(),
+    });
+    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// The program that is measured, and whether it is the one that is released. One that is older than the sources says
+/// nothing about them.
+fn sandbox() -> (&'static Path, bool) {
+    let dist = Path::new(DIST);
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let built = dist.metadata().and_then(|found| found.modified());
+    if built.is_ok_and(|built| built > newest(&sources)) {
+        (dist, true)
+    } else {
+        (Path::new(env!("CARGO_BIN_EXE_sandbox")), false)
+    }
+}
+
+/// Who launches when the tests run as root: for root more of /proc has to be shut off.
+const NOBODY: u32 = 65534;
+
+/// A home directory without private directories of profiles, for each would be hidden by a mount more.
+fn home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    home
+}
+
+/// `program` with `line`, as an ordinary user in a home of its own.
+fn launch(program: &str, home: &Path, line: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(line)
+        .env_clear()
+        .env("HOME", home)
+        .env("PATH", "/usr/bin:/bin");
+    if nix::unistd::geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+fn line<'a>(options: &[&'a str], program: &'a str) -> Vec<&'a str> {
+    let mut line = options.to_vec();
+    line.extend(["--", program]);
+    line
+}
+
+/// Whether this host lets the sandbox be made at all; says why if not.
+fn works(options: &[&str]) -> bool {
+    let home = home();
+    let path = sandbox().0.to_str().unwrap();
+    let output = launch(path, home.path(), &line(options, "/bin/true"))
+        .output()
+        .unwrap();
+    if !output.status.success() {
+        println!(
+            "skipped: this host cannot carry `{}` out: {}",
+            options.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    output.status.success()
+}
+
+/// The calls of all our processes between the execve of `sandbox` and that of the program, by name, as strace saw them.
+fn count(trace: &str) -> BTreeMap<String, usize> {
+    let mut calls = BTreeMap::new();
+    let mut executed = 0;
+    for line in trace.lines() {
+        let mut words = line.splitn(2, ' ');
+        let (Some(_pid), Some(rest)) = (words.next(), words.next()) else {
+            continue;
+        };
+        // `<... read resumed>`, `+++ exited`, `--- SIGCHLD`: no call begins there.
+        let Some((name, arguments)) = rest.trim_start().split_once('(') else {
+            continue;
+        };
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        {
+            continue;
+        }
+        if name == "execve" {
+            executed += 1;
+            if executed == 2 {
+                break;
+            }
+            assert!(arguments.contains("sandbox"), "{line}");
+            continue;
+        }
+        *calls.entry(name.to_owned()).or_default() += 1;
+    }
+    assert_eq!(executed, 2, "the program was not started:\n{trace}");
+    calls
+}
+
+/// None when strace(1) is missing or may not trace here.
+fn calls(options: &[&str]) -> Option<BTreeMap<String, usize>> {
+    let strace = Path::new("/usr/bin/strace");
+    if !strace.is_file() {
+        println!("skipped: strace is not installed");
+        return None;
+    }
+    if !works(options) {
+        return None;
+    }
+    let home = home();
+    // In the home, as the user has to write it.
+    let file = home.path().join("trace");
+    let mut words = vec![
+        "-f",
+        "-o",
+        file.to_str().unwrap(),
+        sandbox().0.to_str().unwrap(),
+    ];
+    words.extend(line(options, "/bin/true"));
+    let output = launch("/usr/bin/strace", home.path(), &words)
+        .output()
+        .unwrap();
+    if !output.status.success() {
+        println!("skipped: {}", String::from_utf8_lossy(&output.stderr));
+        return None;
+    }
+    Some(count(&std::fs::read_to_string(file).unwrap()))
+}
+
+fn hold(name: &str, options: &[&str], [released, other]: [usize; 2]) {
+    let Some(calls) = calls(options) else {
+        return;
+    };
+    let (path, dist) = sandbox();
+    let budget = if dist { released } else { other };
+    let sum: usize = calls.values().sum();
+    let mut sorted: Vec<_> = calls.iter().collect();
+    sorted.sort_by_key(|(name, times)| (std::cmp::Reverse(**times), *name));
+    let list: Vec<String> = sorted
+        .iter()
+        .map(|(name, times)| format!("{name} {times}"))
+        .collect();
+    let told = format!(
+        "{name}: {sum} system calls until the program is started, of {budget}, with {}\n  {}",
+        path.display(),
+        list.join(", ")
+    );
+    println!("{told}");
+    assert!(sum <= budget, "{told}");
+}
+
+#[test]
+fn calls_for_a_view() {
+    hold("view", &["--profile", PROFILE], [200, 290]);
+}
+
+#[test]
+fn calls_for_memory_limits() {
+    hold("memlimit", &["--profile", "memlimit"], [330, 420]);
+}
+
+#[test]
+fn calls_for_next_to_nothing() {
+    let options = ["--no-profile", "--set", "process.no-new-privileges=true"];
+    hold("no namespaces", &options, [90, 150]);
+}
+
+/// Private and private written memory in kB of a process; None when it may not be looked at.
+fn private(pid: u32) -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let field = |name: &str| -> Option<u64> {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    let dirty = field("Private_Dirty:")?;
+    Some((field("Private_Clean:")? + dirty, dirty))
+}
+
+fn only_child(pid: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+#[test]
+fn memory_that_stays() {
+    let options = ["--profile", PROFILE];
+    if !works(&options) {
+        return;
+    }
+    let (path, dist) = sandbox();
+    let home = home();
+    let mut child = launch(
+        path.to_str().unwrap(),
+        home.path(),
+        &line(&options, "/bin/cat"),
+    )
+    .stdin(Stdio::piped())
+    .stdout(Stdio::piped())
+    .spawn()
+    .unwrap();
+    writeln!(child.stdin.as_mut().unwrap(), "ready").unwrap();
+    let mut answer = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut answer)
+        .unwrap();
+    let launcher = child.id();
+    let found = [Some(launcher), only_child(launcher)].map(|pid| {
+        pid.and_then(|pid| Some((PathBuf::from(format!("/proc/{pid}")), private(pid)?)))
+    });
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(answer, "ready\n");
+    // Written memory is what a sandbox more costs; clean pages are of the program's file, and shared by all sandboxes.
+    let budget = if dist { 200 } else { 900 };
+    for (name, found) in ["the launcher", "process 1"].into_iter().zip(found) {
+        match found {
+            None => println!("{name}: only root may look"),
+            Some((_, (all, dirty))) => {
+                let told = format!(
+                    "{name}: {dirty} kB private and written, of {budget}; {all} kB with clean pages"
+                );
+                println!("{told}");
+                assert!(dirty <= budget, "{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn counting_stops_at_the_program() {
+    let trace = "7 execve(\"/x/sandbox\", [], 0x1 /* 1 var */) = 0\n\
+                 7 read(3, \"(\", 1) = 1\n\
+                 8 clone3({flags=CLONE_NEWNS} <unfinished ...>\n\
+                 8 <... clone3 resumed>) = 9\n\
+                 8 --- SIGCHLD {si_signo=SIGCHLD} ---\n\
+                 9 execve(\"/bin/true\", [\"true\"], 0x2) = 0\n\
+                 9 brk(NULL) = 0x3\n";
+    let calls = count(trace);
+    assert_eq!(
+        calls.into_iter().collect::<Vec<_>>(),
+        [("clone3".to_owned(), 1), ("read".to_owned(), 1)]
+    );
+}
