@@ -206,10 +206,14 @@ fn collect_groups(folder: &Path, depth: u32, found: &mut BTreeSet<PathBuf>) {
 /// Whether processes live in the group that do not descend from us: then another run
 /// of these tests, or a user of this host, has made it.
 fn is_foreign(group: &Path) -> bool {
-    // The name says which launcher made it: `sandbox-PIDNS-PID-…`.
+    // The name says which launcher made it: `sandbox-PIDNS-PID-START-RANDOM`.
     let name = group.file_name().unwrap_or_default().to_string_lossy();
-    let maker = name.split('-').nth(2).and_then(|word| word.parse().ok());
-    if maker.is_some_and(|pid| parent(pid).is_some() && !descends(pid)) {
+    let words: Vec<&str> = name.split('-').collect();
+    if let [_, _, maker, _, _] = words.as_slice()
+        && let Ok(pid) = maker.parse()
+        && parent(pid).is_some()
+        && !descends(pid)
+    {
         return true;
     }
     let members = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
