@@ -10,12 +10,14 @@ mod command;
 mod filesystem;
 mod harness;
 mod namespaces;
+mod process;
 #[allow(
     dead_code,
     reason = "a vocabulary for cases; which of it is in use depends on the cases"
 )]
 mod support;
 mod syscalls;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
         ("namespaces", namespaces::cases),
+        ("process", process::cases),
         ("syscalls", syscalls::cases),
+        ("terminal", terminal::cases),
     ])
 }
