@@ -5,6 +5,7 @@
 //! in virtual machines and as an ordinary user (`tests/run`), and as a probe within
 //! sandboxes (`launch probe NAME …`).
 
+mod caller;
 mod command;
 mod harness;
 #[allow(
@@ -16,5 +17,9 @@ mod support;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    support::main(&[("command", command::cases), ("harness", harness::cases)])
+    support::main(&[
+        ("caller", caller::cases),
+        ("command", command::cases),
+        ("harness", harness::cases),
+    ])
 }
