@@ -7,6 +7,7 @@
 
 mod caller;
 mod command;
+mod doctor;
 mod harness;
 #[allow(
     dead_code,
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     support::main(&[
         ("caller", caller::cases),
         ("command", command::cases),
+        ("doctor", doctor::cases),
         ("harness", harness::cases),
     ])
 }
