@@ -144,6 +144,7 @@ pub(super) fn fail(socket: BorrowedFd<'_>, step: u32, errno: Errno) -> ! {
 
 fn become_program(prepared: &Prepared, lines: &Lines<'_>, state: &State<'_>) -> ! {
     let socket = lines.socket.as_fd();
+    process::set_umask(prepared.umask);
     if prepared.init && prepared.new_terminal {
         // The group must be in the foreground before the program can ask for its terminal.
         let group = process::new_group().and_then(|()| match &state.terminal {

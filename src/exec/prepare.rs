@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::kernel::mount::attribute;
-use crate::kernel::{Errno, at, seccomp, terminal};
+use crate::kernel::{Errno, at, process, seccomp, terminal};
 use crate::plan::step::{Action, IdRange, NamespaceKind, Root};
 use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
@@ -159,6 +159,8 @@ pub struct Prepared {
     pub(super) new_terminal: bool,
     /// Whether a step cuts capabilities, so that process 1 gives up its own too.
     pub(super) cuts_capabilities: bool,
+    /// The caller's umask, which the program gets back.
+    pub(super) umask: u32,
 }
 
 /// The id maps as text.
@@ -290,6 +292,8 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
         new_session: false,
         new_terminal: false,
         cuts_capabilities: false,
+        // What we and the child make has the modes that we say, whatever the caller's umask.
+        umask: process::set_umask(0o022),
     };
     let scratch = needs_scratch(plan);
     let mut root_read_only = false;

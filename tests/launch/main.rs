@@ -5,8 +5,10 @@
 //! in virtual machines and as an ordinary user (`tests/run`), and as a probe within
 //! sandboxes (`launch probe NAME …`).
 
+mod caller;
 mod capabilities;
 mod command;
+mod doctor;
 mod filesystem;
 mod harness;
 mod namespaces;
@@ -23,8 +25,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     support::main(&[
+        ("caller", caller::cases),
         ("capabilities", capabilities::cases),
         ("command", command::cases),
+        ("doctor", doctor::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
         ("namespaces", namespaces::cases),
