@@ -7,8 +7,10 @@
 
 mod capabilities;
 mod command;
+mod errors;
 mod filesystem;
 mod harness;
+mod limits;
 mod namespaces;
 mod process;
 #[allow(
@@ -25,8 +27,10 @@ fn main() -> ExitCode {
     support::main(&[
         ("capabilities", capabilities::cases),
         ("command", command::cases),
+        ("errors", errors::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
+        ("limits", limits::cases),
         ("namespaces", namespaces::cases),
         ("process", process::cases),
         ("syscalls", syscalls::cases),
