@@ -8,9 +8,14 @@
 mod caller;
 mod capabilities;
 mod command;
+<<<<<<< HEAD
 mod doctor;
+=======
+mod errors;
+>>>>>>> it
 mod filesystem;
 mod harness;
+mod limits;
 mod namespaces;
 mod process;
 #[allow(
@@ -28,9 +33,14 @@ fn main() -> ExitCode {
         ("caller", caller::cases),
         ("capabilities", capabilities::cases),
         ("command", command::cases),
+<<<<<<< HEAD
         ("doctor", doctor::cases),
+=======
+        ("errors", errors::cases),
+>>>>>>> it
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
+        ("limits", limits::cases),
         ("namespaces", namespaces::cases),
         ("process", process::cases),
         ("syscalls", syscalls::cases),
