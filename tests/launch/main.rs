@@ -8,11 +8,8 @@
 mod caller;
 mod capabilities;
 mod command;
-<<<<<<< HEAD
 mod doctor;
-=======
 mod errors;
->>>>>>> it
 mod filesystem;
 mod harness;
 mod limits;
@@ -33,11 +30,8 @@ fn main() -> ExitCode {
         ("caller", caller::cases),
         ("capabilities", capabilities::cases),
         ("command", command::cases),
-<<<<<<< HEAD
         ("doctor", doctor::cases),
-=======
         ("errors", errors::cases),
->>>>>>> it
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
         ("limits", limits::cases),
