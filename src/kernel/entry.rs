@@ -34,6 +34,13 @@ pub fn fill_standard_descriptors() -> Result<()> {
     Ok(())
 }
 
+/// Has writing to a pipe that nobody reads fail with EPIPE, as the standard library does: a reader that has left must
+/// not kill the launcher.
+pub fn ignore_broken_pipes() {
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// Starts the program with a function that returns its exit status.
 #[macro_export]
 macro_rules! entry {
@@ -49,6 +56,7 @@ macro_rules! entry {
             if $crate::kernel::entry::fill_standard_descriptors().is_err() {
                 ::std::process::abort();
             }
+            $crate::kernel::entry::ignore_broken_pipes();
             ::std::process::exit($main())
         }
 
