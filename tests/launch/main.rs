@@ -5,6 +5,7 @@
 //! in virtual machines and as an ordinary user (`tests/run`), and as a probe within
 //! sandboxes (`launch probe NAME …`).
 
+mod attacks;
 mod capabilities;
 mod command;
 mod errors;
@@ -25,6 +26,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     support::main(&[
+        ("attacks", attacks::cases),
         ("capabilities", capabilities::cases),
         ("command", command::cases),
         ("errors", errors::cases),
