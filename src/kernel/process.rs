@@ -141,10 +141,10 @@ pub fn set_nice(value: libc::c_int) -> Result<()> {
     check_int(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, value) }).map(drop)
 }
 
-/// umask(2); cannot fail.
-pub fn set_umask(mask: u32) {
+/// umask(2): returns the one before; cannot fail.
+pub fn set_umask(mask: u32) -> u32 {
     // SAFETY: plain integers.
-    unsafe { libc::umask(mask as libc::mode_t) };
+    unsafe { libc::umask(mask as libc::mode_t) }
 }
 
 /// Ends the process at once.

@@ -251,7 +251,6 @@ fn calls_newer_than_lists(scene: &Scene) -> Outcome {
         "call@perf_event_open@0@0@0@0@0",
         "call@kexec_load@0@0@0@0",
         "call@open_by_handle_at@0@0@0",
-        "call@name_to_handle_at@-100@s:/@0@0@0",
         "call@ptrace@99@0@0@0",
         "call@process_vm_readv@1@0@0@0@0@0",
         "call@kcmp@1@1@0@0@0",

@@ -6,8 +6,10 @@
 //! sandboxes (`launch probe NAME …`).
 
 mod attacks;
+mod caller;
 mod capabilities;
 mod command;
+mod doctor;
 mod errors;
 mod filesystem;
 mod harness;
@@ -27,8 +29,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     support::main(&[
         ("attacks", attacks::cases),
+        ("caller", caller::cases),
         ("capabilities", capabilities::cases),
         ("command", command::cases),
+        ("doctor", doctor::cases),
         ("errors", errors::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
