@@ -109,6 +109,7 @@ default = "deny"
 "@system-service" = "allow"
 "@keyring" = "deny"
 "@mount" = "deny"
+"@cross-process" = "deny"
 setns = "deny"
 "unshare(&CLONE_NEWUSER)" = "deny"
 "clone(&CLONE_NEWUSER)" = "deny"
@@ -255,7 +256,6 @@ fn calls_newer_than_lists(scene: &Scene) -> Outcome {
         "call@process_vm_readv@1@0@0@0@0@0",
         "call@kcmp@1@1@0@0@0",
         "call@fanotify_init@0@0",
-        "call@personality@0x40000",
         "call@5000",
     ]);
     let out = strict(scene, &deeds)?;
