@@ -703,7 +703,7 @@ fn old_root(scene: &Scene) -> Outcome {
         format!("/proc/self/root{token}"),
         format!("/proc/self/root/..{token}"),
         format!("/proc/1/root{token}"),
-        format!("/proc/self/cwd/secret/token"),
+        "/proc/self/cwd/secret/token".to_owned(),
         format!("/proc/self/cwd/../..{token}"),
         format!("/proc/thread-self/root/..{token}"),
         format!("/dev/fd/../root/..{token}"),
