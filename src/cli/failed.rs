@@ -105,7 +105,7 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
         (Action::NewTerminal, Errno::ENOENT | Errno::ENXIO) => meaning(
             "there is no /dev/ptmx inside",
             &[
-                "show /dev, or use a minimal one (`devices.default = \"minimal\"`), or set `process.terminal = \"inherit\"`",
+                "show /dev, or use a minimal one (`devices.default = \"minimal\"`), or set `process.terminal = \"caller\"`",
             ],
         ),
         (Action::WorkingDirectory { .. }, Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR) => {
@@ -130,7 +130,7 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
         ),
         (Action::NewSessionKeyring, Errno::EDQUOT) => meaning(
             "the caller has too many keys",
-            &["see /proc/key-users; or set `process.session-keyring = \"inherit\"`"],
+            &["see /proc/key-users; or set `process.session-keyring = \"caller\"`"],
         ),
         (Action::JoinNamespace { .. }, Errno::EPERM) => meaning(
             "the caller has no privilege over that namespace",
