@@ -123,7 +123,7 @@ impl Walker {
         if let Some(entry) = self.seen.get(path) {
             return Ok(entry.clone());
         }
-        let fd = reference(directory, name)?;
+        let fd = reference(directory, name).map_err(|error| own_lock(directory, error))?;
         let entry = match kind(&fd)? {
             SFlag::S_IFDIR => Entry::Directory(Rc::new(fd)),
             // Of the link itself, not of what its name leads to by now.
@@ -135,6 +135,17 @@ impl Walker {
             self.seen.insert(path.to_owned(), entry.clone());
         }
         Ok(entry)
+    }
+}
+
+/// EACCES stands for what the caller can never reach. His own directory he could open again (chmod(2)), and so could a
+/// program: that is EPERM, "not now".
+pub(super) fn own_lock(directory: &OwnedFd, error: Errno) -> Errno {
+    let owner = fstat(directory.as_fd()).map(|found| found.st_uid);
+    if error == Errno::EACCES && owner == Ok(nix::unistd::geteuid().as_raw()) {
+        Errno::EPERM
+    } else {
+        error
     }
 }
 
@@ -245,6 +256,7 @@ mod tests {
         let locked = root.path().join("locked");
         fs::create_dir(&locked).unwrap();
         fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
-        assert_eq!(one(&locked.join("x")).error, Some(Errno::EACCES as i32));
+        // His own, which he can open again; another's would be EACCES.
+        assert_eq!(one(&locked.join("x")).error, Some(Errno::EPERM as i32));
     }
 }

@@ -12,7 +12,7 @@ use crate::profile::value::{Access, View};
 use crate::report::{Diagnostic, Site};
 use crate::section::expand::{self, Expanded};
 
-/// A file's own mode forbids it (EACCES, errno(3)).
+/// The mode of a directory on the way forbids it, and it is not the caller's to change (EACCES, errno(3)).
 const EACCES: i32 = 13;
 
 /// Adds what the host has there; drops rules about what it does not have.
@@ -64,7 +64,12 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
                         format!("`{shown}` is out of the caller's reach already: {reason}"),
                     );
                 }
-                View::Host(Access::ReadOnly | Access::ReadWrite) => {
+                // Without it the program only sees less.
+                View::Host(Access::ReadWrite) => {
+                    draft.note(rule.site, format!("`{shown}` is passed over: {reason}"));
+                }
+                // What lies around it may be writable, so that this one must be known to be out of reach.
+                View::Host(Access::ReadOnly) if error == EACCES && !draft.around.real_root => {
                     draft.note(rule.site, format!("`{shown}` is passed over: {reason}"));
                 }
                 _ => draft.errors.push(Diagnostic::error(
