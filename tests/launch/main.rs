@@ -7,6 +7,7 @@
 
 mod capabilities;
 mod command;
+mod escapes;
 mod filesystem;
 mod harness;
 mod namespaces;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     support::main(&[
         ("capabilities", capabilities::cases),
         ("command", command::cases),
+        ("escapes", escapes::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
         ("namespaces", namespaces::cases),
