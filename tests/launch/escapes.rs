@@ -32,6 +32,7 @@ pub fn cases() -> Vec<Case> {
             firewall_by_socket_options,
         ),
         case("repository_of_a_build", USERNS, repository_of_a_build),
+        case("stopping_the_caller", USERNS, stopping_the_caller),
         case(
             "view_that_root_can_undo",
             &[Need::Root],
@@ -228,6 +229,21 @@ fn repository_of_a_build(scene: &Scene) -> Outcome {
             "EBUSY",
         ),
     ])
+}
+
+/// A program that stops itself stops the launcher's job, where there is a shell to let it go on. Nobody is there in this
+/// case: the launcher, and what shares its process group, must not stop.
+fn stopping_the_caller(scene: &Scene) -> Outcome {
+    let out = scene
+        .sandbox()
+        .profile_text("[namespaces]\npid = true\n[process]\nterminal = \"new\"\n")?
+        .program(["/bin/sh", "-c", "kill -STOP $$; echo went on"])
+        .on_terminal()
+        .limit(std::time::Duration::from_secs(10))
+        .run()?;
+    out.succeeds()?;
+    assert!(out.stdout().contains("went on"), "{out}");
+    Ok(())
 }
 
 /// Root's program keeps CAP_SYS_ADMIN unless somebody says otherwise: then the user is told what that means for the view.
