@@ -135,7 +135,8 @@ impl Walker {
                 .map_or((Path::new("/"), &root), |(at, found)| (at.as_path(), found));
             let here = at.join(&name);
             if rest.is_empty() && !open_last && !self.seen.contains_key(&here) {
-                let kind = match kind_at(&directory.fd, &name)? {
+                let looked = kind_at(&directory.fd, &name);
+                let kind = match looked.map_err(|error| own_lock(&directory.fd, error))? {
                     SFlag::S_IFDIR => Some(PathKind::Directory),
                     SFlag::S_IFREG => Some(PathKind::File),
                     SFlag::S_IFLNK => None,
@@ -179,7 +180,7 @@ impl Walker {
         let entry = match openat(directory, name, flags | OFlag::O_DIRECTORY, Mode::empty()) {
             Ok(fd) => Entry::Directory(Directory::new(fd)),
             Err(Errno::ENOTDIR) => {
-                let fd = reference(directory, name)?;
+                let fd = reference(directory, name).map_err(|error| own_lock(directory, error))?;
                 match kind(&fd)? {
                     SFlag::S_IFDIR => Entry::Directory(Directory::new(fd)),
                     // Of the link itself, not of what its name leads to by now.
@@ -188,12 +189,23 @@ impl Walker {
                     _ => Entry::Other(PathKind::Special),
                 }
             }
-            Err(errno) => return Err(errno),
+            Err(error) => return Err(own_lock(directory, error)),
         };
         if self.seen.len() < MOST_OPEN {
             self.seen.insert(path.to_owned(), entry.clone());
         }
         Ok(entry)
+    }
+}
+
+/// EACCES stands for what the caller can never reach. His own directory he could open again (chmod(2)), and so could a
+/// program: that is EPERM, "not now".
+pub(super) fn own_lock(directory: &OwnedFd, error: Errno) -> Errno {
+    let owner = fstat(directory.as_fd()).map(|found| found.st_uid);
+    if error == Errno::EACCES && owner == Ok(nix::unistd::geteuid().as_raw()) {
+        Errno::EPERM
+    } else {
+        error
     }
 }
 
@@ -311,6 +323,7 @@ mod tests {
         let locked = root.path().join("locked");
         fs::create_dir(&locked).unwrap();
         fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
-        assert_eq!(one(&locked.join("x")).error, Some(Errno::EACCES as i32));
+        // His own, which he can open again; another's would be EACCES.
+        assert_eq!(one(&locked.join("x")).error, Some(Errno::EPERM as i32));
     }
 }

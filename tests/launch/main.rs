@@ -11,6 +11,7 @@ mod capabilities;
 mod command;
 mod doctor;
 mod errors;
+mod escapes;
 mod filesystem;
 mod harness;
 mod limits;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         ("command", command::cases),
         ("doctor", doctor::cases),
         ("errors", errors::cases),
+        ("escapes", escapes::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
         ("limits", limits::cases),
