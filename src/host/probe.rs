@@ -158,10 +158,16 @@ fn directories(home: &Path, scope: Scope) -> BTreeMap<String, PathBuf> {
     found
 }
 
+/// What the user database calls a user.
+#[must_use]
+pub fn login_name(uid: u32) -> Option<String> {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid));
+    user.ok().flatten().map(|user| user.name)
+}
+
 fn subordinate_ids(caller: &mut Caller) {
-    let uid = nix::unistd::Uid::from_raw(caller.uid);
-    if let Ok(Some(user)) = nix::unistd::User::from_uid(uid) {
-        caller.user = user.name;
+    if let Some(name) = login_name(caller.uid) {
+        caller.user = name;
     }
     caller.subordinate_uids = range("/etc/subuid", caller);
     caller.subordinate_gids = range("/etc/subgid", caller);

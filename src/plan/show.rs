@@ -1,6 +1,5 @@
-//! A plan for people and for programs.
+//! The words for each step of a plan, and the plan for programs; `outline` has it for people.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
@@ -256,53 +255,6 @@ impl Action {
     }
 }
 
-/// Where a rule stands, in words; empty when nobody asked.
-fn origin(site: Site, because: &str, sources: &SourceMap) -> String {
-    match (site.is_default(), because.is_empty()) {
-        (true, true) => String::new(),
-        (true, false) => because.to_owned(),
-        (false, true) => sources.position(site).to_string(),
-        (false, false) => format!("{}; {because}", sources.position(site)),
-    }
-}
-
-/// The plan as text: a line for each step, who carries it out, and who asked for it.
-#[must_use]
-pub fn text(plan: &Plan, sources: &SourceMap) -> String {
-    let mut out = String::new();
-    for (number, step) in plan.steps.iter().enumerate() {
-        let what = step.action.describe().replace('\n', "\n               ");
-        let _ = write!(out, "{:>4}  {:<8} {what}", number + 1, step.phase().word());
-        let from = origin(step.site, &step.because, sources);
-        if !from.is_empty() {
-            let _ = write!(out, "  [{from}]");
-        }
-        out.push('\n');
-        if let Action::Seccomp(filter) = &step.action {
-            for implied in &filter.implied {
-                let _ = writeln!(out, "               {implied}");
-            }
-        }
-    }
-    for note in &plan.notes {
-        let _ = writeln!(
-            out,
-            "note: {}{}",
-            escape::line(&note.text),
-            at(note, sources)
-        );
-    }
-    for warning in &plan.warnings {
-        let _ = writeln!(
-            out,
-            "warning: {}{}",
-            escape::line(&warning.text),
-            at(warning, sources)
-        );
-    }
-    out
-}
-
 /// ` (file:line:column)`, or nothing.
 #[must_use]
 pub fn at(note: &Note, sources: &SourceMap) -> String {
@@ -311,6 +263,17 @@ pub fn at(note: &Note, sources: &SourceMap) -> String {
     } else {
         format!(" ({})", sources.position(note.site))
     }
+}
+
+/// A warning, and on a line below what would help.
+#[must_use]
+pub fn warning(note: &Note, sources: &SourceMap) -> String {
+    let mut text = format!("{}{}", escape::line(&note.text), at(note, sources));
+    if let Some(help) = &note.help {
+        text.push_str("\n  help: ");
+        text.push_str(&escape::line(help));
+    }
+    text
 }
 
 fn place(site: Site, sources: &SourceMap) -> Json {
@@ -332,14 +295,17 @@ fn step_json(step: &Step, sources: &SourceMap) -> Json {
     })
 }
 
+/// A note or a warning as JSON: `{text, help, origin}`.
+#[must_use]
+pub fn note_json(note: &Note, sources: &SourceMap) -> Json {
+    json!({ "text": note.text, "help": note.help, "origin": place(note.site, sources) })
+}
+
 /// The plan as JSON: `{steps, notes, warnings}`.
 #[must_use]
 pub fn to_json(plan: &Plan, sources: &SourceMap) -> Json {
     let notes = |notes: &[Note]| -> Vec<Json> {
-        notes
-            .iter()
-            .map(|note| json!({ "text": note.text, "origin": place(note.site, sources) }))
-            .collect()
+        notes.iter().map(|note| note_json(note, sources)).collect()
     };
     json!({
         "steps": plan.steps.iter().map(|step| step_json(step, sources)).collect::<Vec<_>>(),
