@@ -192,8 +192,9 @@ impl Case {
 
 struct Memory {
     name: String,
-    /// None: it may not be looked at.
-    private: Option<u64>,
+    /// Pages that no other process has, those of the program's file included, and pages that are in no file; kB. None:
+    /// it may not be looked at.
+    sizes: Option<(u64, u64)>,
 }
 
 impl Memory {
@@ -202,18 +203,21 @@ impl Memory {
         let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
         Self {
             name: name.trim().to_owned(),
-            private: rollup.ok().map(|text| {
-                text.lines()
-                    .filter(|line| line.starts_with("Private_"))
-                    .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
-                    .sum()
+            sizes: rollup.ok().map(|text| {
+                let sum = |start: &str| {
+                    text.lines()
+                        .filter(|line| line.starts_with(start))
+                        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+                        .sum()
+                };
+                (sum("Private_"), sum("Pss_Anon:"))
             }),
         }
     }
 
     fn text(&self) -> String {
-        match self.private {
-            Some(kilobytes) => format!("{} {kilobytes} kB", self.name),
+        match self.sizes {
+            Some((private, anonymous)) => format!("{} {private} ({anonymous})", self.name),
             None => format!("{} (only root may look)", self.name),
         }
     }
@@ -303,7 +307,9 @@ fn report(rows: &[Row], missing: &[Missing], options: &Options, sandbox: &str) -
                     "median_to_bwrap": reference.map(|time| row.median() / time),
                     "own_to_bwrap": reference.map(|time| own(row) / time),
                     "private_kB": row.memory.iter().map(|memory| json!({
-                        "process": memory.name, "private": memory.private,
+                        "process": memory.name,
+                        "private": memory.sizes.map(|sizes| sizes.0),
+                        "anonymous": memory.sizes.map(|sizes| sizes.1),
                     })).collect::<Vec<_>>(),
                 })
             })
@@ -317,7 +323,7 @@ fn report(rows: &[Row], missing: &[Missing], options: &Options, sandbox: &str) -
     }
     let mut text = format!(
         "sandbox: {sandbox}\n{} rounds of `{PROGRAM}`; microseconds from spawn to exit; own = median - median of `{PLAIN}`\n\n\
-         {:<30} {:>9} {:>9} {:>9} {:>13} {:>10}  private memory meanwhile\n",
+         {:<30} {:>9} {:>9} {:>9} {:>13} {:>10}  private memory meanwhile (anonymous), kB\n",
         options.rounds, "", "minimum", "median", "own", "median/bwrap", "own/bwrap"
     );
     for row in rows {

@@ -21,6 +21,8 @@ pub(super) const GO: &[u8] = b"go";
 pub(super) const READY: &[u8] = b"ready";
 /// The child to the launcher: here is the other end of the program's terminal.
 pub(super) const TERMINAL: &[u8] = b"tty";
+/// What covers something else can only be looked at.
+const COVER: u64 = attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC;
 /// Descriptors that are not closed one by one: few beside the least limit that anybody sets (RLIMIT_NOFILE).
 const MOST_LEFT: usize = 48;
 /// A failure is (step, errno), each four bytes in native order.
@@ -142,6 +144,7 @@ pub(super) fn fail(socket: BorrowedFd<'_>, step: u32, errno: Errno) -> ! {
 
 fn become_program(prepared: &Prepared, lines: &Lines<'_>, state: &State<'_>) -> ! {
     let socket = lines.socket.as_fd();
+    process::set_umask(prepared.umask);
     if prepared.init && prepared.new_terminal {
         // The group must be in the foreground before the program can ask for its terminal.
         let group = process::new_group().and_then(|()| match &state.terminal {
@@ -315,6 +318,16 @@ fn carry_out<'a>(op: &'a Op, state: &mut State<'a>, socket: BorrowedFd<'_>) -> R
             state.leave(context);
             attach(state, made, target)
         }
+        Op::Mask {
+            place,
+            directory: true,
+        } if state.scratch.is_none() => {
+            let tmpfs = mount::open_filesystem(c"tmpfs")?;
+            mount::configure(tmpfs.as_fd(), c"mode", Some(c"0"))?;
+            let made = mount::make_mount(tmpfs.as_fd(), COVER)?;
+            state.leave(tmpfs);
+            attach(state, made, place)
+        }
         Op::Mask { place, directory } => {
             let source = if *directory { c"directory" } else { c"file" };
             cover(state, source, place)
@@ -406,8 +419,7 @@ fn new_root(
 fn cover<'a>(state: &mut State<'a>, source: &CStr, target: &'a Place) -> Result<(), Errno> {
     let scratch = state.scratch.as_ref().ok_or(Errno::EBADF)?;
     let tree = mount::clone_tree_at(scratch.as_fd(), source)?;
-    let attributes = attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC;
-    mount::set_attributes(tree.as_fd(), attributes, true)?;
+    mount::set_attributes(tree.as_fd(), COVER, true)?;
     attach(state, tree, target)
 }
 

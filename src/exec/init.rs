@@ -27,8 +27,9 @@ pub(super) fn run(
     if let Err(errno) = settle(prepared) {
         fail(socket.as_fd(), prepared.execute.step, errno);
     }
-    // The launcher learns from the end of the socket that the program was started: this copy must not hold it open.
-    drop(socket);
+    // The launcher learns from the end of the socket that the program was started: this copy must not hold it open. It
+    // is closed with everything else.
+    std::mem::forget(socket);
     let kept = match keep(terminal, status) {
         Ok(kept) => kept,
         Err(_) => exit(125),

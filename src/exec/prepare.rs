@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::kernel::mount::attribute;
-use crate::kernel::{Errno, at, terminal};
+use crate::kernel::{Errno, at, process, seccomp, terminal};
 use crate::plan::step::{Action, IdRange, NamespaceKind, Root};
 use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
@@ -159,6 +159,8 @@ pub struct Prepared {
     pub(super) new_terminal: bool,
     /// Whether a step cuts capabilities, so that process 1 gives up its own too.
     pub(super) cuts_capabilities: bool,
+    /// The caller's umask, which the program gets back.
+    pub(super) umask: u32,
 }
 
 /// The id maps as text.
@@ -290,11 +292,10 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
         new_session: false,
         new_terminal: false,
         cuts_capabilities: false,
+        // What we and the child make has the modes that we say, whatever the caller's umask.
+        umask: process::set_umask(0o022),
     };
-    let scratch = plan
-        .steps
-        .iter()
-        .any(|step| matches!(step.action, Action::Mask { .. } | Action::MountText { .. }));
+    let scratch = needs_scratch(plan);
     let mut root_read_only = false;
     for (number, step) in plan.steps.iter().enumerate() {
         let index = u32::try_from(number).unwrap_or(u32::MAX);
@@ -415,7 +416,7 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
                 }
             }
             Action::Seccomp(filter) => {
-                let instructions = filter.instructions();
+                let instructions = seccomp::prepare(&filter.program).into_vec();
                 prepared.init_filter = Some(instructions.clone());
                 Op::Seccomp(instructions)
             }
@@ -456,6 +457,23 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
         }
     }
     Ok(prepared)
+}
+
+/// Whether files are covered, which takes a file system of ours to take others from; or so many directories that it
+/// costs less than a file system for each.
+fn needs_scratch(plan: &Plan) -> bool {
+    let mut directories = 0;
+    plan.steps.iter().any(|step| match step.action {
+        Action::MountText { .. }
+        | Action::Mask {
+            directory: false, ..
+        } => true,
+        Action::Mask { .. } => {
+            directories += 1;
+            directories > 3
+        }
+        _ => false,
+    })
 }
 
 fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {

@@ -76,7 +76,9 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
     let keep_hangup_ignored = signal::is_ignored(libc::SIGHUP);
     // SIGCHLD ignored, as some callers leave it, would let the child's status get lost.
     signal::reset_actions(keep_hangup_ignored);
+    // A reader of our messages who has left must not end us: how the program ends would be lost.
     signal::block(&signal::WATCHED)
+        .and_then(|()| signal::block(&[libc::SIGPIPE]))
         .map_err(|errno| LaunchError::doing("blocking signals", errno))?;
     let signals = signal::descriptor(&signal::WATCHED)
         .map_err(|errno| LaunchError::doing("making a descriptor for signals", errno))?;

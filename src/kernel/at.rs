@@ -27,7 +27,8 @@ pub fn resolve(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
 
 fn openat2(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
     let how = OpenHow {
-        flags: (libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW) as u64,
+        // Without O_NOFOLLOW, with which a link as the last component would be opened as itself instead of refused.
+        flags: (libc::O_PATH | libc::O_CLOEXEC) as u64,
         mode: 0,
         resolve: libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS,
     };
@@ -261,4 +262,83 @@ pub fn make_directories(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<
         here = opened;
     }
     Ok(here)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use super::*;
+
+    /// What was opened, by device and inode, or the errno.
+    fn outcome(opened: Result<OwnedFd>) -> std::result::Result<(u64, u64), Errno> {
+        let found = File::from(opened?).metadata().unwrap();
+        Ok((found.dev(), found.ino()))
+    }
+
+    #[test]
+    fn the_walk_finds_what_openat2_finds_and_follows_no_link_either() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        fs::create_dir_all(at("a/b/c")).unwrap();
+        fs::write(at("a/file"), "x").unwrap();
+        symlink("b", at("a/link")).unwrap();
+        symlink("/etc", at("a/out")).unwrap();
+        symlink("../../..", at("a/b/up")).unwrap();
+        let directory = File::open(root.path()).unwrap();
+        for path in [
+            c"/",
+            c"",
+            c".",
+            c"a",
+            c"/a/b/c",
+            c"a//b/./c/",
+            c"a/file",
+            c"a/none",
+            c"a/file/x",
+            c"a/link",
+            c"a/link/c",
+            c"a/out/passwd",
+            c"a/b/up/etc",
+            c"/proc/self/root/etc",
+        ] {
+            let by_call = outcome(openat2(directory.as_fd(), path));
+            let by_walk = outcome(walk(directory.as_fd(), path));
+            match (path.to_bytes(), by_call) {
+                // The call does not know an empty path; the walk stays where it is.
+                (b"", _) => {}
+                (_, Ok(found)) => assert_eq!(by_walk, Ok(found), "{path:?}"),
+                (_, Err(_)) => assert!(by_walk.is_err(), "{path:?}: {by_walk:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_walk_never_goes_upwards() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("a")).unwrap();
+        let directory = File::open(root.path()).unwrap();
+        for path in [c"..", c"a/..", c"a/../..", c"/../etc/passwd"] {
+            assert_eq!(
+                outcome(walk(directory.as_fd(), path)),
+                Err(Errno::EXDEV),
+                "{path:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn directories_are_made_without_following_a_link() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        symlink(outside.path(), root.path().join("trap")).unwrap();
+        let directory = File::open(root.path()).unwrap();
+        assert!(make_directories(directory.as_fd(), c"/x/y/z", 0o700).is_ok());
+        assert!(root.path().join("x/y/z").is_dir());
+        assert!(make_directories(directory.as_fd(), c"/trap/planted", 0o700).is_err());
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
 }

@@ -89,7 +89,10 @@ pub fn keep_only(keep: u64, ambient: bool) -> Result<()> {
         Ok(_) | Err(Errno::EINVAL) => {}
         Err(error) => return Err(error),
     }
-    let mut data = get()?;
+    let mut data = match keep {
+        0 => [Data::default(); 2],
+        _ => get()?,
+    };
     for (half, data) in data.iter_mut().enumerate() {
         #[allow(clippy::cast_possible_truncation)] // one half at a time
         let keep = (keep >> (32 * half)) as u32;

@@ -4,9 +4,7 @@
 //! overflow, which takes twenty system calls. A launcher that lives for a millisecond before it execs does without:
 //! an overflow is SIGSEGV either way, by the guard that the kernel keeps below the stack.
 
-use std::os::fd::IntoRawFd;
-
-use super::{Errno, Result, descriptor};
+use super::{Result, descriptor};
 
 /// Opens /dev/null as those of the descriptors 0, 1 and 2 that are closed, so that no file that is opened later is
 /// taken for one of them.
@@ -22,16 +20,18 @@ pub fn fill_standard_descriptors() -> Result<()> {
     descriptor::poll(&mut standard, 0)?;
     for entry in standard {
         if entry.revents & libc::POLLNVAL != 0 {
-            let null = std::fs::OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open("/dev/null")
-                .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
-            // The lowest that is free is the one that is missing. It is never closed, but it is by exec.
-            let _ = null.into_raw_fd();
+            // The lowest that is free is the one that is missing. Without O_CLOEXEC: the program gets it too.
+            // SAFETY: the path is a constant.
+            super::check_int(unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) })?;
         }
     }
     Ok(())
+}
+
+/// Has a write to a reader that has left fail rather than end us, as the standard library's start has it.
+pub fn ignore_broken_pipes() {
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
 /// Starts the program with a function that returns its exit status.
@@ -49,6 +49,7 @@ macro_rules! entry {
             if $crate::kernel::entry::fill_standard_descriptors().is_err() {
                 ::std::process::abort();
             }
+            $crate::kernel::entry::ignore_broken_pipes();
             ::std::process::exit($main())
         }
 

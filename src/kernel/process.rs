@@ -54,14 +54,33 @@ pub fn set_name(name: &CStr) {
 
 /// Joins a new, empty session keyring (keyctl(2), KEYCTL_JOIN_SESSION_KEYRING).
 ///
+/// The kernel gives the quota of a keyring back a moment after its last process has ended, so that somebody who starts
+/// many programs one after the other can meet it: then this waits, up to a second.
+///
 /// # Errors
 /// keyctl(2). EDQUOT: too many keys.
 pub fn new_session_keyring() -> Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    const PAUSE: libc::timespec = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 20_000_000,
+    };
     let anonymous = std::ptr::null::<libc::c_char>();
-    // SAFETY: without a name a new anonymous keyring is made.
-    check(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, anonymous) })
-        .map(drop)
+    let mut patience = 50;
+    loop {
+        // SAFETY: without a name a new anonymous keyring is made.
+        let joined = check(unsafe {
+            libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, anonymous)
+        });
+        match joined {
+            Err(Errno::EDQUOT) if patience > 0 => {
+                patience -= 1;
+                // SAFETY: the time to wait is a constant, and what is left of it is not asked for.
+                unsafe { libc::nanosleep(&PAUSE, std::ptr::null_mut()) };
+            }
+            other => return other.map(drop),
+        }
+    }
 }
 
 /// Whether keyrings can be used at all: not where an outer filter or the kernel's configuration forbids it.
@@ -122,10 +141,10 @@ pub fn set_nice(value: libc::c_int) -> Result<()> {
     check_int(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, value) }).map(drop)
 }
 
-/// umask(2); cannot fail.
-pub fn set_umask(mask: u32) {
+/// umask(2): returns the one before; cannot fail.
+pub fn set_umask(mask: u32) -> u32 {
     // SAFETY: plain integers.
-    unsafe { libc::umask(mask as libc::mode_t) };
+    unsafe { libc::umask(mask as libc::mode_t) }
 }
 
 /// Ends the process at once.

@@ -69,6 +69,9 @@ fn altered() -> Option<u64> {
     Some(field(b"SigIgn:")? | field(b"SigCgt:")?)
 }
 
+/// What rt_sigaction(2) takes on 64-bit machines: handler, flags, restorer, mask.
+const DEFAULT_ACTION: [u64; 4] = [0; 4];
+
 /// Gives every signal its default action; SIGHUP stays ignored if `keep_hangup_ignored`. Children inherit that.
 pub fn reset_actions(keep_hangup_ignored: bool) {
     let altered = altered().unwrap_or(u64::MAX);
@@ -79,8 +82,19 @@ pub fn reset_actions(keep_hangup_ignored: bool) {
         if signal == libc::SIGHUP && keep_hangup_ignored {
             continue;
         }
-        // SAFETY: no handler is installed. Numbers that have none (SIGKILL, those of the C library) are refused.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // The C library refuses its own numbers (32, 33), but a caller may have left them ignored. SIGKILL and SIGSTOP
+        // are refused by the kernel.
+        // SAFETY: all zero is the default action with no flags and no mask; it lives through the call, and no handler
+        // is installed. The last argument is the size of the kernel's mask.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT_ACTION.as_ptr(),
+                std::ptr::null::<u64>(),
+                8_usize,
+            )
+        };
     }
 }
 

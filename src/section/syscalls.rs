@@ -21,23 +21,6 @@ pub struct FilterPlan {
     pub implied: Vec<Implied>,
 }
 
-impl FilterPlan {
-    /// The program in the kernel's form.
-    #[must_use]
-    pub fn instructions(&self) -> Vec<libc::sock_filter> {
-        self.program
-            .instructions()
-            .iter()
-            .map(|instruction| libc::sock_filter {
-                code: instruction.code,
-                jt: instruction.jt,
-                jf: instruction.jf,
-                k: instruction.k,
-            })
-            .collect()
-    }
-}
-
 /// What the launcher's own process 1 calls under the program's filter.
 const NEEDED_BY_INIT: &[&str] = &["rt_sigtimedwait", "waitid", "kill", "exit_group"];
 /// What it calls in addition when the program has a terminal of its own.

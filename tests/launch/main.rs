@@ -5,27 +5,39 @@
 //! in virtual machines and as an ordinary user (`tests/run`), and as a probe within
 //! sandboxes (`launch probe NAME …`).
 
+mod caller;
 mod capabilities;
 mod command;
+mod doctor;
+mod errors;
 mod filesystem;
 mod harness;
+mod limits;
 mod namespaces;
+mod process;
 #[allow(
     dead_code,
     reason = "a vocabulary for cases; which of it is in use depends on the cases"
 )]
 mod support;
 mod syscalls;
+mod terminal;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     support::main(&[
+        ("caller", caller::cases),
         ("capabilities", capabilities::cases),
         ("command", command::cases),
+        ("doctor", doctor::cases),
+        ("errors", errors::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
+        ("limits", limits::cases),
         ("namespaces", namespaces::cases),
+        ("process", process::cases),
         ("syscalls", syscalls::cases),
+        ("terminal", terminal::cases),
     ])
 }

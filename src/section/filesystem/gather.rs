@@ -32,7 +32,21 @@ pub fn gather(draft: &mut Draft, out: &mut Vec<Rule>) {
                 draft.note(rule.site, format!("`{key}` is passed over: {why}"))
             }
             Ok(Expanded::Path(path)) => {
-                if path == Path::new("/") && !key.starts_with('/') {
+                let is_root = path == Path::new("/") && !key.starts_with('/');
+                if is_root
+                    && matches!(
+                        value,
+                        Value::View(View::Host(Access::ReadOnly | Access::ReadWrite))
+                    )
+                {
+                    // Desktops start programs in `/`. Opening less than a rule says is safe, opening everything is not.
+                    draft.note(
+                        rule.site,
+                        format!(
+                            "`{key}` is `/` here, and is passed over: it would open everything"
+                        ),
+                    );
+                } else if is_root {
                     draft.errors.push(
                         Diagnostic::error(
                             format!("`{key}` is `/` here"),

@@ -766,13 +766,23 @@ fn what_the_host_lacks() {
 
 #[test]
 fn the_whole_is_never_meant_by_a_variable() {
-    let policy = policy(&[rw("${PWD}")]);
     let caller = Caller {
         working_directory: "/".into(),
         ..caller()
     };
-    let facts = HandMade::new(HOST).facts(&wanted(&policy, &caller, &around()), caller.clone());
-    let errors = lower(&policy, &facts, &around()).unwrap_err();
+    let lowered = |rules: &[(Section, &'static str, Value)]| {
+        let policy = policy(rules);
+        let facts = HandMade::new(HOST).facts(&wanted(&policy, &caller, &around()), caller.clone());
+        lower(&policy, &facts, &around())
+    };
+    let passed_over = lowered(&[ro("/"), rw("${PWD}")]).unwrap();
+    assert!(
+        passed_over.notes[0].text.contains("would open everything"),
+        "{:?}",
+        passed_over.notes
+    );
+    assert_eq!(passed_over.steps, lowered(&[ro("/")]).unwrap().steps);
+    let errors = lowered(&[private("${PWD}")]).unwrap_err();
     assert_eq!(errors[0].message, "`${PWD}` is `/` here");
 }
 

@@ -38,7 +38,7 @@ mod scene;
 pub use host::{Host, Layout, Need};
 pub use leaks::Traces;
 pub use sandbox::{Finished, Sandbox};
-pub use scene::Scene;
+pub use scene::{Scene, binary};
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};

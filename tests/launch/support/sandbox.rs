@@ -361,6 +361,12 @@ impl Running {
         }
     }
 
+    /// Our end of its terminal.
+    pub fn terminal(&self) -> io::Result<&std::fs::File> {
+        let missing = || io::Error::other("it was not started with `on_terminal`");
+        self.terminal.as_ref().ok_or_else(missing)
+    }
+
     /// What it has written to standard output so far.
     pub fn stdout_so_far(&self) -> String {
         String::from_utf8_lossy(&self.stdout.bytes()).into_owned()
