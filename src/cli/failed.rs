@@ -107,7 +107,7 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
         (Action::NewTerminal, Errno::ENOENT | Errno::ENXIO) => meaning(
             "there is no /dev/ptmx inside",
             &[
-                "show /dev, or use a minimal one (`devices.default = \"minimal\"`), or set `process.terminal = \"inherit\"`",
+                "show /dev, or use a minimal one (`devices.default = \"minimal\"`), or set `process.terminal = \"caller\"`",
             ],
         ),
         (Action::WorkingDirectory { .. }, Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR) => {
@@ -132,7 +132,7 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
         ),
         (Action::NewSessionKeyring, Errno::EDQUOT) => meaning(
             "the caller has too many keys",
-            &["see /proc/key-users; or set `process.session-keyring = \"inherit\"`"],
+            &["see /proc/key-users; or set `process.session-keyring = \"caller\"`"],
         ),
         (Action::JoinNamespace { .. }, Errno::EACCES) => meaning(
             "the process that it belongs to is another user's, or may not be looked into",
