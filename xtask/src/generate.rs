@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use sandbox::cli::arguments::{Control, Launch};
 use sandbox::cli::schema;
 
-use crate::manual;
+use crate::{complete, manual};
 
 /// Writes what is stale, and says what was.
 pub fn write(root: &Path) -> Result<(), String> {
@@ -67,9 +67,8 @@ fn files(root: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
             (Shell::Zsh, format!("_{program}")),
             (Shell::Fish, format!("{program}.fish")),
         ] {
-            let mut text = Vec::new();
-            clap_complete::generate(shell, &mut command.clone(), program, &mut text);
-            files.push((format!("completions/{name}"), text));
+            let text = complete::script(shell, program, &command)?;
+            files.push((format!("completions/{name}"), text.into_bytes()));
         }
     }
     Ok(files)
