@@ -193,7 +193,7 @@ impl Report {
         out
     }
 
-    /// The same for programs: `{program, status, signal, seconds, timed-out, usage, limits}`.
+    /// The same for programs: `{program, status, signal, seconds, timed_out, usage, limits}`.
     pub fn to_json(&self) -> Json {
         let signal = match self.ending {
             Ending::Killed(signal) => Some(signal),
@@ -213,7 +213,7 @@ impl Report {
             "status": self.ending.status(),
             "signal": signal,
             "seconds": self.seconds,
-            "timed-out": self.timed_out,
+            "timed_out": self.timed_out,
             "usage": self.has_group.then_some(&self.usage),
             "limits": {
                 "memory": limit(&self.memory),

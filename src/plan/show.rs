@@ -50,25 +50,45 @@ impl Action {
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
-            Self::OwnDirectory { path: at } => format!("make the directory {} if it is missing", path(at)),
-            Self::Clone { namespaces } if namespaces.is_empty() => "make a process in the caller's namespaces".to_owned(),
+            Self::OwnDirectory { path: at } => {
+                format!("make the directory {} if it is missing", path(at))
+            }
+            Self::Clone { namespaces } if namespaces.is_empty() => {
+                "make a process in the caller's namespaces".to_owned()
+            }
             Self::Clone { namespaces } => {
                 let names: Vec<_> = namespaces.iter().map(|kind| kind.name()).collect();
                 format!("make a process in new namespaces: {}", names.join(" "))
             }
-            Self::MapIds { uids, gids, helpers, .. } => format!(
+            Self::MapIds {
+                uids,
+                gids,
+                helpers,
+                ..
+            } => format!(
                 "map ids{}: user {}; group {}",
-                if helpers.is_some() { " with newuidmap and newgidmap" } else { "" },
+                if helpers.is_some() {
+                    " with newuidmap and newgidmap"
+                } else {
+                    ""
+                },
                 ranges(uids),
                 ranges(gids)
             ),
             Self::EnterGroup(group) => format!("control group: {group}"),
-            Self::JoinNamespace { kind, path: at } => format!("enter the {} namespace {}", kind.name(), path(at)),
+            Self::JoinNamespace { kind, path: at } => {
+                format!("enter the {} namespace {}", kind.name(), path(at))
+            }
             Self::NewSessionKeyring => "join a new, empty session keyring".to_owned(),
-            Self::UnshareCgroupNamespace => "make the own control group the root of a new cgroup namespace".to_owned(),
+            Self::UnshareCgroupNamespace => {
+                "make the own control group the root of a new cgroup namespace".to_owned()
+            }
             Self::Hostname { name } => format!("set the host name to {}", escape::line(name)),
             Self::LoopbackUp => "bring the loopback interface up".to_owned(),
-            Self::NewTerminal => "open a pseudo-terminal as standard input, output and error, in a session of its own".to_owned(),
+            Self::NewTerminal => {
+                "open a pseudo-terminal in a session of its own, to stand in for the caller's"
+                    .to_owned()
+            }
             Self::NewSession => "start a session without a terminal".to_owned(),
             Self::ResourceLimit { name, value, .. } => match value {
                 Some(value) => format!("set the resource limit {name} to {value}"),
@@ -84,7 +104,10 @@ impl Action {
             Self::NoNewPrivileges => "set no_new_privs".to_owned(),
             Self::Capabilities { keep: 0, .. } => "give up all capabilities".to_owned(),
             Self::Capabilities { keep, .. } => {
-                format!("give up all capabilities but {}", capabilities::names(*keep).join(" "))
+                format!(
+                    "give up all capabilities but {}",
+                    capabilities::names(*keep).join(" ")
+                )
             }
             Self::Init => "stay as process 1 beside the program".to_owned(),
             Self::CloseDescriptors => "close all descriptors above 2".to_owned(),
@@ -94,9 +117,17 @@ impl Action {
                 filter.default,
                 filter.program.instructions().len()
             ),
-            Self::Execute { arguments, environment, .. } => {
+            Self::Execute {
+                arguments,
+                environment,
+                ..
+            } => {
                 let words: Vec<_> = arguments.iter().map(|word| escape::os(word)).collect();
-                format!("execute {} with {} variables", words.join(" "), environment.len())
+                format!(
+                    "execute {} with {} variables",
+                    words.join(" "),
+                    environment.len()
+                )
             }
             Self::Timeout { after } => format!("end it after {} seconds", after.as_secs_f64()),
             Self::DieWithParent => "end it when the launcher is killed".to_owned(),
