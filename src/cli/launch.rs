@@ -51,6 +51,8 @@ struct Ready {
     plan: Plan,
     warnings: Diagnostics,
     chosen: String,
+    /// Whether the command line says everything.
+    alone: bool,
 }
 
 /// The options that say rules, in the order in which they were typed.
@@ -133,6 +135,7 @@ fn prepare(
         plan,
         warnings: resolved.warnings,
         chosen,
+        alone: names.is_empty(),
     })
 }
 
@@ -153,7 +156,7 @@ fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
         if !launch.quiet {
             inspect::tell(&ready.warnings, sources);
         }
-        let profile = if ready.policy.name.is_empty() {
+        let profile = if ready.alone {
             "the command line alone"
         } else {
             &ready.policy.name
