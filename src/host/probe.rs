@@ -167,10 +167,16 @@ fn is_for_documents(path: &Path, home: &Path) -> bool {
     path.is_absolute() && !home.starts_with(normal(path)) && !normal(below).components().any(hidden)
 }
 
+/// What the user database calls a user.
+#[must_use]
+pub fn login_name(uid: u32) -> Option<String> {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid));
+    user.ok().flatten().map(|user| user.name)
+}
+
 fn subordinate_ids(caller: &mut Caller) {
-    let uid = nix::unistd::Uid::from_raw(caller.uid);
-    if let Ok(Some(user)) = nix::unistd::User::from_uid(uid) {
-        caller.user = user.name;
+    if let Some(name) = login_name(caller.uid) {
+        caller.user = name;
     }
     caller.subordinate_uids = range("/etc/subuid", caller);
     caller.subordinate_gids = range("/etc/subgid", caller);
