@@ -510,7 +510,11 @@ impl Builder<'_> {
             "the program can undo `{key}`, since it keeps CAP_SYS_ADMIN; to prevent it: `capabilities.default = \"drop\"`, or `capabilities.sys_admin = \"drop\"`"
         );
         let site = rule.site;
-        self.plan.warnings.push(Note { text, site });
+        self.plan.warnings.push(Note {
+            text,
+            site,
+            help: Vec::new(),
+        });
     }
 
     fn no_new_privileges(&mut self, process: &Process, filter: bool, stuck_bounding: bool) {
