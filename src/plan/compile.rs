@@ -506,14 +506,15 @@ impl Builder<'_> {
         let Some((key, _, rule)) = rules.find(|(_, value, _)| takes_away(value)) else {
             return;
         };
-        let text = format!(
-            "the program can undo `{key}`, since it keeps CAP_SYS_ADMIN; to prevent it: `capabilities.default = \"drop\"`, or `capabilities.sys_admin = \"drop\"`"
-        );
+        let text = format!("the program can undo `{key}`, since it keeps CAP_SYS_ADMIN");
         let site = rule.site;
         self.plan.warnings.push(Note {
             text,
             site,
-            help: Vec::new(),
+            help: Some(
+                "to prevent it: `capabilities.default = \"drop\"`, or `capabilities.sys_admin = \"drop\"`"
+                    .to_owned(),
+            ),
         });
     }
 
