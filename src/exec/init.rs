@@ -97,7 +97,13 @@ fn serve(program: libc::pid_t, [terminal, status]: [Option<OwnedFd>; 2], new_ses
 /// Waits for everything that has ended; ends with the program.
 fn reap(program: libc::pid_t, watch_stops: bool, status: Option<&OwnedFd>) {
     let stops = if watch_stops { libc::WSTOPPED } else { 0 };
-    while let Ok(Some((pid, change))) = process::wait_any(libc::WEXITED | libc::WNOHANG | stops) {
+    loop {
+        let (pid, change) = match process::wait_any(libc::WEXITED | libc::WNOHANG | stops) {
+            Ok(Some(found)) => found,
+            Ok(None) => return,
+            // Who cannot wait would never learn that the program has ended.
+            Err(_) => exit(125),
+        };
         if pid != program {
             continue;
         }

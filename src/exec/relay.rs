@@ -78,8 +78,10 @@ impl Relay {
     /// the shell lets the launcher go on.
     pub fn suspend(&mut self) {
         self.restore();
-        // The launcher's whole job, as the terminal would have done it.
-        let _ = signal::send_to(0, libc::SIGSTOP);
+        // The launcher's whole job, as the terminal's suspend key would have done it. Unlike SIGSTOP this stops nothing
+        // where nobody is there to let it go on (an orphaned process group): what is outside is not the program's to stop.
+        let _ = signal::send_to(0, libc::SIGTSTP);
+        let _ = signal::let_through(libc::SIGTSTP);
         self.make_raw();
         self.pass_size();
     }

@@ -173,7 +173,7 @@ impl Search {
         }));
         let (fact, directory) = Walker::default().look(&start);
         if let Some(error) = fact.error {
-            self.note(&start, Errno::from_raw(error).desc());
+            self.pass_over(&start, Errno::from_raw(error))?;
         }
         if pattern.is_empty() {
             // Quoted characters only.
@@ -198,6 +198,15 @@ impl Search {
             "`{}` is not searched for matches: {why}",
             path.display()
         ));
+    }
+
+    /// What others have closed is closed to the program too; anything else might be there to be found.
+    fn pass_over(&mut self, path: &Path, error: Errno) -> Result<(), String> {
+        match error {
+            Errno::EACCES | Errno::EREMOTE => self.note(path, error.desc()),
+            _ => return Err(format!("`{}`: {}", path.display(), error.desc())),
+        }
+        Ok(())
     }
 
     fn descend(
@@ -259,10 +268,12 @@ impl Search {
         let fd = match paths::reference(directory, name) {
             Ok(fd) => fd,
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
-            Err(error) => {
-                self.note(&path, error.desc());
+            // What is wrong with it is told when it is looked at.
+            Err(_) if rest.is_empty() => {
+                find.found.insert(path);
                 return Ok(());
             }
+            Err(error) => return self.pass_over(&path, paths::own_lock(directory, error)),
         };
         if rest.is_empty() {
             find.found.insert(path);
@@ -287,7 +298,7 @@ impl Search {
                     return Ok(Err(why.to_owned()));
                 }
             }
-            Err(error) => return Ok(Err(error.desc().to_owned())),
+            Err(error) => return Err(format!("`{}`: {}", at.display(), error.desc())),
         }
         let flags = OFlag::O_RDONLY
             | OFlag::O_DIRECTORY
@@ -296,13 +307,16 @@ impl Search {
             | OFlag::O_CLOEXEC;
         let mut open = match Dir::openat(directory.as_fd(), ".", flags, Mode::empty()) {
             Ok(open) => open,
-            Err(error) => return Ok(Err(error.desc().to_owned())),
+            Err(error) => {
+                self.pass_over(at, paths::own_lock(directory, error))?;
+                return Ok(Ok(Vec::new()));
+            }
         };
         let mut names = Vec::new();
         for entry in open.iter() {
             let name = match entry {
                 Ok(entry) => entry.file_name().to_bytes().to_owned(),
-                Err(error) => return Ok(Err(error.desc().to_owned())),
+                Err(error) => return Err(format!("`{}`: {}", at.display(), error.desc())),
             };
             if name == b"." || name == b".." {
                 continue;

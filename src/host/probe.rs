@@ -48,15 +48,16 @@ pub fn probe(scope: Scope) -> Result<Facts, Diagnostic> {
 
 /// Kinds that /proc/self/ns does not show; none where /proc cannot tell.
 fn missing_namespaces() -> Vec<&'static str> {
-    let folder = Path::new("/proc/self/ns");
-    if !folder.exists() {
+    let Ok(entries) = std::fs::read_dir("/proc/self/ns") else {
         return Vec::new();
-    }
+    };
+    // One look at the directory for all of them.
+    let known: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     let file = |name: &'static str| if name == "mount" { "mnt" } else { name };
     KINDS
         .into_iter()
         .map(|(_, name)| name)
-        .filter(|name| !folder.join(file(name)).exists())
+        .filter(|name| !known.is_empty() && !known.iter().any(|known| known == file(name)))
         .collect()
 }
 
@@ -142,7 +143,7 @@ fn directories(home: &Path, scope: Scope) -> BTreeMap<String, PathBuf> {
         && let Some(user) = directories::UserDirs::new()
     {
         let mut put = |name: &str, path: Option<&Path>| {
-            if let Some(path) = path.filter(|path| path.is_absolute()) {
+            if let Some(path) = path.filter(|path| is_for_documents(path, home)) {
                 found.insert(format!("XDG_{name}_DIR"), normal(path));
             }
         };
@@ -156,6 +157,14 @@ fn directories(home: &Path, scope: Scope) -> BTreeMap<String, PathBuf> {
         put("VIDEOS", user.video_dir());
     }
     found
+}
+
+/// Whether a directory of user-dirs.dirs(5) may be one for documents. A program that may write that file must not give the
+/// next one the home directory, or `~/.ssh`, by the name of downloads.
+fn is_for_documents(path: &Path, home: &Path) -> bool {
+    let hidden = |part: std::path::Component| part.as_os_str().as_encoded_bytes().starts_with(b".");
+    let below = path.strip_prefix(home).unwrap_or(path);
+    path.is_absolute() && !home.starts_with(normal(path)) && !normal(below).components().any(hidden)
 }
 
 /// What /etc/passwd calls a user, for messages. Other sources of names are not asked: that would load libraries.
@@ -204,4 +213,31 @@ pub fn helper(name: &str) -> Option<PathBuf> {
         .iter()
         .map(|directory| Path::new(directory).join(name))
         .find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_for_documents_are_plain_ones() {
+        let home = Path::new("/home/.u");
+        let good = ["/home/.u/Downloads", "/home/.u/a/b", "/srv/media"];
+        for path in good {
+            assert!(is_for_documents(Path::new(path), home), "{path}");
+        }
+        for path in [
+            "/",
+            "/home",
+            "/home/.u",
+            "/home/.u/",
+            "/home/.u/.ssh",
+            "/home/.u/a/.b/c",
+            "/home/.u/a/../.ssh",
+            "/home/.other/x",
+            "Downloads",
+        ] {
+            assert!(!is_for_documents(Path::new(path), home), "{path}");
+        }
+    }
 }

@@ -42,6 +42,19 @@ pub fn block(signals: &[libc::c_int]) -> Result<()> {
         .map(drop)
 }
 
+/// Lets a signal that is blocked and pending take its action, and blocks it again.
+///
+/// # Errors
+/// sigprocmask(2).
+pub fn let_through(signal: libc::c_int) -> Result<()> {
+    let set = set_of(&[signal]);
+    // SAFETY: the set lives through the call.
+    check_int(unsafe {
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut())
+    })?;
+    block(&[signal])
+}
+
 /// Blocks no signal.
 ///
 /// # Errors

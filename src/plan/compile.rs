@@ -13,13 +13,14 @@ use crate::host::Facts;
 use crate::plan::step::NamespaceKind;
 use crate::policy::{Policy, Traced};
 use crate::profile::key::Section;
+use crate::profile::value::{Access, Value, View};
 use crate::report::{Diagnostic, Diagnostics, Site};
 use crate::section::expand::{Expanded, expand};
 use crate::section::filesystem::{self, Surroundings};
 use crate::section::limits::{self, Limits};
 use crate::section::namespaces::{Namespaces, Needs};
 use crate::section::process::{Process, Terminal, usual_directories};
-use crate::section::syscalls::{self, Company};
+use crate::section::syscalls::{self, Company, FilterPlan};
 use crate::section::{capabilities, devices, environment, namespaces, rlimits, user};
 
 /// What is to be started.
@@ -73,6 +74,7 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
         private_root: data.join("private").join(&policy.name),
         configuration: vec![configuration],
         real_root: facts.caller.uid == 0,
+        user_namespace: decided.is_new(NamespaceKind::User),
         memory: facts.machine.memory,
     }
 }
@@ -172,6 +174,14 @@ fn not_applied(dropped: &[limits::Refusal]) -> Vec<Note> {
             }
         })
         .collect()
+}
+
+/// Whether a rule of `[filesystem]` keeps something from the program.
+fn takes_away(value: &Value) -> bool {
+    match value {
+        Value::View(View::Host(access) | View::Bind { access, .. }) => *access != Access::ReadWrite,
+        _ => true,
+    }
 }
 
 struct Builder<'a> {
@@ -418,6 +428,7 @@ impl Builder<'_> {
                 .any(|(kind, ..)| *kind == NamespaceKind::User);
         let last = self.facts.machine.last_capability;
         let kept = capabilities::lower(self.policy, decided.is_new(NamespaceKind::User), last);
+        self.view_holds(kept.map(|kept| kept.keep), filter.as_ref());
         // Without CAP_SETPCAP the bounding set stays, and only no_new_privs keeps set-user-ID programs from using it.
         let bounding = in_user_namespace || self.facts.caller.has_capability(8);
         let explicit = kept.is_some_and(|kept| kept.explicit);
@@ -470,6 +481,40 @@ impl Builder<'_> {
                 .map_or(Site::DEFAULT, |(_, _, rule)| rule.site);
             self.step(Action::Seccomp(filter), site, "");
         }
+    }
+
+    /// Warns when the program can undo the view: whoever has CAP_SYS_ADMIN over a mount namespace unmounts what hides, and
+    /// makes writable what is read-only.
+    fn view_holds(&mut self, keep: Option<u64>, filter: Option<&FilterPlan>) {
+        const CAP_SYS_ADMIN: u32 = 21;
+        let keeps = keep.map_or(self.facts.caller.is_privileged(), |keep| {
+            keep & (1 << CAP_SYS_ADMIN) != 0
+        });
+        let forbidden = |call| {
+            filter.is_some_and(|filter| {
+                let native = filter.architectures.first().copied();
+                let verdict =
+                    native.and_then(|arch| filter.program.verdict_for(call, arch, [0; 6]));
+                verdict.is_some_and(|verdict| !verdict.permits())
+            })
+        };
+        let undone_by = ["umount2", "mount", "move_mount", "mount_setattr"];
+        if !keeps || undone_by.into_iter().all(forbidden) {
+            return;
+        }
+        let mut rules = self.policy.section(Section::Filesystem);
+        let Some((key, _, rule)) = rules.find(|(_, value, _)| takes_away(value)) else {
+            return;
+        };
+        let text = format!(
+            "the program can undo `{key}`, since it keeps CAP_SYS_ADMIN; to prevent it: `capabilities.default = \"drop\"`, or `capabilities.sys_admin = \"drop\"`"
+        );
+        let site = rule.site;
+        self.plan.warnings.push(Note {
+            text,
+            help: None,
+            site,
+        });
     }
 
     fn no_new_privileges(&mut self, process: &Process, filter: bool, stuck_bounding: bool) {

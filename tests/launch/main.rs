@@ -5,11 +5,13 @@
 //! in virtual machines and as an ordinary user (`tests/run`), and as a probe within
 //! sandboxes (`launch probe NAME …`).
 
+mod attacks;
 mod caller;
 mod capabilities;
 mod command;
 mod doctor;
 mod errors;
+mod escapes;
 mod filesystem;
 mod harness;
 mod limits;
@@ -27,11 +29,13 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     support::main(&[
+        ("attacks", attacks::cases),
         ("caller", caller::cases),
         ("capabilities", capabilities::cases),
         ("command", command::cases),
         ("doctor", doctor::cases),
         ("errors", errors::cases),
+        ("escapes", escapes::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
         ("limits", limits::cases),

@@ -12,8 +12,10 @@ use crate::profile::value::{Access, View};
 use crate::report::{Diagnostic, Site};
 use crate::section::expand::{self, Expanded};
 
-/// A file's own mode forbids it (EACCES, errno(3)).
+/// The mode of a directory on the way forbids it, and it is not the caller's to change (EACCES, errno(3)).
 const EACCES: i32 = 13;
+/// The same, but the directory is the caller's own.
+const EPERM: i32 = 1;
 
 /// Adds what the host has there; drops rules about what it does not have.
 pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
@@ -64,14 +66,25 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
                         format!("`{shown}` is out of the caller's reach already: {reason}"),
                     );
                 }
-                View::Host(Access::ReadOnly | Access::ReadWrite) => {
+                // Without it the program only sees less.
+                View::Host(Access::ReadWrite) => {
                     draft.note(rule.site, format!("`{shown}` is passed over: {reason}"));
                 }
-                _ => draft.errors.push(Diagnostic::error(
-                    format!("`{shown}` cannot be looked at: {reason}"),
-                    rule.site,
-                    "so that this cannot be done",
-                )),
+                // What lies around it may be writable, so that this one must be known to be out of reach.
+                View::Host(Access::ReadOnly) if error == EACCES && !draft.around.real_root => {
+                    draft.note(rule.site, format!("`{shown}` is passed over: {reason}"));
+                }
+                _ => {
+                    let mut told = Diagnostic::error(
+                        format!("`{shown}` cannot be looked at: {reason}"),
+                        rule.site,
+                        "so that this cannot be done",
+                    );
+                    if error == EPERM {
+                        told = told.help("a directory on the way is closed by its own mode, which a program could change: name that directory, or open it (chmod u+rx)");
+                    }
+                    draft.errors.push(told);
+                }
             }
             continue;
         }
