@@ -506,13 +506,12 @@ impl Builder<'_> {
         let Some((key, _, rule)) = rules.find(|(_, value, _)| takes_away(value)) else {
             return;
         };
-        let text = format!(
-            "the program can undo `{key}`, since it keeps CAP_SYS_ADMIN; to prevent it: `capabilities.default = \"drop\"`, or `capabilities.sys_admin = \"drop\"`"
-        );
+        let text = format!("the program can undo `{key}`, since it keeps CAP_SYS_ADMIN");
+        let help = "`capabilities.default = \"drop\"`, or `capabilities.sys_admin = \"drop\"`";
         let site = rule.site;
         self.plan.warnings.push(Note {
             text,
-            help: None,
+            help: Some(help.to_owned()),
             site,
         });
     }

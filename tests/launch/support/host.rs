@@ -274,7 +274,7 @@ impl Host {
         let own = own_group(|controllers| controllers.split(',').any(|name| name == controller));
         // What `sandboxctl delegate` gives away, or a group that is ours anyway.
         let given = format!("sandbox.user/{}", nix::unistd::getuid());
-        let groups = own.into_iter().chain([given.into()]);
+        let groups = own.into_iter().chain([given]);
         let mut places = groups.map(|path| mount.join(path));
         places.any(|path| access(&path, AccessFlags::W_OK).is_ok())
     }
