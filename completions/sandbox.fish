@@ -16,7 +16,7 @@ complete -c sandbox -l net -d 'Which network the program has: the caller\'s, or 
 none\t''"
 complete -c sandbox -l hostname -d 'The host name seen inside (namespaces.hostname)' -r -f -a "(__fish_print_hostnames)"
 complete -c sandbox -l chdir -d 'Where the program starts, as seen inside (process.working-directory)' -r -f -a "(__fish_complete_directories)"
-complete -c sandbox -l env -d 'Set a variable for the program (K = "V" in [environment])' -r -f
+complete -c sandbox -l env -d 'Set a variable for the program (K = "V" in `[environment]`)' -r -f
 complete -c sandbox -l unset-env -d 'Keep a variable, or all that a `*` matches, from the program (K = false)' -r -f
 complete -c sandbox -l no-profile -d 'Take no profile: only what this command line says holds'
 complete -c sandbox -l best-effort -d 'Let rules that this host cannot apply pass with a warning, where they only add strictness'

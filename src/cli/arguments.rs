@@ -182,7 +182,7 @@ pub struct Shorthand {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Process")]
     pub chdir: Option<String>,
 
-    /// Set a variable for the program (K = "V" in [environment])
+    /// Set a variable for the program (K = "V" in `[environment]`)
     #[arg(long, value_name = "K=V", value_hint = ValueHint::Other, help_heading = "Process")]
     pub env: Vec<String>,
 

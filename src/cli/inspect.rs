@@ -107,8 +107,7 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
 pub(super) fn plan(policy: &Policy, request: &Request) -> Result<(Plan, Facts), Diagnostics> {
     let mut facts = facts(policy)?;
     let mut plan = plan::compile(policy, &facts, request);
-    // Who may not do something is told by name. The name costs a look into the user database, which no launch that
-    // goes well has to pay for.
+    // Who may not do something is told by name, which no launch that goes well has to look up.
     if plan.as_ref().map_or(true, |plan| !plan.warnings.is_empty())
         && let Some(name) = host::login_name(facts.caller.uid)
     {

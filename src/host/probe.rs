@@ -167,16 +167,22 @@ fn is_for_documents(path: &Path, home: &Path) -> bool {
     path.is_absolute() && !home.starts_with(normal(path)) && !normal(below).components().any(hidden)
 }
 
-/// What the user database calls a user.
+/// What /etc/passwd calls a user, for messages. Other sources of names are not asked: that would load libraries.
 #[must_use]
 pub fn login_name(uid: u32) -> Option<String> {
-    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid));
-    user.ok().flatten().map(|user| user.name)
+    let text = std::fs::read_to_string("/etc/passwd").ok()?;
+    let uid = uid.to_string();
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    })
 }
 
 fn subordinate_ids(caller: &mut Caller) {
-    if let Some(name) = login_name(caller.uid) {
-        caller.user = name;
+    let uid = nix::unistd::Uid::from_raw(caller.uid);
+    if let Ok(Some(user)) = nix::unistd::User::from_uid(uid) {
+        caller.user = user.name;
     }
     caller.subordinate_uids = range("/etc/subuid", caller);
     caller.subordinate_gids = range("/etc/subgid", caller);

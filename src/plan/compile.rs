@@ -507,14 +507,12 @@ impl Builder<'_> {
             return;
         };
         let text = format!("the program can undo `{key}`, since it keeps CAP_SYS_ADMIN");
+        let help = "`capabilities.default = \"drop\"`, or `capabilities.sys_admin = \"drop\"`";
         let site = rule.site;
         self.plan.warnings.push(Note {
             text,
+            help: Some(help.to_owned()),
             site,
-            help: Some(
-                "to prevent it: `capabilities.default = \"drop\"`, or `capabilities.sys_admin = \"drop\"`"
-                    .to_owned(),
-            ),
         });
     }
 

@@ -235,3 +235,132 @@ fn target(action: &Action) -> Option<&Path> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::plan::OnFailure;
+    use crate::profile::value::Access;
+    use crate::report::Source;
+
+    fn plan(sources: &mut SourceMap) -> Plan {
+        let mut site = |name: &str, kind| {
+            let source = sources.add(Source {
+                name: name.to_owned(),
+                kind,
+                text: "rule".to_owned(),
+            });
+            Site::new(source, 0..4)
+        };
+        let shipped = site("embedded:base.toml", SourceKind::Embedded);
+        let installed = SourceKind::File("/usr/share/sandbox/profiles/a.toml".into());
+        let installed = site("/usr/share/sandbox/profiles/a.toml", installed);
+        let own = site("./own.toml", SourceKind::File("./own.toml".into()));
+        let step = |action, site, because: &str| Step {
+            action,
+            site,
+            because: because.to_owned(),
+            on_failure: OnFailure::Fatal,
+        };
+        let show = |path: &str| Action::MountHost {
+            source: path.into(),
+            target: path.into(),
+            access: Access::ReadWrite,
+            devices: true,
+        };
+        let mask = |path: &str| Action::Mask {
+            path: path.into(),
+            directory: true,
+        };
+        let file = |path: &str| Action::MakeFile { path: path.into() };
+        let tmpfs = |path: &str| Action::MountTmpfs {
+            target: path.into(),
+            size: None,
+            mode: 0o755,
+        };
+        let note = |text: &str, site| Note {
+            text: text.to_owned(),
+            help: None,
+            site,
+        };
+        Plan {
+            steps: vec![
+                step(Action::DieWithParent, Site::DEFAULT, ""),
+                step(
+                    Action::Clone {
+                        namespaces: Vec::new(),
+                    },
+                    Site::DEFAULT,
+                    "",
+                ),
+                step(tmpfs("/dev"), shipped, DEVICES),
+                step(file("/dev/null"), Site::DEFAULT, DEVICES),
+                step(show("/dev/null"), Site::DEFAULT, DEVICES),
+                step(mask("/etc/a"), own, ""),
+                step(mask("/etc/b"), own, ""),
+                step(mask("/etc/c"), shipped, ""),
+                step(file("/tmp/x"), own, ""),
+                step(show("/tmp/x"), own, ""),
+                step(file("/tmp/y"), own, ""),
+                step(Action::PivotRoot, Site::DEFAULT, ""),
+            ],
+            notes: vec![
+                note("`/a` is absent on this host", own),
+                note("`/b` is absent on this host", shipped),
+                note("`/c` is absent on this host", installed),
+                note("nobody's rule", Site::DEFAULT),
+            ],
+            warnings: vec![Note {
+                help: Some("do this".to_owned()),
+                ..note("not applied", own)
+            }],
+        }
+    }
+
+    #[test]
+    fn what_belongs_together_is_on_one_line_and_keeps_its_numbers() {
+        let mut sources = SourceMap::new();
+        let plan = plan(&mut sources);
+        let text = text(&plan, &sources, Style::default());
+        let expected = "
+the launcher, starting a process
+      2  make a process in the caller's namespaces
+
+the new process
+      1  end it when the launcher is killed
+    3-5  make a /dev of its own: null  [embedded:base.toml:1:1; implied by [devices]]
+    6-7  hide /etc/a /etc/b  [./own.toml:1:1]
+      8  hide /etc/c  [embedded:base.toml:1:1]
+     10  show /tmp/x, read-write  [./own.toml:1:1]
+     11  make the file /tmp/y inside, to mount on  [./own.toml:1:1]
+     12  make the new root the root, and let go of the host's
+
+note: `/a` is absent on this host (./own.toml:1:1)
+note: nobody's rule
+note: 2 rules of shipped profiles find nothing to do here; --verbose names them
+warning: not applied (./own.toml:1:1)
+  help: do this
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn nothing_is_left_out_when_everything_is_asked_for() {
+        let mut sources = SourceMap::new();
+        let plan = plan(&mut sources);
+        let style = Style {
+            every: true,
+            ..Style::default()
+        };
+        let text = text(&plan, &sources, style);
+        for number in 1..=plan.steps.len() {
+            let start = format!("{number:>7}  ");
+            let lines = text.lines().filter(|line| line.starts_with(&start));
+            assert_eq!(lines.count(), 1, "{number} in {text}");
+        }
+        for note in &plan.notes {
+            assert!(text.contains(&note.text), "{text}");
+        }
+    }
+}

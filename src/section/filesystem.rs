@@ -2,9 +2,9 @@
 //!
 //! Every rule sits at one *place*: the path inside, without symbolic links. The nearest rule at or above a path
 //! decides what is there. The lowering keeps that promise against four things that would break it: rules that
-//! meet at one place ([`rule`]), links that somebody else may have made, trees that are shown at a second place,
-//! and directories that could be moved aside while a rule sits below them ([`guard`]). What remains is a table
-//! that is carried out from the root downwards ([`mount`]).
+//! meet at one place (`rule`), links that somebody else may have made, trees that are shown at a second place,
+//! and directories that could be moved aside while a rule sits below them (`guard`). What remains is a table
+//! that is carried out from the root downwards (`mount`).
 
 mod enter;
 mod gather;

@@ -611,11 +611,12 @@ fn refused(scene: &Scene) -> Outcome {
         .program(["echo", "was run"])
         .run()?;
     out.exits_with(125)?.prints("")?;
+    // One cause is told once, with both places.
     for text in [
-        "limits.memory",
-        "limits.pids",
+        "`limits.memory`, `limits.pids` cannot be applied",
         "profile-1.toml:2:",
-        "profile-1.toml:3:",
+        "2 | memory",
+        "3 | pids",
     ] {
         out.complains(text)?;
     }
