@@ -187,7 +187,11 @@ impl Builder<'_> {
             let text = format!(
                 "`namespaces.{name}` cannot be applied: this kernel has no {name} namespaces"
             );
-            if self.may_degrade(Section::Namespaces, name) {
+            // Without a mount namespace of its own the view would be made of the caller's.
+            if kind == NamespaceKind::Mount {
+                self.errors
+                    .push(Diagnostic::error(text, site, "asked for here"));
+            } else if self.may_degrade(Section::Namespaces, name) {
                 self.plan.warnings.push(Note { text, site });
                 decided.new.remove(&kind);
             } else {
