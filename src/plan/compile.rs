@@ -227,12 +227,21 @@ impl Builder<'_> {
             let text = format!(
                 "`namespaces.{name}` cannot be applied: this kernel has no {name} namespaces"
             );
+<<<<<<< HEAD
             if self.may_degrade(Section::Namespaces, name) {
                 self.plan.warnings.push(Note {
                     text,
                     help: None,
                     site,
                 });
+=======
+            // Without a mount namespace of its own the view would be made of the caller's.
+            if kind == NamespaceKind::Mount {
+                self.errors
+                    .push(Diagnostic::error(text, site, "asked for here"));
+            } else if self.may_degrade(Section::Namespaces, name) {
+                self.plan.warnings.push(Note { text, site });
+>>>>>>> rev
                 decided.new.remove(&kind);
             } else {
                 self.errors.push(

@@ -114,11 +114,9 @@ impl Namespaces {
                 &mut errors,
             );
         }
-        if decided.is_new(NamespaceKind::Pid) && !decided.joins(NamespaceKind::Mount) {
-            let site = decided
-                .new
-                .get(&NamespaceKind::Pid)
-                .map_or(Site::DEFAULT, |why| why.site);
+        let pid = decided.new.get(&NamespaceKind::Pid).map(|why| why.site);
+        decided.only_own_mounts(needs.mount.or(pid), &mut errors);
+        if let Some(site) = pid.filter(|_| !decided.joins(NamespaceKind::Mount)) {
             decided.need(
                 NamespaceKind::Mount,
                 site,
@@ -149,6 +147,26 @@ impl Namespaces {
             site,
             because: because.to_owned(),
         });
+    }
+
+    /// A view is mounted in a namespace of one's own. In one that is joined it would be made for all who live there, and
+    /// their root would be changed with ours.
+    fn only_own_mounts(&self, view: Option<Site>, errors: &mut Diagnostics) {
+        let joined = self
+            .join
+            .iter()
+            .find(|(kind, ..)| *kind == NamespaceKind::Mount);
+        if let (Some((.., joined)), Some(view)) = (joined, view) {
+            errors.push(
+                Diagnostic::error(
+                    "nothing can be mounted in a mount namespace that is joined",
+                    *joined,
+                    "this joins it",
+                )
+                .related(view, "this needs mounts of its own")
+                .help("remove one of the two: what is mounted would be seen by everybody in there"),
+            );
+        }
     }
 
     /// Something else needs a namespace: one that is joined will do, the caller's will not.

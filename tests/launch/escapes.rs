@@ -32,6 +32,7 @@ pub fn cases() -> Vec<Case> {
             firewall_by_socket_options,
         ),
         case("repository_of_a_build", USERNS, repository_of_a_build),
+        case("view_of_others", &[], view_of_others),
         case("stopping_the_caller", USERNS, stopping_the_caller),
         case(
             "view_that_root_can_undo",
@@ -229,6 +230,32 @@ fn repository_of_a_build(scene: &Scene) -> Outcome {
             "EBUSY",
         ),
     ])
+}
+
+/// What is mounted in a namespace that is joined would be mounted for all in it, their root changed with it. Only planned
+/// here, for where it went wrong it would change this very host.
+fn view_of_others(scene: &Scene) -> Outcome {
+    for rules in [
+        "[filesystem]\n\"/tmp\" = \"tmpfs\"\n[namespaces]\n",
+        "[devices]\ndefault = \"minimal\"\n[namespaces]\n",
+        "[namespaces]\npid = true\n",
+    ] {
+        let out = scene
+            .sandbox()
+            .args(["--dry-run"])
+            .profile_text(&format!("{rules}mount = \"/proc/1/ns/mnt\"\n"))?
+            .program(["/bin/true"])
+            .run()?;
+        out.exits_with(125)?;
+        out.complains("nothing can be mounted in a mount namespace that is joined")?;
+    }
+    let out = scene
+        .sandbox()
+        .args(["--dry-run"])
+        .profile_text("[namespaces]\nmount = \"/proc/1/ns/mnt\"\n")?
+        .program(["/bin/true"])
+        .run()?;
+    out.succeeds().map(drop)
 }
 
 /// A program that stops itself stops the launcher's job, where there is a shell to let it go on. Nobody is there in this

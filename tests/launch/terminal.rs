@@ -48,7 +48,7 @@ pub fn cases() -> Vec<Case> {
 
 const OWN: &str = "[process]\nterminal = \"new\"\n[namespaces]\npid = true\n";
 const OWN_DEV: &str = "[process]\nterminal = \"new\"\n[namespaces]\npid = true\n\
-                       [devices]\ndefault = \"minimal\"\n[filesystem]\n\"/\" = \"read-only\"\n";
+                       [capabilities]\ndefault = \"drop\"\n[devices]\ndefault = \"minimal\"\n[filesystem]\n\"/\" = \"read-only\"\n";
 const CALLERS: &str = "[process]\nterminal = \"caller\"\n[namespaces]\npid = true\n";
 
 fn on<'a>(scene: &'a Scene, profile: &str, script: &str) -> std::io::Result<Sandbox<'a>> {
