@@ -227,21 +227,16 @@ impl Builder<'_> {
             let text = format!(
                 "`namespaces.{name}` cannot be applied: this kernel has no {name} namespaces"
             );
-<<<<<<< HEAD
-            if self.may_degrade(Section::Namespaces, name) {
-                self.plan.warnings.push(Note {
-                    text,
-                    help: None,
-                    site,
-                });
-=======
             // Without a mount namespace of its own the view would be made of the caller's.
             if kind == NamespaceKind::Mount {
                 self.errors
                     .push(Diagnostic::error(text, site, "asked for here"));
             } else if self.may_degrade(Section::Namespaces, name) {
-                self.plan.warnings.push(Note { text, site });
->>>>>>> rev
+                self.plan.warnings.push(Note {
+                    text,
+                    help: None,
+                    site,
+                });
                 decided.new.remove(&kind);
             } else {
                 self.errors.push(
