@@ -15,6 +15,7 @@ Examples:
   sandbox --memory 3G --swap 3G --memory-soft 1G -- firefox --private-window
   sandbox --hide ~/.ssh --net none ./untrusted  the default profile, and two more rules
   sandbox --no-profile --pids 10 bash           these rules and nothing else
+  sandbox --no-profile --root rootfs /bin/sh    in another root directory
   sandbox --dry-run firefox                     what would be done, and who asked for it
 
 Everything after PROGRAM belongs to PROGRAM.";
@@ -167,6 +168,9 @@ pub struct Shorthand {
     pub bind: Vec<String>,
 
     /// The directory that the program sees as `/` ("/" = { bind = "DIR", access = "read-write" })
+    ///
+    /// The other rules of the profile hold in it too, and their places have to exist there: take --no-profile, or a
+    /// profile that is made for it, such as `container-demo`.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "File system")]
     pub root: Option<String>,
 
