@@ -13,7 +13,7 @@ Examples:
   sandbox firefox                               the profile whose `programs` names firefox
   sandbox --profile build npm install           the profile `build`, whatever the program is
   sandbox --memory 3G --swap 3G --memory-soft 1G -- firefox --private-window
-  sandbox --hide ~/.ssh --net none ./untrusted  the default profile, and two more rules
+  sandbox --hide ~/Mail --net none ./untrusted  the default profile, and two more rules
   sandbox --no-profile --pids 10 bash           these rules and nothing else
   sandbox --no-profile --root rootfs /bin/sh    in another root directory
   sandbox --dry-run firefox                     what would be done, and who asked for it
