@@ -24,13 +24,13 @@ _sandbox() {
     case "${cmd}" in
         sandbox)
             opts="-h -V --profile --set --no-profile --best-effort --name --memory --swap --memory-soft --pids --cpu --ro --rw --hide --tmpfs --bind --root --net --hostname --chdir --env --unset-env --dry-run --report --json --quiet --verbose --help --version"
-            if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+            if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --profile)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "agent base build cgroup-demo chromium container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}"))
                     return 0
                     ;;
                 --set)
@@ -145,7 +145,7 @@ _sandbox() {
                     COMPREPLY=()
                     ;;
             esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            COMPREPLY=( $(compgen -c -- "${cur}") $(compgen -f -- "${cur}") )
             return 0
             ;;
     esac

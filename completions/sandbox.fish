@@ -1,4 +1,4 @@
-complete -c sandbox -l profile -d 'The profile to apply, by its name or, with a slash in it, by its file; later ones win' -r -F
+complete -c sandbox -l profile -d 'The profile to apply, by its name or, with a slash in it, by its file; later ones win' -r -F -a "agent base build cgroup-demo chromium container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser"
 complete -c sandbox -l set -d 'Set one key over all profiles: limits.memory=3G' -r -f
 complete -c sandbox -l name -d 'What this run is called, in its control group and its reports' -r -f
 complete -c sandbox -l memory -d 'The most memory that the program and its children may use together (limits.memory)' -r -f
@@ -16,7 +16,7 @@ complete -c sandbox -l net -d 'Which network the program has: the caller\'s, or 
 none\t''"
 complete -c sandbox -l hostname -d 'The host name seen inside (namespaces.hostname)' -r -f -a "(__fish_print_hostnames)"
 complete -c sandbox -l chdir -d 'Where the program starts, as seen inside (process.working-directory)' -r -f -a "(__fish_complete_directories)"
-complete -c sandbox -l env -d 'Set a variable for the program (K = "V" in [environment])' -r -f
+complete -c sandbox -l env -d 'Set a variable for the program (K = "V" in `[environment]`)' -r -f
 complete -c sandbox -l unset-env -d 'Keep a variable, or all that a `*` matches, from the program (K = false)' -r -f
 complete -c sandbox -l no-profile -d 'Take no profile: only what this command line says holds'
 complete -c sandbox -l best-effort -d 'Let rules that this host cannot apply pass with a warning, where they only add strictness'

@@ -58,7 +58,11 @@ _sandboxctl() {
             return 0
             ;;
         sandboxctl__subcmd__check)
-            opts="-h --json --help"
+            if [[ ${cur} != -* ]] ; then
+                COMPREPLY=( $(compgen -W "agent base build cgroup-demo chromium container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}") )
+                return 0
+            fi
+            opts="-h --json --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -149,6 +153,10 @@ _sandboxctl() {
             return 0
             ;;
         sandboxctl__subcmd__show)
+            if [[ ${cur} != -* ]] ; then
+                COMPREPLY=( $(compgen -W "agent base build cgroup-demo chromium container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}") )
+                return 0
+            fi
             opts="-h --json --all --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

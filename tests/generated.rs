@@ -1,4 +1,4 @@
-//! Manual pages, completions and the schema are committed; they must be what the code says.
+//! Manual pages, completions, the schema and README's list of profiles are committed; they must be what the code says.
 
 use std::process::Command;
 

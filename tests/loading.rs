@@ -14,6 +14,7 @@ use sandbox::profile::document::parse;
 use sandbox::profile::embedded::EMBEDDED;
 use sandbox::profile::load::{Loaded, load};
 use sandbox::profile::search::Library;
+use sandbox::report::paint::Paint;
 use sandbox::report::render::{Style, render};
 use sandbox::report::{Diagnostics, Source, SourceKind, SourceMap};
 use tempfile::TempDir;
@@ -93,6 +94,7 @@ impl Host {
             &resolve(&loaded.name, &loaded.layers),
             &sources,
             false,
+            Paint::PLAIN,
         ))
     }
 }

@@ -20,7 +20,7 @@ Examples:
 Everything after PROGRAM belongs to PROGRAM.";
 
 const SIZES: &str = "\
-Sizes are bytes, or binary: 64K, 512M, 3G, 1T (3G is 3 GiB). Memory can also be a part of this host's RAM: 25%. `max`
+Sizes are bytes, or binary: 64K, 512M, 3G, 1T (3G is 3 GiB). Memory can also be a part of this host's RAM: 25%. `max` \
 lifts a limit that a profile sets. --swap is in addition to --memory.";
 
 const LAUNCH_STATUS: &str = "\
@@ -40,7 +40,7 @@ Examples:
   sandboxctl explain memory-soft      what a key means
   sandboxctl doctor                   what this host offers, and how to get what it lacks
 
-Exit status: 0 all is well, 1 it is not (`check`, `doctor`) or something failed, 2 wrong usage or a profile that is not
+Exit status: 0 all is well, 1 it is not (`check`, `doctor`) or something failed, 2 wrong usage or a profile that is not \
 valid.";
 
 /// Starts a program under the limits and the isolation that its profile declares
@@ -182,7 +182,7 @@ pub struct Shorthand {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Process")]
     pub chdir: Option<String>,
 
-    /// Set a variable for the program (K = "V" in [environment])
+    /// Set a variable for the program (K = "V" in `[environment]`)
     #[arg(long, value_name = "K=V", value_hint = ValueHint::Other, help_heading = "Process")]
     pub env: Vec<String>,
 
@@ -255,6 +255,9 @@ pub enum Verb {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Name also the rules of shipped profiles that find nothing to do on this host
+        #[arg(long)]
+        verbose: bool,
     },
 
     /// Explain a key or a section of the profile language

@@ -3,11 +3,13 @@
 use clap::Parser;
 use serde_json::json;
 
-use crate::plan::Request;
+use crate::plan::{Note, Plan, Request, outline, show as steps};
 use crate::policy::show;
-use crate::profile::brief;
+use crate::profile::brief::{self, Brief};
 use crate::profile::load::load;
-use crate::report::{Severity, SourceMap, escape};
+use crate::profile::search::Library;
+use crate::report::paint::Paint;
+use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
@@ -27,7 +29,11 @@ pub fn main() -> i32 {
             json,
             all,
         } => show_policy(&profiles, json, all),
-        Verb::Check { profiles, json } => check(&profiles, json),
+        Verb::Check {
+            profiles,
+            json,
+            verbose,
+        } => check(&profiles, json, verbose),
         Verb::Explain { key } => explain_key(key.as_deref()),
         Verb::Schema => answer(&schema::text()),
         Verb::Doctor { json } => doctor::doctor(json),
@@ -66,35 +72,87 @@ fn profiles(json: bool) -> Result<(), i32> {
                     "source": profile.source,
                     "description": profile.description,
                     "programs": profile.programs,
+                    "extends": profile.extends,
                     "error": profile.error,
                 })
             })
             .collect();
         format!("{:#}\n", json!(list))
     } else {
-        let width = all
-            .iter()
-            .map(|profile| profile.name.len())
-            .max()
-            .unwrap_or(0);
-        let mut text = String::new();
-        for profile in &all {
-            let what = profile.error.as_deref().unwrap_or(&profile.description);
-            text.push_str(&format!("{:width$}  {}", profile.name, escape::line(what)));
-            if !profile.programs.is_empty() {
-                text.push_str(&format!(
-                    "  [{}]",
-                    escape::line(&profile.programs.join(" "))
-                ));
-            }
-            if !profile.source.starts_with("embedded:") {
-                text.push_str(&format!("  {}", escape::line(&profile.source)));
-            }
-            text.push('\n');
-        }
-        text
+        listing(&all, inspect::paint())
     };
     answer(&text)
+}
+
+/// What a profile is mostly for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Program,
+    Name,
+    Part,
+}
+
+/// Who extends a profile.
+fn extended_by<'a>(profile: &Brief, all: &'a [Brief]) -> Vec<&'a str> {
+    all.iter()
+        .filter(|other| other.extends.contains(&profile.name))
+        .map(|other| other.name.as_str())
+        .collect()
+}
+
+/// The profiles by their use: nothing in a profile says it, so that it is told from its programs and its heirs.
+fn listing(all: &[Brief], paint: Paint) -> String {
+    let use_of = |profile: &Brief| match () {
+        () if !profile.programs.is_empty() => Use::Program,
+        () if extended_by(profile, all).len() > 1 => Use::Part,
+        () => Use::Name,
+    };
+    let width = all
+        .iter()
+        .map(|profile| profile.name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for (group, title) in [
+        (Use::Name, "to be named: sandbox --profile NAME PROGRAM"),
+        (Use::Program, "taken by their programs: sandbox PROGRAM"),
+        (Use::Part, "extended by others"),
+    ] {
+        let mut profiles = all
+            .iter()
+            .filter(|&profile| use_of(profile) == group)
+            .peekable();
+        if profiles.peek().is_none() {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&paint.strong(title));
+        text.push('\n');
+        for profile in profiles {
+            let what = match &profile.error {
+                Some(error) => format!("wrong: {error}"),
+                None => profile.description.clone(),
+            };
+            text.push_str(&format!(
+                "  {:width$}  {}\n",
+                profile.name,
+                escape::line(&what)
+            ));
+            let mut more = |label: &str, words: &str| {
+                if !words.is_empty() {
+                    let line = format!("{label}{}", escape::line(words));
+                    text.push_str(&format!("  {:width$}  {}\n", "", paint.faint(&line)));
+                }
+            };
+            more("programs: ", &profile.programs.join(" "));
+            if !profile.source.starts_with("embedded:") {
+                more("file: ", &profile.source);
+            }
+        }
+    }
+    text
 }
 
 fn show_policy(names: &[String], json: bool, all: bool) -> Result<(), i32> {
@@ -105,7 +163,12 @@ fn show_policy(names: &[String], json: bool, all: bool) -> Result<(), i32> {
             if json {
                 answer(&format!("{:#}\n", show::json(&resolved.policy, &sources)))
             } else {
-                answer(&show::toml(&resolved.policy, &sources, all))
+                answer(&show::toml(
+                    &resolved.policy,
+                    &sources,
+                    all,
+                    inspect::paint(),
+                ))
             }
         }
         Err(errors) => {
@@ -116,41 +179,47 @@ fn show_policy(names: &[String], json: bool, all: bool) -> Result<(), i32> {
 }
 
 /// Checks each profile by itself: its language, and whether this host can apply it.
-fn check(names: &[String], json: bool) -> Result<(), i32> {
+fn check(names: &[String], json: bool, verbose: bool) -> Result<(), i32> {
     let library = inspect::library();
     let mut worst = status::OK;
     let mut reports = Vec::new();
     for name in names {
         let mut sources = SourceMap::new();
-        let (verdict, found, notes) = check_one(name, &library, &mut sources);
+        let (verdict, found, plan) = check_one(name, &library, &mut sources);
         worst = worst.max(verdict);
         if json {
-            let found: Vec<_> = found
-                .iter()
-                .map(|diagnostic| {
-                    let place = diagnostic.primary.as_ref().map(|label| sources.position(label.site));
-                    json!({
-                        "severity": if diagnostic.severity == Severity::Error { "error" } else { "warning" },
-                        "message": diagnostic.message,
-                        "source": place.as_ref().map(|place| &place.name),
-                        "line": place.as_ref().map(|place| place.line),
-                        "column": place.as_ref().map(|place| place.column),
-                        "help": diagnostic.help,
-                    })
-                })
-                .collect();
-            reports.push(json!({ "profile": name, "ok": verdict == status::OK, "diagnostics": found, "notes": notes }));
+            let told = |notes: &[Note]| {
+                notes
+                    .iter()
+                    .map(|note| steps::note_json(note, &sources))
+                    .collect::<Vec<_>>()
+            };
+            reports.push(json!({
+                "profile": name,
+                "ok": verdict == status::OK,
+                "diagnostics": found.iter().map(|diagnostic| diagnostic_json(diagnostic, &sources)).collect::<Vec<_>>(),
+                "notes": told(&plan.notes),
+                "warnings": told(&plan.warnings),
+            }));
         } else {
             inspect::tell(&found, &sources);
             let verdict = match verdict {
+                status::OK if !plan.warnings.is_empty() => "good; this host applies it in part",
                 status::OK => "good, and this host can apply it",
                 status::NO => "good, but this host cannot apply it",
                 _ => "wrong",
             };
-            answer(&format!("{}: {verdict}\n", escape::line(name)))?;
-            for note in notes {
-                answer(&format!("  note: {}\n", escape::line(&note)))?;
+            let mut text = format!("{}: {verdict}\n", escape::line(name));
+            for warning in &plan.warnings {
+                let warning = steps::warning(warning, &sources).replace('\n', "\n  ");
+                text.push_str(&format!("  warning: {warning}\n"));
             }
+            let (notes, others) = outline::notes(&plan.notes, &sources, verbose);
+            let others = (others > 0).then(|| outline::passed_over(others));
+            for note in notes.into_iter().chain(others) {
+                text.push_str(&format!("  note: {note}\n"));
+            }
+            answer(&text)?;
         }
     }
     if json {
@@ -163,14 +232,25 @@ fn check(names: &[String], json: bool) -> Result<(), i32> {
     }
 }
 
-fn check_one(
-    name: &str,
-    library: &crate::profile::search::Library,
-    sources: &mut SourceMap,
-) -> (i32, crate::report::Diagnostics, Vec<String>) {
+fn diagnostic_json(diagnostic: &Diagnostic, sources: &SourceMap) -> serde_json::Value {
+    let place = diagnostic
+        .primary
+        .as_ref()
+        .map(|label| sources.position(label.site));
+    json!({
+        "severity": if diagnostic.severity == Severity::Error { "error" } else { "warning" },
+        "message": diagnostic.message,
+        "source": place.as_ref().map(|place| &place.name),
+        "line": place.as_ref().map(|place| place.line),
+        "column": place.as_ref().map(|place| place.column),
+        "help": diagnostic.help,
+    })
+}
+
+fn check_one(name: &str, library: &Library, sources: &mut SourceMap) -> (i32, Diagnostics, Plan) {
     let loaded = match load(&[name.to_owned()], library, None, sources) {
         Ok(loaded) => loaded,
-        Err(errors) => return (status::USAGE, errors, Vec::new()),
+        Err(errors) => return (status::USAGE, errors, Plan::default()),
     };
     let policy = crate::policy::resolve(&loaded.name, &loaded.layers);
     let mut found = loaded.warnings;
@@ -180,16 +260,10 @@ fn check_one(
         ..Request::default()
     };
     match inspect::plan(&policy, &request) {
-        Ok((plan, _)) => {
-            let notes = plan.notes.iter().chain(&plan.warnings);
-            let notes = notes
-                .map(|note| note.text.clone() + &crate::plan::show::at(note, sources))
-                .collect();
-            (status::OK, found, notes)
-        }
+        Ok((plan, _)) => (status::OK, found, plan),
         Err(errors) => {
             found.extend(errors);
-            (status::NO, found, Vec::new())
+            (status::NO, found, Plan::default())
         }
     }
 }

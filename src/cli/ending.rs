@@ -38,6 +38,14 @@ fn bytes(text: &str) -> String {
     text.parse().map_or_else(|_| text.to_owned(), human_bytes)
 }
 
+/// `SIGKILL`, or `signal 34`.
+fn signal_name(number: i32) -> String {
+    nix::sys::signal::Signal::try_from(number).map_or_else(
+        |_| format!("signal {number}"),
+        |signal| signal.as_str().to_owned(),
+    )
+}
+
 fn plural(count: u64, one: &str, many: &str) -> String {
     if count == 1 {
         format!("1 {one}")
@@ -136,10 +144,10 @@ impl Report {
         let mut out = self.remarks();
         let how = match self.ending {
             Ending::Exited(status) if status > 128 => {
-                format!("exit status {status} (signal {})", status - 128)
+                format!("exit status {status} ({})", signal_name(status - 128))
             }
             Ending::Exited(status) => format!("exit status {status}"),
-            Ending::Killed(signal) => format!("killed by signal {signal}"),
+            Ending::Killed(signal) => format!("killed by {}", signal_name(signal)),
         };
         let _ = writeln!(
             out,
@@ -193,7 +201,7 @@ impl Report {
         out
     }
 
-    /// The same for programs: `{program, status, signal, seconds, timed-out, usage, limits}`.
+    /// The same for programs: `{program, status, signal, seconds, timed_out, usage, limits}`.
     pub fn to_json(&self) -> Json {
         let signal = match self.ending {
             Ending::Killed(signal) => Some(signal),
@@ -213,7 +221,7 @@ impl Report {
             "status": self.ending.status(),
             "signal": signal,
             "seconds": self.seconds,
-            "timed-out": self.timed_out,
+            "timed_out": self.timed_out,
             "usage": self.has_group.then_some(&self.usage),
             "limits": {
                 "memory": limit(&self.memory),

@@ -3,9 +3,11 @@
 use std::fmt::Write;
 
 use super::reference;
+use crate::bpf::{Arch, groups};
 use crate::profile::key::{Key, Name, Section};
 use crate::profile::table;
 use crate::report::Diagnostic;
+use crate::section::capabilities;
 
 const WIDTH: usize = 80;
 
@@ -28,14 +30,17 @@ pub fn explain(topic: &str) -> Result<String, Diagnostic> {
     {
         let name = unquoted(name);
         return match keys_named(Some(section), name).first() {
-            Some(key) => Ok(about_key(key)),
+            Some(key) => Ok(about_key(key) + &about_name(key, name)),
             None => Err(unknown(topic, name, Some(section))),
         };
     }
     let name = unquoted(bare);
     match keys_named(None, name).as_slice() {
-        [] => Err(unknown(topic, name, None)),
-        [key] => Ok(about_key(key)),
+        [] => match key_of_the_kernel(name) {
+            Some(key) => Ok(about_key(key) + &about_name(key, name)),
+            None => Err(unknown(topic, name, None)),
+        },
+        [key] => Ok(about_key(key) + &about_name(key, name)),
         several => Ok(about_several(name, several)),
     }
 }
@@ -98,6 +103,48 @@ fn covers(key: &Key, name: &str, section_is_known: bool) -> bool {
                 && !name.starts_with("CAP_")
         }
     }
+}
+
+/// The key that a bare name is covered by because the kernel has a call or a capability of that name.
+fn key_of_the_kernel(name: &str) -> Option<&'static Key> {
+    let section = if is_call(name) {
+        Section::Syscalls
+    } else if capabilities::number(&capabilities::canonical(name)).is_some() {
+        Section::Capabilities
+    } else {
+        return None;
+    };
+    keys_named(Some(section), name).first().copied()
+}
+
+fn is_call(name: &str) -> bool {
+    Arch::ALL.iter().any(|arch| arch.number(name).is_some())
+}
+
+/// What there is to say about one group of calls, or one call.
+fn about_name(key: &Key, name: &str) -> String {
+    let mut out = String::new();
+    if key.name != Name::Syscall {
+        return out;
+    }
+    let call = name.split('(').next().unwrap_or(name);
+    if let Some(group) = groups().find(|group| group.name == name) {
+        out.push('\n');
+        paragraph(&mut out, 4, &format!("{name}: {}", group.about));
+        let members: Vec<&str> = group.members().into_iter().collect();
+        paragraph(&mut out, 4, &members.join(" "));
+    } else if is_call(call) {
+        // Groups of everything say nothing.
+        let of: Vec<&str> = groups()
+            .filter(|group| group.name != "@known" && group.members().contains(call))
+            .map(|group| group.name)
+            .collect();
+        if !of.is_empty() {
+            out.push('\n');
+            paragraph(&mut out, 4, &format!("{call} is in {}", of.join(" ")));
+        }
+    }
+    out
 }
 
 fn unquoted(name: &str) -> &str {
@@ -186,9 +233,7 @@ fn unknown(topic: &str, name: &str, section: Option<Section>) -> Diagnostic {
     }
     match section {
         Some(section) => diagnostic.help(format!("`sandboxctl explain {section}` lists its keys")),
-        None => diagnostic
-            .help("a system call, a capability or a variable is explained with its section: `syscalls.ptrace`")
-            .help("`sandboxctl explain` lists all keys"),
+        None => diagnostic.help("`sandboxctl explain` lists all keys"),
     }
 }
 
@@ -326,6 +371,9 @@ mod tests {
             ("@mount", "syscalls.CALL"),
             ("ioctl(_, TIOCSTI)", "syscalls.CALL"),
             ("syscalls.ptrace", "syscalls.CALL"),
+            ("ptrace", "syscalls.CALL"),
+            ("net_admin", "capabilities.CAPABILITY"),
+            ("umask", "process.umask"),
             ("CAP_SYS_ADMIN", "capabilities.CAPABILITY"),
             ("capabilities.net_raw", "capabilities.CAPABILITY"),
             ("LD_PRELOAD", "environment.VARIABLE"),
@@ -335,6 +383,15 @@ mod tests {
         ] {
             assert_eq!(first_line(topic), line, "{topic}");
         }
+    }
+
+    #[test]
+    fn calls_and_groups_are_told_apart() {
+        let group = explain("@swap").unwrap();
+        assert!(group.contains("swapoff swapon"), "{group}");
+        let call = explain("ptrace").unwrap();
+        assert!(call.contains("ptrace is in @debug"), "{call}");
+        assert!(!explain("syscalls").unwrap().contains(" is in @"));
     }
 
     #[test]

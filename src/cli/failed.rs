@@ -1,7 +1,9 @@
 //! A launch that did not happen, told: what was asked, where, what the kernel said, what it means for that step, and
 //! what to do.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
+use std::path::Path;
 
 use crate::exec::LaunchError;
 use crate::kernel::Errno;
@@ -105,7 +107,7 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
         (Action::NewTerminal, Errno::ENOENT | Errno::ENXIO) => meaning(
             "there is no /dev/ptmx inside",
             &[
-                "show /dev, or use a minimal one (`devices.default = \"minimal\"`), or set `process.terminal = \"inherit\"`",
+                "show /dev, or use a minimal one (`devices.default = \"minimal\"`), or set `process.terminal = \"caller\"`",
             ],
         ),
         (Action::WorkingDirectory { .. }, Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR) => {
@@ -130,7 +132,11 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
         ),
         (Action::NewSessionKeyring, Errno::EDQUOT) => meaning(
             "the caller has too many keys",
-            &["see /proc/key-users; or set `process.session-keyring = \"inherit\"`"],
+            &["see /proc/key-users; or set `process.session-keyring = \"caller\"`"],
+        ),
+        (Action::JoinNamespace { .. }, Errno::EACCES) => meaning(
+            "the process that it belongs to is another user's, or may not be looked into",
+            &["entering it takes root, or the privileges of its owner"],
         ),
         (Action::JoinNamespace { .. }, Errno::EPERM) => meaning(
             "the caller has no privilege over that namespace",
@@ -152,10 +158,14 @@ pub(super) fn tell(error: &LaunchError, plan: &Plan, sources: &SourceMap) -> Tol
         .step
         .and_then(|number| Some((number, plan.steps.get(number)?)));
     if let Some((_, step)) = step
-        && let Action::Execute { program, .. } = &step.action
+        && let Action::Execute {
+            program,
+            environment,
+            ..
+        } = &step.action
         && let Some(errno) = error.errno
     {
-        return not_executed(&escape::os(program), errno);
+        return not_executed(program, environment, errno);
     }
     let mut text = String::from("sandbox: the sandbox could not be set up; nothing was run\n");
     let mut help = Vec::new();
@@ -207,12 +217,15 @@ pub(super) fn tell(error: &LaunchError, plan: &Plan, sources: &SourceMap) -> Tol
 }
 
 /// The sandbox stood, but the program could not be started in it.
-fn not_executed(program: &str, errno: Errno) -> Told {
+fn not_executed(program: &OsStr, environment: &[(OsString, OsString)], errno: Errno) -> Told {
+    let shown = escape::os(program);
+    if errno == Errno::ENOENT {
+        return Told {
+            text: format!("sandbox: {shown}: {}\n", not_found(program, environment)),
+            status: status::NOT_FOUND,
+        };
+    }
     let (why, status) = match errno {
-        Errno::ENOENT => (
-            "it was not found inside the sandbox\n  help: it may be hidden there, or a script's interpreter or a program's loader may be; see --dry-run",
-            status::NOT_FOUND,
-        ),
         Errno::EACCES => (
             "permission denied: it is no executable file, or lies on a file system without execution",
             status::NOT_EXECUTABLE,
@@ -225,7 +238,45 @@ fn not_executed(program: &str, errno: Errno) -> Told {
         other => (other.desc(), status::NOT_EXECUTABLE),
     };
     Told {
-        text: format!("sandbox: {program}: {why}\n"),
+        text: format!("sandbox: {shown}: {why}\n"),
         status,
+    }
+}
+
+/// A program that is not there at all is told apart from one that only the sandbox lacks.
+fn not_found(program: &OsStr, environment: &[(OsString, OsString)]) -> String {
+    let path = Path::new(program);
+    if path.components().count() > 1 {
+        return if path.exists() {
+            format!(
+                "it cannot be seen inside, or its interpreter or loader cannot\n  help: show it: --ro {0}; `sandbox --dry-run` says what is seen",
+                escape::os(program)
+            )
+        } else {
+            "there is no such file".to_owned()
+        };
+    }
+    let Some(search) = environment
+        .iter()
+        .find(|(name, _)| name == "PATH")
+        .map(|(_, value)| value)
+    else {
+        return "it was not found: PATH is not set inside".to_owned();
+    };
+    let outside = std::env::split_paths(search)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(path))
+        .find(|file| file.is_file());
+    match outside {
+        Some(file) => {
+            let file = escape::os(file.as_os_str());
+            format!(
+                "{file} cannot be seen inside, or its interpreter or loader cannot\n  help: show it: --ro {file}; `sandbox --dry-run` says what is seen"
+            )
+        }
+        None => format!(
+            "it was not found in any directory of PATH\n  PATH inside: {}",
+            escape::os(search)
+        ),
     }
 }

@@ -11,6 +11,7 @@ use crate::profile::key::Section;
 use crate::profile::load::load;
 use crate::profile::search::Library;
 use crate::profile::value::Value;
+use crate::report::paint::Paint;
 use crate::report::render::{Style, render};
 use crate::report::{Diagnostics, SourceMap};
 use crate::section::filesystem;
@@ -35,8 +36,23 @@ pub(super) fn tell(diagnostics: &[crate::report::Diagnostic], sources: &SourceMa
     if diagnostics.is_empty() {
         return;
     }
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = wants_colour(std::io::stderr().is_terminal());
     complain(&render(diagnostics, sources, Style { colour }));
+}
+
+/// Colours for standard output.
+pub(super) fn paint() -> Paint {
+    use std::io::IsTerminal;
+    Paint {
+        on: wants_colour(std::io::stdout().is_terminal()),
+    }
+}
+
+/// Only terminals get colours, and only if nobody objects (<https://no-color.org>).
+fn wants_colour(is_terminal: bool) -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    is_terminal && !set("NO_COLOR") && !dumb
 }
 
 /// What holds for these profiles, under this layer of the command line.
@@ -89,7 +105,14 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
 
 /// The plan for a policy on this host.
 pub(super) fn plan(policy: &Policy, request: &Request) -> Result<(Plan, Facts), Diagnostics> {
-    let facts = facts(policy)?;
-    let plan = plan::compile(policy, &facts, request)?;
-    Ok((plan, facts))
+    let mut facts = facts(policy)?;
+    let mut plan = plan::compile(policy, &facts, request);
+    // Who may not do something is told by name, which no launch that goes well has to look up.
+    if plan.as_ref().map_or(true, |plan| !plan.warnings.is_empty())
+        && let Some(name) = host::login_name(facts.caller.uid)
+    {
+        facts.caller.user = name;
+        plan = plan::compile(policy, &facts, request);
+    }
+    Ok((plan?, facts))
 }

@@ -7,7 +7,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::exec;
 use crate::kernel::Errno;
-use crate::plan::{Plan, Request, show};
+use crate::plan::{Plan, Request, outline, show};
 use crate::policy::Policy;
 use crate::profile::load::for_program;
 use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
@@ -51,6 +51,8 @@ struct Ready {
     plan: Plan,
     warnings: Diagnostics,
     chosen: String,
+    /// Whether the command line says everything.
+    alone: bool,
 }
 
 /// The options that say rules, in the order in which they were typed.
@@ -133,6 +135,7 @@ fn prepare(
         plan,
         warnings: resolved.warnings,
         chosen,
+        alone: names.is_empty(),
     })
 }
 
@@ -153,7 +156,7 @@ fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
         if !launch.quiet {
             inspect::tell(&ready.warnings, sources);
         }
-        let profile = if ready.policy.name.is_empty() {
+        let profile = if ready.alone {
             "the command line alone"
         } else {
             &ready.policy.name
@@ -167,7 +170,14 @@ fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
             "plan for {} under {}{why}; nothing is run\n{}",
             escape::os(launch.program().unwrap_or_else(|| OsStr::new(""))),
             escape::line(profile),
-            show::text(&ready.plan, sources)
+            outline::text(
+                &ready.plan,
+                sources,
+                outline::Style {
+                    every: launch.verbose,
+                    paint: inspect::paint(),
+                }
+            )
         )
     };
     answer(&text).err().unwrap_or(status::OK)
@@ -178,9 +188,8 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
         inspect::tell(&ready.warnings, sources);
         for warning in &ready.plan.warnings {
             complain(&format!(
-                "sandbox: warning: {}{}\n",
-                escape::line(&warning.text),
-                show::at(warning, sources)
+                "sandbox: warning: {}\n",
+                show::warning(warning, sources)
             ));
         }
     }
@@ -188,7 +197,11 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
         if !ready.chosen.is_empty() {
             complain(&format!("sandbox: {}\n", escape::line(&ready.chosen)));
         }
-        complain(&show::text(&ready.plan, sources));
+        let style = outline::Style {
+            every: true,
+            ..outline::Style::default()
+        };
+        complain(&outline::text(&ready.plan, sources, style));
     }
     let mut tell = |remark| {
         if launch.quiet {

@@ -36,6 +36,8 @@ pub(super) struct Lines<'a> {
     pub socket: OwnedFd,
     /// Where process 1 says that the program was stopped on its terminal.
     pub status: Option<OwnedFd>,
+    /// Where the child writes itself into its control group.
+    pub doors: &'a [OwnedFd],
     /// Pointers into the strings of [`ExecOp`], with null at the end.
     pub arguments: &'a [*const libc::c_char],
     /// The same for the environment.
@@ -89,6 +91,13 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
     match descriptor::read(socket, &mut word) {
         Ok(length) if word.get(..length) == Some(GO) => {}
         _ => exit(125),
+    }
+    if let Some((step, _)) = &prepared.group {
+        for door in lines.doors {
+            if let Err(errno) = descriptor::write(door.as_fd(), b"0") {
+                fail(socket, *step, errno);
+            }
+        }
     }
     // From here on nobody can look into this process or trace it, until the program is started.
     if let Err(errno) = process::undumpable() {

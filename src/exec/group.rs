@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -166,6 +166,22 @@ impl Group {
         }
         group.limit()?;
         Ok(group)
+    }
+
+    /// Files by which a child that has one thread puts itself into the group, writing `0` to each, so that nobody has to
+    /// [`Group::enter`] it: v1 only.
+    ///
+    /// The kernel lets a single thread move itself without stopping forks and ends of processes on the whole host, for
+    /// which it waits 5 to 20 milliseconds when one process moves another (cgroup_threadgroup_rwsem).
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn doors(&self) -> Result<Vec<OwnedFd>, GroupError> {
+        if !self.legacy {
+            return Ok(Vec::new());
+        }
+        let doors = self.members.iter().map(|member| member.directory.door());
+        Ok(doors.collect::<Result<_, _>>()?)
     }
 
     /// Puts a process that waits, and has no children yet, into the group.

@@ -38,7 +38,7 @@ fn plan(limits: &Limits) -> Option<GroupPlan> {
 /// A child that waits for a byte, then does `work` and ends with its result.
 struct Child {
     pid: Pid,
-    go: std::os::fd::OwnedFd,
+    go: OwnedFd,
 }
 
 impl Child {

@@ -101,7 +101,7 @@ fn reap(program: libc::pid_t, watch_stops: bool, status: Option<&OwnedFd>) {
         let (pid, change) = match process::wait_any(libc::WEXITED | libc::WNOHANG | stops) {
             Ok(Some(found)) => found,
             Ok(None) => return,
-            // Its end would never be heard of.
+            // Who cannot wait would never learn that the program has ended.
             Err(_) => exit(125),
         };
         if pid != program {

@@ -169,6 +169,10 @@ fn start(
     } else {
         (None, None)
     };
+    let doors = match (&prepared.group, &group) {
+        (Some((step, _)), Some(group)) => group.doors().map_err(|error| refused(*step, error))?,
+        _ => Vec::new(),
+    };
     let arguments = pointers(&prepared.execute.arguments);
     let environment = pointers(&prepared.execute.environment);
     let side = clone3(prepared.clone_flags).map_err(|errno| match prepared.clone_step {
@@ -183,6 +187,7 @@ fn start(
                 Lines {
                     socket: child_socket,
                     status: child_status,
+                    doors: &doors,
                     arguments: &arguments,
                     environment: &environment,
                 },
@@ -195,7 +200,11 @@ fn start(
         .and_then(|()| outside::adjust_oom_score(prepared, child.pid))
         .and_then(|()| match (&prepared.group, group) {
             (Some((step, _)), Some(group)) => {
-                let entered = group.enter(child.pid);
+                let entered = if doors.is_empty() {
+                    group.enter(child.pid)
+                } else {
+                    Ok(())
+                };
                 for warning in group.warnings() {
                     tell(Remark::Group(warning.to_string()));
                 }

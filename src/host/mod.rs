@@ -8,4 +8,4 @@ pub mod paths;
 pub mod probe;
 
 pub use facts::Facts;
-pub use probe::{Scope, probe};
+pub use probe::{Scope, login_name, probe};

@@ -3,6 +3,7 @@
 //! Nothing is opened but as a bare reference (`O_PATH`, open(2)): no FIFO blocks, no device reacts, no automount
 //! is triggered.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,8 +11,8 @@ use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat, readlinkat};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
 use nix::sys::statfs::{AUTOFS_SUPER_MAGIC, fstatfs};
 
 use super::facts::{PathFact, PathKind};
@@ -27,34 +28,72 @@ pub fn probe(paths: &[PathBuf]) -> BTreeMap<PathBuf, PathFact> {
     let mut walker = Walker::default();
     paths
         .iter()
-        .map(|path| (path.clone(), walker.look(path).0))
+        .map(|path| (path.clone(), walker.fact(path, false).0))
         .collect()
 }
 
 /// What one name in a directory is.
 #[derive(Clone, Debug)]
 enum Entry {
-    Directory(Rc<OwnedFd>),
+    Directory(Rc<Directory>),
     Link(PathBuf),
     Other(PathKind),
+}
+
+/// A directory on the way.
+#[derive(Debug)]
+struct Directory {
+    fd: Rc<OwnedFd>,
+    /// Whether going on would mount something; asked once.
+    automount: OnceCell<bool>,
+}
+
+impl Directory {
+    fn new(fd: OwnedFd) -> Rc<Self> {
+        Rc::new(Self {
+            fd: Rc::new(fd),
+            automount: OnceCell::new(),
+        })
+    }
+
+    fn may_be_passed(&self) -> nix::Result<()> {
+        let automount = match self.automount.get() {
+            Some(known) => *known,
+            None => {
+                let found = fstatfs(self.fd.as_fd())?.filesystem_type() == AUTOFS_SUPER_MAGIC;
+                *self.automount.get_or_init(|| found)
+            }
+        };
+        if automount {
+            Err(Errno::EREMOTE)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// Looks at paths, and remembers the directories on the way.
 #[derive(Default)]
 pub(super) struct Walker {
+    root: Option<Rc<Directory>>,
     seen: BTreeMap<PathBuf, Entry>,
 }
 
 impl Walker {
     /// What is at a path, and a reference to it when it is a directory.
     pub(super) fn look(&mut self, path: &Path) -> (PathFact, Option<Rc<OwnedFd>>) {
+        self.fact(path, true)
+    }
+
+    /// The same; without `open`, a directory at the end is not opened for the reference.
+    fn fact(&mut self, path: &Path, open: bool) -> (PathFact, Option<Rc<OwnedFd>>) {
         let mut fact = PathFact {
             canonical: None,
             kind: PathKind::Missing,
             links: Vec::new(),
             error: None,
         };
-        let end = match self.follow(path, &mut fact) {
+        let end = match self.follow(path, open, &mut fact) {
             Ok((canonical, kind, directory)) => {
                 fact.canonical = Some(canonical);
                 fact.kind = kind;
@@ -72,15 +111,19 @@ impl Walker {
     fn follow(
         &mut self,
         path: &Path,
+        open_last: bool,
         fact: &mut PathFact,
     ) -> nix::Result<(PathBuf, PathKind, Option<Rc<OwnedFd>>)> {
-        let root = Rc::new(open(
-            "/",
-            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )?);
+        let root = match &self.root {
+            Some(root) => root.clone(),
+            None => {
+                let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+                let root = Directory::new(open("/", flags, Mode::empty())?);
+                self.root.insert(root).clone()
+            }
+        };
         // The directories on the way, so that `..` leads back to where one came from.
-        let mut way: Vec<(PathBuf, Rc<OwnedFd>)> = Vec::new();
+        let mut way: Vec<(PathBuf, Rc<Directory>)> = Vec::new();
         let mut rest = names(path);
         while let Some(name) = rest.pop() {
             if name == ".." {
@@ -89,17 +132,26 @@ impl Walker {
             }
             let (at, directory) = way
                 .last()
-                .map_or((Path::new("/"), &root), |(at, fd)| (at.as_path(), fd));
+                .map_or((Path::new("/"), &root), |(at, found)| (at.as_path(), found));
             let here = at.join(&name);
-            match self.entry(&here, directory, &name)? {
-                Entry::Directory(fd) => {
-                    if !rest.is_empty()
-                        && fstatfs(fd.as_fd())?.filesystem_type() == AUTOFS_SUPER_MAGIC
-                    {
-                        // Going on would mount something.
-                        return Err(Errno::EREMOTE);
+            if rest.is_empty() && !open_last && !self.seen.contains_key(&here) {
+                let looked = kind_at(&directory.fd, &name);
+                let kind = match looked.map_err(|error| own_lock(&directory.fd, error))? {
+                    SFlag::S_IFDIR => Some(PathKind::Directory),
+                    SFlag::S_IFREG => Some(PathKind::File),
+                    SFlag::S_IFLNK => None,
+                    _ => Some(PathKind::Special),
+                };
+                if let Some(kind) = kind {
+                    return Ok((here, kind, None));
+                }
+            }
+            match self.entry(&here, &directory.fd, &name)? {
+                Entry::Directory(found) => {
+                    if !rest.is_empty() {
+                        found.may_be_passed()?;
                     }
-                    way.push((here, fd));
+                    way.push((here, found));
                 }
                 Entry::Link(target) => {
                     if fact.links.len() >= MOST_LINKS {
@@ -115,21 +167,29 @@ impl Walker {
                 Entry::Other(_) => return Err(Errno::ENOTDIR),
             }
         }
-        let (at, fd) = way.pop().unwrap_or_else(|| (PathBuf::from("/"), root));
-        Ok((at, PathKind::Directory, Some(fd)))
+        let (at, found) = way.pop().unwrap_or_else(|| (PathBuf::from("/"), root));
+        Ok((at, PathKind::Directory, Some(found.fd.clone())))
     }
 
     fn entry(&mut self, path: &Path, directory: &OwnedFd, name: &OsStr) -> nix::Result<Entry> {
         if let Some(entry) = self.seen.get(path) {
             return Ok(entry.clone());
         }
-        let fd = reference(directory, name).map_err(|error| own_lock(directory, error))?;
-        let entry = match kind(&fd)? {
-            SFlag::S_IFDIR => Entry::Directory(Rc::new(fd)),
-            // Of the link itself, not of what its name leads to by now.
-            SFlag::S_IFLNK => Entry::Link(readlinkat(fd.as_fd(), "")?.into()),
-            SFlag::S_IFREG => Entry::Other(PathKind::File),
-            _ => Entry::Other(PathKind::Special),
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        // Nearly always a directory: then this says all.
+        let entry = match openat(directory, name, flags | OFlag::O_DIRECTORY, Mode::empty()) {
+            Ok(fd) => Entry::Directory(Directory::new(fd)),
+            Err(Errno::ENOTDIR) => {
+                let fd = reference(directory, name).map_err(|error| own_lock(directory, error))?;
+                match kind(&fd)? {
+                    SFlag::S_IFDIR => Entry::Directory(Directory::new(fd)),
+                    // Of the link itself, not of what its name leads to by now.
+                    SFlag::S_IFLNK => Entry::Link(readlinkat(fd.as_fd(), "")?.into()),
+                    SFlag::S_IFREG => Entry::Other(PathKind::File),
+                    _ => Entry::Other(PathKind::Special),
+                }
+            }
+            Err(error) => return Err(own_lock(directory, error)),
         };
         if self.seen.len() < MOST_OPEN {
             self.seen.insert(path.to_owned(), entry.clone());
@@ -162,6 +222,13 @@ pub(super) fn reference(directory: &OwnedFd, name: &OsStr) -> nix::Result<OwnedF
 /// The type bits of what a descriptor refers to.
 pub(super) fn kind(fd: &OwnedFd) -> nix::Result<SFlag> {
     Ok(SFlag::from_bits_truncate(fstat(fd.as_fd())?.st_mode) & SFlag::S_IFMT)
+}
+
+/// The type bits of what has that name in a directory: of a link itself. No automount is triggered.
+fn kind_at(directory: &OwnedFd, name: &OsStr) -> nix::Result<SFlag> {
+    let flags = AtFlags::AT_SYMLINK_NOFOLLOW | AtFlags::AT_NO_AUTOMOUNT;
+    let found = fstatat(directory, name, flags)?;
+    Ok(SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT)
 }
 
 /// The names in a path, the last first.

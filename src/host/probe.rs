@@ -48,15 +48,16 @@ pub fn probe(scope: Scope) -> Result<Facts, Diagnostic> {
 
 /// Kinds that /proc/self/ns does not show; none where /proc cannot tell.
 fn missing_namespaces() -> Vec<&'static str> {
-    let folder = Path::new("/proc/self/ns");
-    if !folder.exists() {
+    let Ok(entries) = std::fs::read_dir("/proc/self/ns") else {
         return Vec::new();
-    }
+    };
+    // One look at the directory for all of them.
+    let known: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     let file = |name: &'static str| if name == "mount" { "mnt" } else { name };
     KINDS
         .into_iter()
         .map(|(_, name)| name)
-        .filter(|name| !folder.join(file(name)).exists())
+        .filter(|name| !known.is_empty() && !known.iter().any(|known| known == file(name)))
         .collect()
 }
 
@@ -164,6 +165,18 @@ fn is_for_documents(path: &Path, home: &Path) -> bool {
     let hidden = |part: std::path::Component| part.as_os_str().as_encoded_bytes().starts_with(b".");
     let below = path.strip_prefix(home).unwrap_or(path);
     path.is_absolute() && !home.starts_with(normal(path)) && !normal(below).components().any(hidden)
+}
+
+/// What /etc/passwd calls a user, for messages. Other sources of names are not asked: that would load libraries.
+#[must_use]
+pub fn login_name(uid: u32) -> Option<String> {
+    let text = std::fs::read_to_string("/etc/passwd").ok()?;
+    let uid = uid.to_string();
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    })
 }
 
 fn subordinate_ids(caller: &mut Caller) {

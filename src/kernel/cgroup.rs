@@ -143,6 +143,15 @@ impl Directory {
         }
     }
 
+    /// The file by which a process of one thread moves itself here, by writing `0` (v1).
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn door(&self) -> Result<OwnedFd, FileError> {
+        self.opened("tasks", OFlag::O_WRONLY, "open")
+            .map(OwnedFd::from)
+    }
+
     /// Whether there is such a file.
     #[must_use]
     pub fn has(&self, file: &str) -> bool {

@@ -4,7 +4,7 @@
 //! overflow, which takes twenty system calls. A launcher that lives for a millisecond before it execs does without:
 //! an overflow is SIGSEGV either way, by the guard that the kernel keeps below the stack.
 
-use super::{Result, descriptor};
+use super::{Result, check_int, descriptor};
 
 /// Opens /dev/null as those of the descriptors 0, 1 and 2 that are closed, so that no file that is opened later is
 /// taken for one of them.
@@ -20,15 +20,16 @@ pub fn fill_standard_descriptors() -> Result<()> {
     descriptor::poll(&mut standard, 0)?;
     for entry in standard {
         if entry.revents & libc::POLLNVAL != 0 {
-            // The lowest that is free is the one that is missing. Without O_CLOEXEC: the program gets it too.
+            // The lowest number that is free is the one that is missing. The program gets it too.
             // SAFETY: the path is a constant.
-            super::check_int(unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) })?;
+            check_int(unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) })?;
         }
     }
     Ok(())
 }
 
-/// Has a write to a reader that has left fail rather than end us, as the standard library's start has it.
+/// Has writing to a pipe that nobody reads fail with EPIPE, as the standard library does: a reader that has left must
+/// not kill the launcher.
 pub fn ignore_broken_pipes() {
     // SAFETY: no handler is installed.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };

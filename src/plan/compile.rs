@@ -74,6 +74,7 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
         private_root: data.join("private").join(&policy.name),
         configuration: vec![configuration],
         real_root: facts.caller.uid == 0,
+        user_namespace: decided.is_new(NamespaceKind::User),
         memory: facts.machine.memory,
     }
 }
@@ -106,30 +107,69 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
     }
 }
 
-/// One warning for all limits that are dropped for want of the same thing.
-fn not_applied(dropped: &[limits::Refusal]) -> Vec<Note> {
-    let mut groups: Vec<(&limits::Refusal, Vec<String>)> = Vec::new();
-    for refusal in dropped {
-        let name = format!("`{}.{}`", refusal.section, refusal.key);
+/// Limits that cannot be held for want of the same thing, together.
+fn by_cause(refusals: &[limits::Refusal]) -> Vec<(&limits::Refusal, Vec<&limits::Refusal>)> {
+    let mut groups: Vec<(&limits::Refusal, Vec<&limits::Refusal>)> = Vec::new();
+    for refusal in refusals {
         match groups
             .iter_mut()
             .find(|(first, _)| first.help == refusal.help)
         {
-            Some((_, names)) => names.push(name),
-            None => groups.push((refusal, vec![name])),
+            Some((_, others)) => others.push(refusal),
+            None => groups.push((refusal, Vec::new())),
         }
     }
     groups
+}
+
+fn names(first: &limits::Refusal, others: &[&limits::Refusal], quote: char) -> String {
+    let names: Vec<String> = std::iter::once(&first)
+        .chain(others)
+        .map(|refusal| format!("{quote}{}.{}{quote}", refusal.section, refusal.key))
+        .collect();
+    names.join(", ")
+}
+
+/// One error for all limits that are refused for want of the same thing.
+fn refused(refusals: &[limits::Refusal]) -> Diagnostics {
+    by_cause(refusals)
         .into_iter()
-        .map(|(first, names)| {
-            let verb = if names.len() == 1 { "is" } else { "are" };
-            let mut text = format!("{} {verb} not applied: {}", names.join(", "), first.reason);
-            if let Some(help) = first.help.first() {
-                text.push_str("; to have it: ");
-                text.push_str(help);
+        .map(|(first, others)| {
+            let mut error = Diagnostic::error(
+                format!(
+                    "{} cannot be applied on this host: {}",
+                    names(first, &others, '`'),
+                    first.reason
+                ),
+                first.site,
+                "asked for here",
+            );
+            for other in &others {
+                error = error.related(other.site, "and here");
             }
+            error.help.clone_from(&first.help);
+            error.help(format!(
+                "to run without {}: --best-effort, or `degrade = [{}]` in the profile",
+                if others.is_empty() { "it" } else { "them" },
+                names(first, &others, '"')
+            ))
+        })
+        .collect()
+}
+
+/// One warning for all limits that are dropped for want of the same thing.
+fn not_applied(dropped: &[limits::Refusal]) -> Vec<Note> {
+    by_cause(dropped)
+        .into_iter()
+        .map(|(first, others)| {
+            let verb = if others.is_empty() { "is" } else { "are" };
             Note {
-                text,
+                text: format!(
+                    "{} {verb} not applied: {}",
+                    names(first, &others, '`'),
+                    first.reason
+                ),
+                help: first.help.first().cloned(),
                 site: first.site,
             }
         })
@@ -192,7 +232,11 @@ impl Builder<'_> {
                 self.errors
                     .push(Diagnostic::error(text, site, "asked for here"));
             } else if self.may_degrade(Section::Namespaces, name) {
-                self.plan.warnings.push(Note { text, site });
+                self.plan.warnings.push(Note {
+                    text,
+                    help: None,
+                    site,
+                });
                 decided.new.remove(&kind);
             } else {
                 self.errors.push(
@@ -261,22 +305,7 @@ impl Builder<'_> {
                     self.step(Action::EnterGroup(group), site, "");
                 }
             }
-            Err(refusals) => {
-                for refusal in refusals {
-                    let rule = format!("{}.{}", refusal.section, refusal.key);
-                    let mut error = Diagnostic::error(
-                        format!(
-                            "`{rule}` cannot be applied on this host: {}",
-                            refusal.reason
-                        ),
-                        refusal.site,
-                        "asked for here",
-                    );
-                    error.help = refusal.help;
-                    error.help.push(format!("to run without it: --best-effort, or `degrade = [\"{rule}\"]` in the profile"));
-                    self.errors.push(error);
-                }
-            }
+            Err(refusals) => self.errors.extend(refused(&refusals)),
         }
     }
 
@@ -306,6 +335,7 @@ impl Builder<'_> {
                 }
             } else {
                 self.plan.notes.push(Note {
+                    help: None,
                     text: "no new session keyring: this host lets no keyring be used at all"
                         .to_owned(),
                     site: process.new_keyring.site,
@@ -333,12 +363,14 @@ impl Builder<'_> {
             .notes
             .extend(self.facts.notes.iter().map(|text| Note {
                 text: text.clone(),
+                help: None,
                 site: Site::DEFAULT,
             }));
         self.plan
             .notes
             .extend(lowered.notes.into_iter().map(|note| Note {
                 text: note.text,
+                help: None,
                 site: note.site,
             }));
         let steps = if lowered.steps.is_empty() && decided.is_new(NamespaceKind::Mount) {
@@ -478,11 +510,14 @@ impl Builder<'_> {
         let Some((key, _, rule)) = rules.find(|(_, value, _)| takes_away(value)) else {
             return;
         };
-        let text = format!(
-            "the program can undo `{key}`, since it keeps CAP_SYS_ADMIN; to prevent it: `capabilities.default = \"drop\"`, or `capabilities.sys_admin = \"drop\"`"
-        );
+        let text = format!("the program can undo `{key}`, since it keeps CAP_SYS_ADMIN");
+        let help = "`capabilities.default = \"drop\"`, or `capabilities.sys_admin = \"drop\"`";
         let site = rule.site;
-        self.plan.warnings.push(Note { text, site });
+        self.plan.warnings.push(Note {
+            text,
+            help: Some(help.to_owned()),
+            site,
+        });
     }
 
     fn no_new_privileges(&mut self, process: &Process, filter: bool, stuck_bounding: bool) {

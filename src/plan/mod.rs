@@ -4,6 +4,7 @@
 //! check` and the snapshot tests print it; the executor carries it out.
 
 mod compile;
+pub mod outline;
 pub mod show;
 pub mod step;
 
@@ -28,6 +29,8 @@ pub struct Plan {
 pub struct Note {
     /// One line.
     pub text: String,
+    /// What would help, in a line.
+    pub help: Option<String>,
     /// The rule.
     pub site: Site,
 }

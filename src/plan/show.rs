@@ -1,6 +1,5 @@
-//! A plan for people and for programs.
+//! The words for each step of a plan, and the plan for programs; `outline` has it for people.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
@@ -51,25 +50,45 @@ impl Action {
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
-            Self::OwnDirectory { path: at } => format!("make the directory {} if it is missing", path(at)),
-            Self::Clone { namespaces } if namespaces.is_empty() => "make a process in the caller's namespaces".to_owned(),
+            Self::OwnDirectory { path: at } => {
+                format!("make the directory {} if it is missing", path(at))
+            }
+            Self::Clone { namespaces } if namespaces.is_empty() => {
+                "make a process in the caller's namespaces".to_owned()
+            }
             Self::Clone { namespaces } => {
                 let names: Vec<_> = namespaces.iter().map(|kind| kind.name()).collect();
                 format!("make a process in new namespaces: {}", names.join(" "))
             }
-            Self::MapIds { uids, gids, helpers, .. } => format!(
+            Self::MapIds {
+                uids,
+                gids,
+                helpers,
+                ..
+            } => format!(
                 "map ids{}: user {}; group {}",
-                if helpers.is_some() { " with newuidmap and newgidmap" } else { "" },
+                if helpers.is_some() {
+                    " with newuidmap and newgidmap"
+                } else {
+                    ""
+                },
                 ranges(uids),
                 ranges(gids)
             ),
             Self::EnterGroup(group) => format!("control group: {group}"),
-            Self::JoinNamespace { kind, path: at } => format!("enter the {} namespace {}", kind.name(), path(at)),
+            Self::JoinNamespace { kind, path: at } => {
+                format!("enter the {} namespace {}", kind.name(), path(at))
+            }
             Self::NewSessionKeyring => "join a new, empty session keyring".to_owned(),
-            Self::UnshareCgroupNamespace => "make the own control group the root of a new cgroup namespace".to_owned(),
+            Self::UnshareCgroupNamespace => {
+                "make the own control group the root of a new cgroup namespace".to_owned()
+            }
             Self::Hostname { name } => format!("set the host name to {}", escape::line(name)),
             Self::LoopbackUp => "bring the loopback interface up".to_owned(),
-            Self::NewTerminal => "open a pseudo-terminal as standard input, output and error, in a session of its own".to_owned(),
+            Self::NewTerminal => {
+                "open a pseudo-terminal in a session of its own, to stand in for the caller's"
+                    .to_owned()
+            }
             Self::NewSession => "start a session without a terminal".to_owned(),
             Self::ResourceLimit { name, value, .. } => match value {
                 Some(value) => format!("set the resource limit {name} to {value}"),
@@ -85,7 +104,10 @@ impl Action {
             Self::NoNewPrivileges => "set no_new_privs".to_owned(),
             Self::Capabilities { keep: 0, .. } => "give up all capabilities".to_owned(),
             Self::Capabilities { keep, .. } => {
-                format!("give up all capabilities but {}", capabilities::names(*keep).join(" "))
+                format!(
+                    "give up all capabilities but {}",
+                    capabilities::names(*keep).join(" ")
+                )
             }
             Self::Init => "stay as process 1 beside the program".to_owned(),
             Self::CloseDescriptors => "close all descriptors above 2".to_owned(),
@@ -95,9 +117,17 @@ impl Action {
                 filter.default,
                 filter.program.instructions().len()
             ),
-            Self::Execute { arguments, environment, .. } => {
+            Self::Execute {
+                arguments,
+                environment,
+                ..
+            } => {
                 let words: Vec<_> = arguments.iter().map(|word| escape::os(word)).collect();
-                format!("execute {} with {} variables", words.join(" "), environment.len())
+                format!(
+                    "execute {} with {} variables",
+                    words.join(" "),
+                    environment.len()
+                )
             }
             Self::Timeout { after } => format!("end it after {} seconds", after.as_secs_f64()),
             Self::DieWithParent => "end it when the launcher is killed".to_owned(),
@@ -256,53 +286,6 @@ impl Action {
     }
 }
 
-/// Where a rule stands, in words; empty when nobody asked.
-fn origin(site: Site, because: &str, sources: &SourceMap) -> String {
-    match (site.is_default(), because.is_empty()) {
-        (true, true) => String::new(),
-        (true, false) => because.to_owned(),
-        (false, true) => sources.position(site).to_string(),
-        (false, false) => format!("{}; {because}", sources.position(site)),
-    }
-}
-
-/// The plan as text: a line for each step, who carries it out, and who asked for it.
-#[must_use]
-pub fn text(plan: &Plan, sources: &SourceMap) -> String {
-    let mut out = String::new();
-    for (number, step) in plan.steps.iter().enumerate() {
-        let what = step.action.describe().replace('\n', "\n               ");
-        let _ = write!(out, "{:>4}  {:<8} {what}", number + 1, step.phase().word());
-        let from = origin(step.site, &step.because, sources);
-        if !from.is_empty() {
-            let _ = write!(out, "  [{from}]");
-        }
-        out.push('\n');
-        if let Action::Seccomp(filter) = &step.action {
-            for implied in &filter.implied {
-                let _ = writeln!(out, "               {implied}");
-            }
-        }
-    }
-    for note in &plan.notes {
-        let _ = writeln!(
-            out,
-            "note: {}{}",
-            escape::line(&note.text),
-            at(note, sources)
-        );
-    }
-    for warning in &plan.warnings {
-        let _ = writeln!(
-            out,
-            "warning: {}{}",
-            escape::line(&warning.text),
-            at(warning, sources)
-        );
-    }
-    out
-}
-
 /// ` (file:line:column)`, or nothing.
 #[must_use]
 pub fn at(note: &Note, sources: &SourceMap) -> String {
@@ -311,6 +294,17 @@ pub fn at(note: &Note, sources: &SourceMap) -> String {
     } else {
         format!(" ({})", sources.position(note.site))
     }
+}
+
+/// A warning, and on a line below what would help.
+#[must_use]
+pub fn warning(note: &Note, sources: &SourceMap) -> String {
+    let mut text = format!("{}{}", escape::line(&note.text), at(note, sources));
+    if let Some(help) = &note.help {
+        text.push_str("\n  help: ");
+        text.push_str(&escape::line(help));
+    }
+    text
 }
 
 fn place(site: Site, sources: &SourceMap) -> Json {
@@ -332,14 +326,17 @@ fn step_json(step: &Step, sources: &SourceMap) -> Json {
     })
 }
 
+/// A note or a warning as JSON: `{text, help, origin}`.
+#[must_use]
+pub fn note_json(note: &Note, sources: &SourceMap) -> Json {
+    json!({ "text": note.text, "help": note.help, "origin": place(note.site, sources) })
+}
+
 /// The plan as JSON: `{steps, notes, warnings}`.
 #[must_use]
 pub fn to_json(plan: &Plan, sources: &SourceMap) -> Json {
     let notes = |notes: &[Note]| -> Vec<Json> {
-        notes
-            .iter()
-            .map(|note| json!({ "text": note.text, "origin": place(note.site, sources) }))
-            .collect()
+        notes.iter().map(|note| note_json(note, sources)).collect()
     };
     json!({
         "steps": plan.steps.iter().map(|step| step_json(step, sources)).collect::<Vec<_>>(),

@@ -58,6 +58,7 @@ mod tests {
     use crate::profile::document::parse;
     use crate::profile::key::Section;
     use crate::profile::value::Value;
+    use crate::report::paint::Paint;
     use crate::report::{Source, SourceKind, SourceMap};
 
     /// A line of a layer: a key and its value as TOML. Few keys, so that layers meet.
@@ -193,7 +194,7 @@ mod tests {
             let profiles: Vec<Profile> = layers.iter().map(|layer| read(layer, &mut sources)).collect();
             let policy = resolve("p", &profiles);
             prop_assume!(!values(&policy).is_empty());
-            let text = show::toml(&policy, &sources, all);
+            let text = show::toml(&policy, &sources, all, Paint::PLAIN);
             let parsed = parse("shown", crate::report::SourceId::default(), &text);
             prop_assert_eq!(&parsed.diagnostics, &[], "{}", text);
             prop_assert_eq!(values(&resolve("p", &[parsed.profile])), values(&policy));
@@ -244,7 +245,10 @@ mod tests {
     #[test]
     fn the_policy_is_shown_with_its_origins() {
         let (policy, sources) = two_layers();
-        insta::assert_snapshot!("shown_as_toml", show::toml(&policy, &sources, false));
+        insta::assert_snapshot!(
+            "shown_as_toml",
+            show::toml(&policy, &sources, false, Paint::PLAIN)
+        );
         let json = serde_json::to_string_pretty(&show::json(&policy, &sources)).unwrap_or_default();
         insta::assert_snapshot!("shown_as_json", json);
     }

@@ -1,6 +1,6 @@
 //! Layers of profiles → one policy, in which every value knows who said it and whom it overruled.
 //!
-//! There is one kind of rule and one merge rule: key by key, the later layer wins (see [`merge`]).
+//! There is one kind of rule and one merge rule: key by key, the later layer wins (see `merge`).
 
 mod merge;
 pub mod show;

@@ -8,6 +8,7 @@ use crate::profile::name;
 use crate::profile::table::KEYS;
 use crate::profile::value::Value;
 use crate::profile::write;
+use crate::report::paint::Paint;
 use crate::report::{Site, SourceMap, escape};
 
 /// `firefox.toml:7`, or the option.
@@ -28,15 +29,21 @@ fn toml_of(value: Option<&Value>) -> String {
 /// The policy as a TOML document that reads back as the same rules. Origins are comments; with `all`, so are the
 /// defaults of the keys that no layer mentions.
 #[must_use]
-pub fn toml(policy: &Policy, sources: &SourceMap, all: bool) -> String {
-    let mut out = format!("# {}\n", escape::line(&policy.name));
+pub fn toml(policy: &Policy, sources: &SourceMap, all: bool, paint: Paint) -> String {
+    let mut out = paint.faint(&format!(
+        "# {}, merged from these, the later over the earlier:",
+        escape::line(&policy.name)
+    ));
+    out.push('\n');
     for layer in &policy.layers {
         let at = sources.position(layer.site);
-        out.push_str(&format!(
-            "#   {} ({})\n",
+        let layer = format!(
+            "#   {} ({})",
             escape::line(&layer.name),
             escape::line(&at.name)
-        ));
+        );
+        out.push_str(&paint.faint(&layer));
+        out.push('\n');
     }
     if let Some(description) = &policy.description {
         out.push_str(&format!(
@@ -50,10 +57,20 @@ pub fn toml(policy: &Policy, sources: &SourceMap, all: bool) -> String {
     }
     for section in Section::ALL {
         let mut body = String::new();
-        for ((at, key), rule) in &policy.rules {
-            if *at == section {
-                body.push_str(&line(spelling(section, key, rule, sources), rule, sources));
-            }
+        let rules: Vec<(String, &Rule)> = policy
+            .rules
+            .iter()
+            .filter(|((at, _), _)| *at == section)
+            .map(|((_, key), rule)| (said(spelling(section, key, rule, sources), rule), rule))
+            .collect();
+        let column = rules
+            .iter()
+            .map(|(said, _)| said.chars().count())
+            .filter(|&width| width <= WIDEST)
+            .max()
+            .unwrap_or(0);
+        for (said, rule) in rules {
+            body.push_str(&line(&said, rule, column, sources, paint));
         }
         if all {
             for key in KEYS.iter().filter(|key| key.section == section) {
@@ -62,12 +79,15 @@ pub fn toml(policy: &Policy, sources: &SourceMap, all: bool) -> String {
                     _ => true,
                 };
                 if !mentioned {
-                    body.push_str(&format!("# {}: {} (default)\n", key.label(), key.default));
+                    let default = format!("# {}: {} (default)", key.label(), key.default);
+                    body.push_str(&paint.faint(&default));
+                    body.push('\n');
                 }
             }
         }
         if !body.is_empty() {
-            out.push_str(&format!("\n[{section}]\n{body}"));
+            let heading = paint.strong(&format!("[{section}]"));
+            out.push_str(&format!("\n{heading}\n{body}"));
         }
     }
     out
@@ -82,21 +102,30 @@ fn spelling<'a>(section: Section, key: &'a str, rule: &Rule, sources: &'a Source
     }
 }
 
-fn line(key: &str, rule: &Rule, sources: &SourceMap) -> String {
+/// Places stand in a column, unless what is before them is wider than this.
+const WIDEST: usize = 48;
+
+fn said(key: &str, rule: &Rule) -> String {
     // A removal is shown, but says nothing any more.
     let mark = if rule.value.is_none() { "# " } else { "" };
-    let mut out = format!(
-        "{mark}{} = {}  # {}\n",
+    format!(
+        "{mark}{} = {}",
         write::key(key),
-        toml_of(rule.value.as_ref()),
-        origin(rule.site, sources)
-    );
+        toml_of(rule.value.as_ref())
+    )
+}
+
+fn line(said: &str, rule: &Rule, column: usize, sources: &SourceMap, paint: Paint) -> String {
+    let place = format!("# {}", origin(rule.site, sources));
+    let mut out = format!("{said:column$}  {}\n", paint.faint(&place));
     for before in &rule.overruled {
-        out.push_str(&format!(
-            "    # overrules {} at {}\n",
+        let before = format!(
+            "    # overrules {} at {}",
             toml_of(before.value.as_ref()),
             origin(before.site, sources)
-        ));
+        );
+        out.push_str(&paint.faint(&before));
+        out.push('\n');
     }
     out
 }

@@ -15,6 +15,8 @@ pub struct Brief {
     pub description: String,
     /// The programs that take it.
     pub programs: Vec<String>,
+    /// The profiles that it extends, as it names them.
+    pub extends: Vec<String>,
     /// What is wrong with it, in a line.
     pub error: Option<String>,
 }
@@ -60,6 +62,12 @@ fn brief(name: String, library: &Library) -> Option<Brief> {
                 .unwrap_or_default();
             let programs = profile.programs.map(|said| said.value).unwrap_or_default();
             brief.programs = programs.into_iter().map(|program| program.value).collect();
+            brief.extends = profile
+                .extends
+                .into_iter()
+                .flat_map(|list| list.value)
+                .map(|name| name.value)
+                .collect();
         }
     }
     Some(brief)

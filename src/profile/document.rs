@@ -72,10 +72,26 @@ pub fn parse(name: &str, source: SourceId, text: &str) -> Parsed {
     let (root, errors) = DeTable::parse_recoverable(text);
     let root = root.get_ref();
     let mut broken = Vec::new();
-    for error in errors.iter().take(MOST_COUNTED + 1) {
+    // Everything behind a bracket that was forgotten is taken for elements of the array, each of them wrong.
+    let open_array = errors
+        .iter()
+        .any(|error| error.message().starts_with("unclosed array"))
+        .then(|| {
+            errors
+                .iter()
+                .position(|error| error.message().contains("array elements"))
+        })
+        .flatten();
+    let told = open_array.map_or(MOST_COUNTED + 1, |at| at + 1);
+    for (number, error) in errors.iter().enumerate().take(told) {
         let span = error.span().unwrap_or(text.len()..text.len());
         let span = span.start.min(text.len())..span.end.min(text.len());
-        if broken.len() <= MOST_SHOWN {
+        if open_array == Some(number) {
+            reader.report(
+                Wrong::new("an array is not closed").label("`]` expected before this"),
+                span.clone(),
+            );
+        } else if broken.len() <= MOST_SHOWN {
             reader.syntax(error.message(), span.clone(), root, text);
         } else {
             // Only counted: the text of it is never shown.
@@ -89,6 +105,17 @@ pub fn parse(name: &str, source: SourceId, text: &str) -> Parsed {
         broken.push(span);
     }
     reader.document(root);
+    if open_array.is_some()
+        && let Some(array) = broken.last()
+    {
+        let mut index = 0;
+        reader.diagnostics.retain(|diagnostic| {
+            index += 1;
+            let label = diagnostic.primary.as_ref();
+            index <= broken.len()
+                || label.is_none_or(|label| (label.site.start as usize) < array.start)
+        });
+    }
     if errors.is_empty() {
         reader.check_says_something(text);
     }

@@ -65,7 +65,10 @@ impl Value {
         match self {
             Self::Bool(value) => value.to_string(),
             Self::Integer(value) => value.to_string(),
-            Self::Size(size) => quoted(&size.to_string()),
+            Self::Size(size) => match size.to_string() {
+                text if text.bytes().all(|byte| byte.is_ascii_digit()) => text,
+                text => quoted(&text),
+            },
             Self::Count(super::value::Count::Number(number)) => number.to_string(),
             Self::Count(super::value::Count::Max) => quoted("max"),
             Self::Cpu(cpu) => quoted(&cpu.to_string()),

@@ -2,6 +2,7 @@
 
 mod diagnostic;
 pub mod escape;
+pub mod paint;
 pub mod render;
 mod source;
 pub mod suggest;

@@ -2,9 +2,9 @@
 //!
 //! Every rule sits at one *place*: the path inside, without symbolic links. The nearest rule at or above a path
 //! decides what is there. The lowering keeps that promise against four things that would break it: rules that
-//! meet at one place ([`rule`]), links that somebody else may have made, trees that are shown at a second place,
-//! and directories that could be moved aside while a rule sits below them ([`guard`]). What remains is a table
-//! that is carried out from the root downwards ([`mount`]).
+//! meet at one place (`rule`), links that somebody else may have made, trees that are shown at a second place,
+//! and directories that could be moved aside while a rule sits below them (`guard`). What remains is a table
+//! that is carried out from the root downwards (`mount`).
 
 mod enter;
 mod gather;
@@ -48,6 +48,9 @@ pub struct Surroundings {
     pub configuration: Vec<PathBuf>,
     /// Whether the caller is the host's root and no user namespace stands between.
     pub real_root: bool,
+    /// Whether the program gets a user namespace of its own: it is to change nothing of the machine then, whatever of the
+    /// host's files root may write.
+    pub user_namespace: bool,
     /// RAM in bytes.
     pub memory: u64,
 }
@@ -340,7 +343,8 @@ fn system_trees(draft: &mut Draft) {
             ..
         })
     );
-    if draft.around.real_root && proc_is_ours && !root_is_writable {
+    if draft.around.real_root && proc_is_ours && (!root_is_writable || draft.around.user_namespace)
+    {
         for part in KERNEL_WIDE.map(PathBuf::from) {
             if let Some(kind @ (PathKind::Directory | PathKind::File)) = draft.known.get(&part) {
                 let what = What::Show {

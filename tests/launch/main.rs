@@ -5,6 +5,7 @@
 //! in virtual machines and as an ordinary user (`tests/run`), and as a probe within
 //! sandboxes (`launch probe NAME …`).
 
+mod attacks;
 mod caller;
 mod capabilities;
 mod command;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     support::main(&[
+        ("attacks", attacks::cases),
         ("caller", caller::cases),
         ("capabilities", capabilities::cases),
         ("command", command::cases),

@@ -56,6 +56,7 @@ fn on<'a>(scene: &'a Scene, profile: &str, script: &str) -> std::io::Result<Sand
         .sandbox()
         .on_terminal()
         .profile_text(profile)?
+        .args(["--quiet"])
         .program(["sh", "-c", script]))
 }
 

@@ -7,8 +7,10 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use sandbox::cli::arguments::{Control, Launch};
 use sandbox::cli::schema;
+use sandbox::profile::brief;
+use sandbox::profile::search::Library;
 
-use crate::manual;
+use crate::{complete, manual};
 
 /// Writes what is stale, and says what was.
 pub fn write(root: &Path) -> Result<(), String> {
@@ -67,10 +69,35 @@ fn files(root: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
             (Shell::Zsh, format!("_{program}")),
             (Shell::Fish, format!("{program}.fish")),
         ] {
-            let mut text = Vec::new();
-            clap_complete::generate(shell, &mut command.clone(), program, &mut text);
-            files.push((format!("completions/{name}"), text));
+            let text = complete::script(shell, program, &command)?;
+            files.push((format!("completions/{name}"), text.into_bytes()));
         }
     }
+    let readme = fs::read_to_string(root.join("README.md"))
+        .map_err(|error| format!("README.md: {error}"))?;
+    files.push(("README.md".to_owned(), with_profiles(&readme)?.into_bytes()));
     Ok(files)
+}
+
+/// The table of the shipped profiles, between its marks.
+fn with_profiles(readme: &str) -> Result<String, String> {
+    const START: &str = "<!-- profiles: written by `cargo xtask generate` -->\n";
+    const END: &str = "<!-- end of profiles -->\n";
+    let parts = readme
+        .split_once(START)
+        .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let Some((before, after)) = parts else {
+        return Err("README.md: the marks around the list of profiles are gone".to_owned());
+    };
+    let mut table = String::from("| profile | what it is for |\n| --- | --- |\n");
+    for profile in brief::list(&Library::new(Vec::new(), 0)) {
+        if let Some(error) = profile.error {
+            return Err(format!("profiles/{}.toml: {error}", profile.name));
+        }
+        table.push_str(&format!(
+            "| `{}` | {} |\n",
+            profile.name, profile.description
+        ));
+    }
+    Ok(format!("{before}{START}{table}{END}{after}"))
 }

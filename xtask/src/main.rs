@@ -3,6 +3,7 @@
 //! `cargo xtask generate` writes the manual pages, the completions and the schema; with `--check` it only says which of
 //! them are stale. `cargo xtask dist` builds the static programs that are released.
 
+mod complete;
 mod dist;
 mod generate;
 mod manual;

@@ -272,7 +272,11 @@ impl Host {
             return false;
         };
         let own = own_group(|controllers| controllers.split(',').any(|name| name == controller));
-        own.is_some_and(|path| access(&mount.join(path), AccessFlags::W_OK).is_ok())
+        // What `sandboxctl delegate` gives away, or a group that is ours anyway.
+        let given = format!("sandbox.user/{}", nix::unistd::getuid());
+        let groups = own.into_iter().chain([given]);
+        let mut places = groups.map(|path| mount.join(path));
+        places.any(|path| access(&path, AccessFlags::W_OK).is_ok())
     }
 
     fn owns_v2_group(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What a case must not leave behind: processes, control groups, mounts.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -107,7 +108,11 @@ impl Traces {
 
     fn new_groups(&self) -> Vec<PathBuf> {
         let new = &groups() - &self.groups;
-        new.into_iter().filter(|group| !is_foreign(group)).collect()
+        let elsewhere = elsewhere(&new);
+        let name = |group: &PathBuf| group.file_name().map(ToOwned::to_owned);
+        new.into_iter()
+            .filter(|group| !is_foreign(group) && !elsewhere.contains(&name(group)))
+            .collect()
     }
 
     fn new_mounts(&self) -> Vec<String> {
@@ -201,6 +206,40 @@ fn collect_groups(folder: &Path, depth: u32, found: &mut BTreeSet<PathBuf>) {
             collect_groups(&path, depth + 1, found);
         }
     }
+}
+
+/// Names of groups that another run of launchers made: on v1 one makes its groups below the
+/// caller's own, under one name in all hierarchies, so that a group elsewhere gives them away.
+fn elsewhere(groups: &BTreeSet<PathBuf>) -> BTreeSet<Option<OsString>> {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mut tops = Vec::new();
+    for line in fs::read_to_string("/proc/self/mounts")
+        .unwrap_or_default()
+        .lines()
+    {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let &[_, at, "cgroup", options, ..] = fields.as_slice() else {
+            continue;
+        };
+        for line in own.lines() {
+            let mut parts = line.splitn(3, ':').skip(1);
+            if let (Some(controllers), Some(path)) = (parts.next(), parts.next())
+                && !controllers.is_empty()
+                && options.ends_with(controllers)
+            {
+                let mount = PathBuf::from(unescaped(at));
+                tops.push((mount.clone(), mount.join(path.trim_start_matches('/'))));
+            }
+        }
+    }
+    let lies_elsewhere = |group: &&PathBuf| {
+        tops.iter()
+            .any(|(mount, top)| group.starts_with(mount) && !group.starts_with(top))
+    };
+    let found = groups.iter().filter(lies_elsewhere);
+    found
+        .map(|group| group.file_name().map(ToOwned::to_owned))
+        .collect()
 }
 
 /// Whether processes live in the group that do not descend from us: then another run

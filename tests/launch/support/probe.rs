@@ -11,7 +11,8 @@
 //! | `tiocsti`                       | pushes a character into the terminal on descriptor 0   |
 //! | `syscall NAME\|NUMBER [ARG…]`   | prints `= VALUE` or the error's name                   |
 //! | `int80 NUMBER`                  | the same through the 32-bit entry (x86_64)             |
-//! | `connect tcp\|unix ADDRESS`     | prints `connected` or the error's name                 |
+//! | `connect tcp\|unix ADDRESS`     | prints `connected` or the error's name; `@NAME` is     |
+//! |                                 | an abstract socket                                     |
 //! | `userns`                        | makes a user namespace and mounts in it                |
 //! | `do DEED…`                      | many small attempts, see `deeds`                       |
 //! | `with-key NAME PROGRAM…`        | runs PROGRAM with a key in its session keyring         |
@@ -24,7 +25,8 @@ use std::fs;
 use std::hint::black_box;
 use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -281,7 +283,13 @@ fn foreign_call(_: &str) -> Answer {
 fn connect(kind: &str, address: &str) -> Answer {
     let limit = Duration::from_secs(5);
     match kind {
-        "unix" => drop(UnixStream::connect(address)?),
+        "unix" => match address.strip_prefix('@') {
+            Some(name) => {
+                let address = SocketAddr::from_abstract_name(name)?;
+                drop(UnixStream::connect_addr(&address)?);
+            }
+            None => drop(UnixStream::connect(address)?),
+        },
         "tcp" => {
             let target = address.to_socket_addrs()?.next();
             let target = target.ok_or_else(|| Refusal::Usage(format!("no address `{address}`")))?;
