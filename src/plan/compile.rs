@@ -11,17 +11,14 @@ use std::ffi::OsString;
 use super::{Action, Note, OnFailure, Plan, Step};
 use crate::host::Facts;
 use crate::plan::step::NamespaceKind;
-use crate::policy::{Policy, Traced};
+use crate::policy::Policy;
 use crate::profile::key::Section;
-use crate::profile::value::{Access, Value, View};
 use crate::report::{Diagnostic, Diagnostics, Site};
 use crate::section::expand::{Expanded, expand};
 use crate::section::filesystem::{self, Surroundings};
-use crate::section::limits::{self, Limits};
 use crate::section::namespaces::{Namespaces, Needs};
 use crate::section::process::{Process, Terminal, usual_directories};
-use crate::section::syscalls::{self, Company, FilterPlan};
-use crate::section::{capabilities, devices, environment, namespaces, rlimits, user};
+use crate::section::{devices, environment, namespaces, user};
 
 /// What is to be started.
 #[derive(Clone, Debug, Default)]
@@ -107,93 +104,16 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
     }
 }
 
-/// Limits that cannot be held for want of the same thing, together.
-fn by_cause(refusals: &[limits::Refusal]) -> Vec<(&limits::Refusal, Vec<&limits::Refusal>)> {
-    let mut groups: Vec<(&limits::Refusal, Vec<&limits::Refusal>)> = Vec::new();
-    for refusal in refusals {
-        match groups
-            .iter_mut()
-            .find(|(first, _)| first.help == refusal.help)
-        {
-            Some((_, others)) => others.push(refusal),
-            None => groups.push((refusal, Vec::new())),
-        }
-    }
-    groups
-}
-
-fn names(first: &limits::Refusal, others: &[&limits::Refusal], quote: char) -> String {
-    let names: Vec<String> = std::iter::once(&first)
-        .chain(others)
-        .map(|refusal| format!("{quote}{}.{}{quote}", refusal.section, refusal.key))
-        .collect();
-    names.join(", ")
-}
-
-/// One error for all limits that are refused for want of the same thing.
-fn refused(refusals: &[limits::Refusal]) -> Diagnostics {
-    by_cause(refusals)
-        .into_iter()
-        .map(|(first, others)| {
-            let mut error = Diagnostic::error(
-                format!(
-                    "{} cannot be applied on this host: {}",
-                    names(first, &others, '`'),
-                    first.reason
-                ),
-                first.site,
-                "asked for here",
-            );
-            for other in &others {
-                error = error.related(other.site, "and here");
-            }
-            error.help.clone_from(&first.help);
-            error.help(format!(
-                "to run without {}: --best-effort, or `degrade = [{}]` in the profile",
-                if others.is_empty() { "it" } else { "them" },
-                names(first, &others, '"')
-            ))
-        })
-        .collect()
-}
-
-/// One warning for all limits that are dropped for want of the same thing.
-fn not_applied(dropped: &[limits::Refusal]) -> Vec<Note> {
-    by_cause(dropped)
-        .into_iter()
-        .map(|(first, others)| {
-            let verb = if others.is_empty() { "is" } else { "are" };
-            Note {
-                text: format!(
-                    "{} {verb} not applied: {}",
-                    names(first, &others, '`'),
-                    first.reason
-                ),
-                help: first.help.first().cloned(),
-                site: first.site,
-            }
-        })
-        .collect()
-}
-
-/// Whether a rule of `[filesystem]` keeps something from the program.
-fn takes_away(value: &Value) -> bool {
-    match value {
-        Value::View(View::Host(access) | View::Bind { access, .. }) => *access != Access::ReadWrite,
-        _ => true,
-    }
-}
-
-struct Builder<'a> {
-    policy: &'a Policy,
-    facts: &'a Facts,
-    request: &'a Request,
-    plan: Plan,
-    errors: Diagnostics,
+pub(super) struct Builder<'a> {
+    pub policy: &'a Policy,
+    pub facts: &'a Facts,
+    pub request: &'a Request,
+    pub plan: Plan,
+    pub errors: Diagnostics,
 }
 
 impl Builder<'_> {
-    fn take<T>(&mut self, result: Result<T, Diagnostics>) -> Option<T> {
+    pub(super) fn take<T>(&mut self, result: Result<T, Diagnostics>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(errors) => {
@@ -203,7 +123,7 @@ impl Builder<'_> {
         }
     }
 
-    fn step(&mut self, action: Action, site: Site, because: &str) {
+    pub(super) fn step(&mut self, action: Action, site: Site, because: &str) {
         self.plan.steps.push(Step {
             action,
             site,
@@ -212,7 +132,7 @@ impl Builder<'_> {
         });
     }
 
-    fn may_degrade(&self, section: Section, key: &str) -> bool {
+    pub(super) fn may_degrade(&self, section: Section, key: &str) -> bool {
         self.policy.may_degrade(section, key)
             || (self.request.best_effort && self.policy.only_adds_strictness(section, key))
     }
@@ -283,29 +203,6 @@ impl Builder<'_> {
                 let site = user::wanted(self.policy).unwrap_or(why.site);
                 self.step(action, site, "");
             }
-        }
-    }
-
-    fn limits(&mut self) {
-        let limits = Limits::of(self.policy, self.facts.machine.memory);
-        let Some(limits) = self.take(limits) else {
-            return;
-        };
-        let may_degrade = |key: &str| self.may_degrade(Section::Limits, key);
-        match limits::lower(&limits, self.facts, &self.request.name, may_degrade) {
-            Ok(lowered) => {
-                self.plan.warnings.extend(not_applied(&lowered.dropped));
-                if let Some(group) = lowered.group {
-                    let site = group
-                        .writes
-                        .first()
-                        .map(|write| write.site)
-                        .or(group.soft.as_ref().map(|soft| soft.site))
-                        .unwrap_or(Site::DEFAULT);
-                    self.step(Action::EnterGroup(group), site, "");
-                }
-            }
-            Err(refusals) => self.errors.extend(refused(&refusals)),
         }
     }
 
@@ -412,138 +309,11 @@ impl Builder<'_> {
         }
     }
 
-    fn has(&self, found: impl Fn(&Action) -> bool) -> bool {
+    pub(super) fn has(&self, found: impl Fn(&Action) -> bool) -> bool {
         self.plan.steps.iter().any(|step| found(&step.action))
     }
 
-    /// Gives up what is not kept. Everything that needs a privilege is before this.
-    fn privileges(&mut self, decided: &Namespaces, process: &Process) {
-        let init = decided.is_new(NamespaceKind::Pid) && process.init.value;
-        let company = Company {
-            init,
-            terminal: self.has(|action| *action == Action::NewTerminal),
-        };
-        let filter = syscalls::lower(self.policy, company);
-        let filter = self.take(filter).flatten();
-        let in_user_namespace = decided.is_new(NamespaceKind::User)
-            || decided
-                .join
-                .iter()
-                .any(|(kind, ..)| *kind == NamespaceKind::User);
-        let last = self.facts.machine.last_capability;
-        let kept = capabilities::lower(self.policy, decided.is_new(NamespaceKind::User), last);
-        self.view_holds(kept.map(|kept| kept.keep), filter.as_ref());
-        // Without CAP_SETPCAP the bounding set stays, and only no_new_privs keeps set-user-ID programs from using it.
-        let bounding = in_user_namespace || self.facts.caller.has_capability(8);
-        let explicit = kept.is_some_and(|kept| kept.explicit);
-        let stuck_bounding = explicit && !bounding;
-        // Nobody asked about capabilities and no exec can give any: one call for each would only cost time.
-        let gains_nothing = filter.is_some()
-            || process
-                .no_new_privileges
-                .as_ref()
-                .is_some_and(|said| said.value);
-        let bounding = bounding && (explicit || !gains_nothing);
-        self.no_new_privileges(process, filter.is_some(), stuck_bounding);
-        if init {
-            let site = process.init.site;
-            self.step(
-                Action::Init,
-                site,
-                "reaps and forwards signals in the new pid namespace",
-            );
-        }
-        let limits = rlimits::steps(self.policy, |key| self.may_degrade(Section::Limits, key));
-        self.plan.steps.extend(limits);
-        if let Some(value) = &process.nice {
-            self.step(Action::Nice { value: value.value }, value.site, "");
-        }
-        if let Some(kept) = kept {
-            let action = Action::Capabilities {
-                keep: kept.keep,
-                ambient: kept.keep != 0,
-                bounding,
-                last,
-            };
-            let because = if kept.explicit {
-                ""
-            } else {
-                "those of the new user namespace are not handed on"
-            };
-            self.step(action, kept.site, because);
-        }
-        if let Some(mode) = &process.umask {
-            self.step(Action::Umask { mode: mode.value }, mode.site, "");
-        }
-        self.working_directory(process);
-        self.step(Action::CloseDescriptors, Site::DEFAULT, "");
-        if let Some(filter) = filter {
-            let site = self
-                .policy
-                .section(Section::Syscalls)
-                .next()
-                .map_or(Site::DEFAULT, |(_, _, rule)| rule.site);
-            self.step(Action::Seccomp(filter), site, "");
-        }
-    }
-
-    /// Warns when the program can undo the view: whoever has CAP_SYS_ADMIN over a mount namespace unmounts what hides, and
-    /// makes writable what is read-only.
-    fn view_holds(&mut self, keep: Option<u64>, filter: Option<&FilterPlan>) {
-        const CAP_SYS_ADMIN: u32 = 21;
-        let keeps = keep.map_or(self.facts.caller.is_privileged(), |keep| {
-            keep & (1 << CAP_SYS_ADMIN) != 0
-        });
-        let forbidden = |call| {
-            filter.is_some_and(|filter| {
-                let native = filter.architectures.first().copied();
-                let verdict =
-                    native.and_then(|arch| filter.program.verdict_for(call, arch, [0; 6]));
-                verdict.is_some_and(|verdict| !verdict.permits())
-            })
-        };
-        let undone_by = ["umount2", "mount", "move_mount", "mount_setattr"];
-        if !keeps || undone_by.into_iter().all(forbidden) {
-            return;
-        }
-        let mut rules = self.policy.section(Section::Filesystem);
-        let Some((key, _, rule)) = rules.find(|(_, value, _)| takes_away(value)) else {
-            return;
-        };
-        let text = format!("the program can undo `{key}`, since it keeps CAP_SYS_ADMIN");
-        let help = "`capabilities.default = \"drop\"`, or `capabilities.sys_admin = \"drop\"`";
-        let site = rule.site;
-        self.plan.warnings.push(Note {
-            text,
-            help: Some(help.to_owned()),
-            site,
-        });
-    }
-
-    fn no_new_privileges(&mut self, process: &Process, filter: bool, stuck_bounding: bool) {
-        let because = match (filter, stuck_bounding) {
-            (true, _) => "a system call filter needs it",
-            (false, true) => "an ordinary user cannot cut the bounding set",
-            (false, false) => "",
-        };
-        match &process.no_new_privileges {
-            Some(Traced { value: true, site }) => self.step(Action::NoNewPrivileges, *site, ""),
-            Some(Traced { value: false, site }) if !because.is_empty() => self.errors.push(
-                Diagnostic::error(
-                    format!("`process.no-new-privileges = false` cannot be: {because}"),
-                    *site,
-                    "asked for here",
-                )
-                .help("remove this key, or the rules of [syscalls] and [capabilities]"),
-            ),
-            None if !because.is_empty() => {
-                self.step(Action::NoNewPrivileges, Site::DEFAULT, because)
-            }
-            _ => {}
-        }
-    }
-
-    fn working_directory(&mut self, process: &Process) {
+    pub(super) fn working_directory(&mut self, process: &Process) {
         if let Some(said) = &process.working_directory {
             match expand(&said.value, &self.facts.caller) {
                 Ok(Expanded::Path(path)) => {

@@ -4,7 +4,9 @@
 //! check` and the snapshot tests print it; the executor carries it out.
 
 mod compile;
+mod limits;
 pub mod outline;
+mod privileges;
 pub mod show;
 pub mod step;
 
