@@ -1,13 +1,16 @@
 //! What the launcher sets for the child from outside, while it waits.
 
+use std::ffi::CString;
 use std::fmt::Write as _;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::kernel::Errno;
+use crate::kernel::{Errno, at};
 use crate::plan::step::IdRange;
 
 use super::failure::LaunchError;
@@ -20,11 +23,24 @@ fn errno(error: &std::io::Error) -> Errno {
 /// Makes the directories that are the caller's own, with mode 0700, where they are missing.
 pub(super) fn make_own_directories(prepared: &Prepared) -> Result<(), LaunchError> {
     for (step, path) in &prepared.own_directories {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.and_then(|()| own(path))
+        make_directory(path)
+            .and_then(|()| own(path))
             .map_err(|error| LaunchError::at_step(*step as usize, errno(&error)))?;
     }
     Ok(())
+}
+
+/// Root may have been given another user's HOME, in which links lead where that user may not write: none is followed.
+fn make_directory(path: &Path) -> std::io::Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return DirBuilder::new().recursive(true).mode(0o700).create(path);
+    }
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    at::open(at::working_directory(), c"/", flags, 0)
+        .and_then(|root| at::make_directories(root.as_fd(), &path, 0o700))
+        .map(drop)
+        .map_err(|errno| std::io::Error::from_raw_os_error(errno as i32))
 }
 
 /// A directory that another user put there would be his to fill.

@@ -32,6 +32,12 @@ pub fn cases() -> Vec<Case> {
             firewall_by_socket_options,
         ),
         case("repository_of_a_build", USERNS, repository_of_a_build),
+        case(
+            "home_of_somebody_else",
+            &[Need::Root],
+            home_of_somebody_else,
+        ),
+        case("home_behind_a_link", USERNS, home_behind_a_link),
         case("view_of_others", &[], view_of_others),
         case("stopping_the_caller", USERNS, stopping_the_caller),
         case(
@@ -230,6 +236,56 @@ fn repository_of_a_build(scene: &Scene) -> Outcome {
             "EBUSY",
         ),
     ])
+}
+
+/// Root with another user's HOME makes nothing where that user's links lead.
+fn home_of_somebody_else(scene: &Scene) -> Outcome {
+    let elsewhere = scene.folder().join("elsewhere");
+    fs::create_dir(&elsewhere)?;
+    let private = scene.home().join(".local/share/sandbox/private");
+    fs::create_dir_all(&private)?;
+    std::os::unix::fs::symlink(&elsewhere, private.join("build"))?;
+    let out = scene
+        .sandbox()
+        .args(["--profile", "build"])
+        .program(["/bin/true"])
+        .run()?;
+    out.exits_with(125)?;
+    assert_eq!(fs::read_dir(&elsewhere)?.count(), 0, "{out}");
+    Ok(())
+}
+
+/// No mount follows a link; `/home` is one on some hosts, and private homes are below it.
+fn home_behind_a_link(scene: &Scene) -> Outcome {
+    let secret = scene.write("home/.ssh/id", "secret")?;
+    let link = scene.folder().join("link");
+    std::os::unix::fs::symlink("home", &link)?;
+    let seen = |name: &str| format!("read@{}", link.join(name).display());
+    let run = |deeds: Vec<String>| {
+        scene
+            .sandbox()
+            .env("HOME", &link)
+            .env("XDG_DATA_HOME", link.join(".local/share"))
+            .profile_text("[filesystem]\n\"~\" = \"private\"\n")?
+            .deeds(deeds)
+            .run()
+    };
+    let kept = format!("create@{}", link.join("kept").display());
+    run(vec![kept.clone()])?
+        .succeeds()?
+        .answers(&[(kept, "ok")])?;
+    let out = run(vec![
+        seen("kept"),
+        seen(".ssh/id"),
+        format!("read@{}", secret.display()),
+    ])?;
+    out.succeeds()?.answers(&[
+        (seen("kept"), "``"),
+        (seen(".ssh/id"), "ENOENT"),
+        (format!("read@{}", secret.display()), "ENOENT"),
+    ])?;
+    assert!(!scene.home().join("kept").exists());
+    Ok(())
 }
 
 /// What is mounted in a namespace that is joined would be mounted for all in it, their root changed with it. Only planned

@@ -3,10 +3,10 @@
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::rule::Rule;
-use super::{Draft, Item, What};
+use super::{Draft, Item, What, world};
 use crate::host::facts::PathKind;
 use crate::profile::value::{Access, Size, View};
 use crate::report::Diagnostic;
@@ -51,7 +51,7 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
                     ));
                     continue;
                 }
-                let directory = draft.around.private_root.join(name);
+                let directory = private_root(draft).join(name);
                 draft.make_own(&directory, rule.site);
                 What::Private { directory }
             }
@@ -97,6 +97,20 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
             draft.imply(at, What::Link(target.clone()), rule.site, &because);
         }
     }
+}
+
+/// Where the private directories of this profile really are: the way there may lead through links (`/home` is one on some
+/// hosts), which no mount follows.
+fn private_root(draft: &Draft) -> PathBuf {
+    let root = &draft.around.private_root;
+    let (Some(all), Some(own)) = (root.parent(), root.file_name()) else {
+        return root.clone();
+    };
+    let there = draft
+        .facts
+        .path(all)
+        .map(|fact| world::host_place(all, fact));
+    there.map_or_else(|| root.clone(), |there| there.join(own))
 }
 
 /// A size in bytes; `None` without a limit. 0 would mean no limit to tmpfs(5).
