@@ -6,7 +6,6 @@ use serde_json::json;
 use crate::plan::{Note, Plan, Request, outline, show as steps};
 use crate::policy::show;
 use crate::profile::brief::{self, Brief};
-use crate::profile::load::load;
 use crate::profile::search::Library;
 use crate::report::paint::Paint;
 use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
@@ -248,18 +247,17 @@ fn diagnostic_json(diagnostic: &Diagnostic, sources: &SourceMap) -> serde_json::
 }
 
 fn check_one(name: &str, library: &Library, sources: &mut SourceMap) -> (i32, Diagnostics, Plan) {
-    let loaded = match load(&[name.to_owned()], library, None, sources) {
-        Ok(loaded) => loaded,
+    let resolved = match inspect::resolve(&[name.to_owned()], library, None, sources) {
+        Ok(resolved) => resolved,
         Err(errors) => return (status::USAGE, errors, Plan::default()),
     };
-    let policy = crate::policy::resolve(&loaded.name, &loaded.layers);
-    let mut found = loaded.warnings;
+    let mut found = resolved.warnings;
     let request = Request {
         program: "true".into(),
         name: "check".to_owned(),
         ..Request::default()
     };
-    match inspect::plan(&policy, &request) {
+    match inspect::plan(&resolved.policy, &request) {
         Ok((plan, _)) => (status::OK, found, plan),
         Err(errors) => {
             found.extend(errors);

@@ -1,6 +1,7 @@
 //! From names of profiles to a policy, to facts and to a plan, with everything that is wrong told on the way: what
 //! `sandbox` and the verbs of `sandboxctl` have in common.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::host::{self, Facts, Scope};
@@ -13,7 +14,7 @@ use crate::profile::search::Library;
 use crate::profile::value::Value;
 use crate::report::paint::Paint;
 use crate::report::render::{Style, render};
-use crate::report::{Diagnostics, SourceMap};
+use crate::report::{Diagnostic, Diagnostics, SourceMap};
 use crate::section::filesystem;
 
 use super::complain;
@@ -31,7 +32,7 @@ pub(super) fn library() -> Library {
 }
 
 /// Prints diagnostics to standard error, in colour if that is a terminal.
-pub(super) fn tell(diagnostics: &[crate::report::Diagnostic], sources: &SourceMap) {
+pub(super) fn tell(diagnostics: &[Diagnostic], sources: &SourceMap) {
     use std::io::IsTerminal;
     if diagnostics.is_empty() {
         return;
@@ -69,10 +70,53 @@ pub(super) fn resolve(
     sources: &mut SourceMap,
 ) -> Result<Resolved, Diagnostics> {
     let loaded = load(names, library, command_line, sources)?;
+    let mut policy = policy::resolve(&loaded.name, &loaded.layers);
+    policy.private_name = private_name(names)?;
     Ok(Resolved {
-        policy: policy::resolve(&loaded.name, &loaded.layers),
+        policy,
         warnings: loaded.warnings,
     })
+}
+
+/// What private directories of these profiles are kept under. A file counts by its whole path: two projects may each have
+/// a `ci/sandbox.toml`, and what one leaves in its home is not for the other.
+fn private_name(names: &[String]) -> Result<String, Diagnostics> {
+    const LONGEST: usize = 255; // a file's name
+    let mut parts: Vec<String> = Vec::new();
+    for name in names {
+        let part = if name.contains('/') {
+            let path = std::fs::canonicalize(name).unwrap_or_else(|_| PathBuf::from(name));
+            escaped(path.as_os_str().as_bytes())
+        } else {
+            name.clone()
+        };
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    let name = parts.join("+");
+    if name.len() > LONGEST {
+        return Err(vec![
+            Diagnostic::general(
+                "the paths of these profiles are too long to name a private directory after",
+            )
+            .help("move them to a shorter path, or into ~/.config/sandbox/profiles"),
+        ]);
+    }
+    Ok(name)
+}
+
+/// Letters, digits and `_.-` as they are, all else as `%XX`.
+fn escaped(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for &byte in bytes {
+        if byte.is_ascii_alphanumeric() || b"_.-".contains(&byte) {
+            out.push(byte.into());
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 /// Gathers what a plan for this policy depends on.

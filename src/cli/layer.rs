@@ -13,7 +13,7 @@ use crate::profile::document::read_entry;
 use crate::profile::key::{Name, Section};
 use crate::profile::read::{Place, Wrong, broken, path};
 use crate::profile::value::{Access, Value, Variable, View};
-use crate::profile::{Entry, Profile, name};
+use crate::profile::{COMMAND_LINE, Entry, Profile, name};
 use crate::report::suggest::nearest;
 use crate::report::{Diagnostics, Located, Source, SourceKind, SourceMap};
 
@@ -37,7 +37,7 @@ pub fn layer(said: &Said, sources: &mut SourceMap) -> Result<Option<Profile>, Di
         let option = format!("--{} ", flag.name());
         let offset = option.len();
         let source = sources.add(Source {
-            name: "command line".to_owned(),
+            name: COMMAND_LINE.to_owned(),
             kind: SourceKind::CommandLine,
             text: option + argument,
         });
@@ -48,7 +48,7 @@ pub fn layer(said: &Said, sources: &mut SourceMap) -> Result<Option<Profile>, Di
         };
         match spoken.entry(*flag) {
             Ok(entry) => {
-                let layer = profile.get_or_insert_with(|| Profile::empty("command line", source));
+                let layer = profile.get_or_insert_with(|| Profile::empty(COMMAND_LINE, source));
                 layer.entries.retain(|before| {
                     (before.section, &before.key.value) != (entry.section, &entry.key.value)
                 });

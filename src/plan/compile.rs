@@ -68,7 +68,7 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
         pid_namespace: decided.is_new(NamespaceKind::Pid),
         ipc_namespace: decided.is_new(NamespaceKind::Ipc),
         terminal: None,
-        private_root: data.join("private").join(&policy.name),
+        private_root: data.join("private").join(&policy.private_name),
         configuration: vec![configuration],
         real_root: facts.caller.uid == 0,
         user_namespace: decided.is_new(NamespaceKind::User),

@@ -339,8 +339,7 @@ the new process
 note: `/a` is absent on this host (./own.toml:1:1)
 note: nobody's rule
 note: 2 rules of shipped profiles find nothing to do here; --verbose names them
-warning: not applied (./own.toml:1:1)
-  help: do this
+warning: not applied (./own.toml:1:1); to mend it: do this
 ";
         assert_eq!(text, expected);
     }

@@ -301,7 +301,7 @@ pub fn at(note: &Note, sources: &SourceMap) -> String {
 pub fn warning(note: &Note, sources: &SourceMap) -> String {
     let mut text = format!("{}{}", escape::line(&note.text), at(note, sources));
     if let Some(help) = &note.help {
-        text.push_str("\n  help: ");
+        text.push_str("; to mend it: ");
         text.push_str(&escape::line(help));
     }
     text

@@ -3,7 +3,7 @@
 //! `description` and `degrade` are replaced whole by the last layer that says them.
 
 use super::{Layer, Overruled, Policy, Rule};
-use crate::profile::Profile;
+use crate::profile::{COMMAND_LINE, Profile};
 use crate::report::Site;
 
 /// Merges layers, lowest first, key by key; the later layer wins.
@@ -11,12 +11,14 @@ use crate::report::Site;
 pub fn resolve(name: &str, layers: &[Profile]) -> Policy {
     let mut policy = Policy {
         name: name.to_owned(),
+        private_name: name.to_owned(),
         ..Policy::default()
     };
     for (rank, profile) in layers.iter().enumerate() {
         policy.layers.push(Layer {
             name: profile.name.clone(),
             site: Site::new(profile.source, 0..0),
+            typed: profile.name == COMMAND_LINE,
         });
         if profile.description.is_some() {
             policy.description.clone_from(&profile.description);

@@ -73,13 +73,18 @@ pub struct Layer {
     pub name: String,
     /// A place in it, for its file's name.
     pub site: Site,
+    /// Whether somebody typed it for this run.
+    pub typed: bool,
 }
 
 /// What holds for a program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// The names of the profiles asked for, joined by `+`: private directories are kept under it.
+    /// The names of the profiles asked for, joined by `+`.
     pub name: String,
+    /// What private directories are kept under: the same, but for a profile that was given as a file by its whole path, so
+    /// that no two share one.
+    pub private_name: String,
     /// The last description that a layer gives.
     pub description: Option<Located<String>>,
     /// The layers, lowest first.
@@ -117,7 +122,8 @@ impl Policy {
             && value.value.only_adds_strictness()
     }
 
-    /// Whether a layer allows that this host fails to apply the rule, with a warning (`degrade`).
+    /// Whether a layer allows that this host fails to apply the rule, with a warning (`degrade`). What was typed for this
+    /// run is meant: no profile allows it to be dropped.
     #[must_use]
     pub fn may_degrade(&self, section: Section, key: &str) -> bool {
         let named = |rule: &Located<String>| {
@@ -125,7 +131,14 @@ impl Policy {
                 .split_once('.')
                 .is_some_and(|(at, name)| at == section.name() && name == key)
         };
-        self.degrade.iter().any(named) && self.only_adds_strictness(section, key)
+        let layer = self
+            .rules
+            .get(&(section, key.to_owned()))
+            .map(|rule| rule.layer);
+        let typed = layer
+            .and_then(|rank| self.layers.get(rank))
+            .is_some_and(|layer| layer.typed);
+        !typed && self.degrade.iter().any(named) && self.only_adds_strictness(section, key)
     }
 
     /// Whether anything in a section holds.

@@ -19,6 +19,9 @@ use crate::report::{Located, SourceId};
 use key::Section;
 use value::Value;
 
+/// The name of the layer that the command line makes; no profile can have it.
+pub const COMMAND_LINE: &str = "command line";
+
 /// What one document says, and nothing more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
