@@ -559,7 +559,12 @@ fn scope_of_the_manager(scene: &Scene) -> Outcome {
         .split('/')
         .find(|part| part.starts_with("app-sandbox-") && part.ends_with(".scope"));
     assert!(scope.is_some(), "{groups}");
-    assert!(groups.contains("/app.slice/"), "{groups}");
+    let slice = if scene.host.is_root() {
+        "/system.slice/"
+    } else {
+        "/app.slice/"
+    };
+    assert!(groups.contains(slice), "{groups}");
     assert_eq!(memory?, "67108864");
     Ok(())
 }
