@@ -82,6 +82,14 @@ impl Builder<'_> {
         let Some(limits) = self.take(limits) else {
             return;
         };
+        if let Some(soft) = &limits.yielded {
+            self.plan.notes.push(Note {
+                text: "`memory-soft` has no effect: `memory` was set below it by a later layer"
+                    .to_owned(),
+                help: None,
+                site: soft.site,
+            });
+        }
         let may_degrade = |key: &str| self.may_degrade(Section::Limits, key);
         match limits::lower(&limits, self.facts, &self.request.name, may_degrade) {
             Ok(lowered) => {

@@ -33,6 +33,8 @@ pub struct Limits {
     pub cpu: Option<Traced<u64>>,
     /// 1 to 10000; 100 is everybody's.
     pub cpu_weight: Option<Traced<u64>>,
+    /// A soft limit that a later layer's smaller hard limit leaves without effect.
+    pub yielded: Option<Traced<u64>>,
 }
 
 /// The least CPU time that the kernel can deal out: 1 ms (its shortest quota) in every second (its longest period).
@@ -71,19 +73,38 @@ impl Limits {
             };
             Some(Traced::new(value, rule.site))
         };
-        let limits = Self {
+        let mut limits = Self {
             memory: size("memory"),
             swap: size("swap"),
             memory_soft: size("memory-soft"),
             pids: number("pids"),
             cpu: number("cpu"),
             cpu_weight: number("cpu-weight"),
+            yielded: None,
         };
+        let layer = |key: &str| {
+            policy
+                .rules
+                .get(&(Section::Limits, key.to_owned()))
+                .map(|rule| rule.layer)
+        };
+        if layer("memory-soft") < layer("memory") {
+            limits.yield_soft();
+        }
         limits.check(&mut wrong);
         if wrong.is_empty() {
             Ok(limits)
         } else {
             Err(wrong)
+        }
+    }
+
+    /// Somebody lowered the hard limit of an extended profile below its soft one, which is then never reached.
+    fn yield_soft(&mut self) {
+        if let (Some(memory), Some(soft)) = (&self.memory, &self.memory_soft)
+            && soft.value > memory.value
+        {
+            self.yielded = self.memory_soft.take();
         }
     }
 
@@ -259,6 +280,16 @@ pub(crate) mod tests {
         .unwrap();
         assert_eq!(limits.swap.map(|limit| limit.value), Some(0));
         assert_eq!(limits.pids.map(|limit| limit.value), Some(0));
+    }
+
+    #[test]
+    fn a_later_hard_limit_leaves_a_higher_soft_one_without_effect() {
+        let mut policy = policy(&[("memory", bytes(1)), ("memory-soft", bytes(2))]);
+        let memory = (Section::Limits, "memory".to_owned());
+        policy.rules.get_mut(&memory).unwrap().layer = 1;
+        let limits = Limits::of(&policy, 1).unwrap();
+        assert_eq!(limits.memory_soft, None);
+        assert_eq!(limits.yielded.map(|limit| limit.value), Some(2));
     }
 
     #[test]

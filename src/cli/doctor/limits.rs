@@ -30,6 +30,7 @@ pub(super) fn judge(facts: &Facts) -> Answer {
         pids: some(512),
         cpu: some(10_000),
         cpu_weight: some(50),
+        yielded: None,
     };
     let lowered = lower(&limits, facts, "doctor", |_| true);
     let (group, refused) = match lowered {

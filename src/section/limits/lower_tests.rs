@@ -17,6 +17,7 @@ fn all() -> Limits {
         pids: traced(512),
         cpu: traced(15_000),
         cpu_weight: traced(50),
+        yielded: None,
     }
 }
 

@@ -158,6 +158,7 @@ mod tests {
             pids: traced(512),
             cpu: traced(15_000),
             cpu_weight: traced(50),
+            yielded: None,
         }
     }
 
