@@ -30,7 +30,7 @@ _sandbox() {
             fi
             case "${prev}" in
                 --profile)
-                    COMPREPLY=($(compgen -W "agent base build cgroup-demo chromium container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}"))
+                    COMPREPLY=($(compgen -W "agent base build cgroup-demo chromium container container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}"))
                     return 0
                     ;;
                 --set)

@@ -1,4 +1,4 @@
-complete -c sandbox -l profile -d 'The profile to apply, by its name or, with a slash in it, by its file; later ones win' -r -F -a "agent base build cgroup-demo chromium container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser"
+complete -c sandbox -l profile -d 'The profile to apply, by its name or, with a slash in it, by its file; later ones win' -r -F -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser"
 complete -c sandbox -l set -d 'Set one key over all profiles: limits.memory=3G' -r -f
 complete -c sandbox -l name -d 'What this run is called, in its control group and its reports' -r -f
 complete -c sandbox -l memory -d 'The most memory that the program and its children may use together (limits.memory)' -r -f

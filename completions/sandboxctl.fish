@@ -35,11 +35,11 @@ complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "doctor" -d 'S
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "delegate" -d 'Give a user a control group subtree, so that limits work without root (to be run as root, once)'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand profiles" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand profiles" -s h -l help -d 'Print help'
-complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -a "agent base build cgroup-demo chromium container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser"
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -l all -d 'Show the defaults too, of keys that nobody set'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -a "agent base build cgroup-demo chromium container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser"
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -l verbose -d 'Name also the rules of shipped profiles that find nothing to do on this host'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -22,6 +22,7 @@ use sandbox::section::filesystem;
 /// Profiles that are there to be looked at, or to do one thing.
 const BARE: &[&str] = &[
     "cgroup-demo",
+    "container",
     "container-demo",
     "memlimit",
     "network",

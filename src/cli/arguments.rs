@@ -60,7 +60,7 @@ pub struct Launch {
     /// A name is searched for in `$XDG_CONFIG_HOME/sandbox/profiles`, `/etc/sandbox/profiles`,
     /// `/usr/local/share/sandbox/profiles`, `/usr/share/sandbox/profiles` and among the profiles that are part of this
     /// program. Several profiles are merged left to right. Without this option the profile whose `programs` names
-    /// PROGRAM is taken, else `default`.
+    /// PROGRAM is taken, else `default`; with --root it is `container`.
     #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::AnyPath, help_heading = "Profile")]
     pub profile: Vec<String>,
 
@@ -169,8 +169,9 @@ pub struct Shorthand {
 
     /// The directory that the program sees as `/` ("/" = { bind = "DIR", access = "read-write" })
     ///
-    /// The other rules of the profile hold in it too, and their places have to exist there: take --no-profile, or a
-    /// profile that is made for it, such as `container-demo`.
+    /// Without --profile, `container` is taken, which has root inside, no network, and nothing of the host's files; the
+    /// directory needs /dev, /proc and /tmp to mount on. The rules of another profile hold in it too, and their places
+    /// have to exist there.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "File system")]
     pub root: Option<String>,
 

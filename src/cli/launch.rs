@@ -9,7 +9,7 @@ use crate::exec;
 use crate::kernel::Errno;
 use crate::plan::{Plan, Request, outline, show};
 use crate::policy::Policy;
-use crate::profile::load::for_program;
+use crate::profile::choose::{Chosen, for_program};
 use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
 use crate::section::syscalls::{self, Company};
 
@@ -44,6 +44,9 @@ struct Refused {
     diagnostics: Diagnostics,
     status: i32,
 }
+
+/// The profile that is taken with `--root` when none is named.
+const CONTAINER: &str = "container";
 
 /// What is ready to be run.
 struct Ready {
@@ -102,7 +105,15 @@ fn prepare(
     } else if launch.no_profile {
         (Vec::new(), String::new())
     } else {
-        let chosen = for_program(&program.to_string_lossy(), &library, sources).map_err(wrong)?;
+        let chosen = if launch.shorthand.root.is_some() {
+            // The program is one of that root's: its name says nothing about it.
+            Chosen {
+                name: CONTAINER.to_owned(),
+                reason: "--root was given".to_owned(),
+            }
+        } else {
+            for_program(&program.to_string_lossy(), &library, sources).map_err(wrong)?
+        };
         let why = format!("profile `{}`: {}", chosen.name, chosen.reason);
         (vec![chosen.name], why)
     };

@@ -10,6 +10,7 @@ pub static EMBEDDED: &[(&str, &str)] = &[
         include_str!("../../profiles/cgroup-demo.toml"),
     ),
     ("chromium", include_str!("../../profiles/chromium.toml")),
+    ("container", include_str!("../../profiles/container.toml")),
     (
         "container-demo",
         include_str!("../../profiles/container-demo.toml"),
