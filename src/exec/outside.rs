@@ -20,21 +20,21 @@ fn errno(error: &std::io::Error) -> Errno {
 /// Makes the directories that are the caller's own, with mode 0700, where they are missing.
 pub(super) fn make_own_directories(prepared: &Prepared) -> Result<(), LaunchError> {
     for (step, path) in &prepared.own_directories {
+        let step = *step as usize;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.and_then(|()| own(path))
-            .map_err(|error| LaunchError::at_step(*step as usize, errno(&error)))?;
+        let found = made
+            .and_then(|()| std::fs::symlink_metadata(path))
+            .map_err(|error| LaunchError::at_step(step, errno(&error)))?;
+        if !found.is_dir() {
+            return Err(LaunchError::at_step(step, Errno::ENOTDIR));
+        }
+        // A directory that another user put there would be his to fill.
+        if found.uid() != nix::unistd::geteuid().as_raw() {
+            let whose = format!("it belongs to the user {}, and is not used", found.uid());
+            return Err(LaunchError::at_step(step, Errno::EPERM).detail(whose));
+        }
     }
     Ok(())
-}
-
-/// A directory that another user put there would be his to fill.
-fn own(path: &Path) -> std::io::Result<()> {
-    let found = std::fs::symlink_metadata(path)?;
-    if found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() {
-        Ok(())
-    } else {
-        Err(std::io::Error::from_raw_os_error(libc::EPERM))
-    }
 }
 
 fn write_file(pid: libc::pid_t, name: &str, text: &str) -> Result<(), Errno> {
