@@ -23,9 +23,18 @@ fn errno(error: &std::io::Error) -> Errno {
 /// Makes the directories that are the caller's own, with mode 0700, where they are missing.
 pub(super) fn make_own_directories(prepared: &Prepared) -> Result<(), LaunchError> {
     for (step, path) in &prepared.own_directories {
-        make_directory(path)
-            .and_then(|()| own(path))
-            .map_err(|error| LaunchError::at_step(*step as usize, errno(&error)))?;
+        let step = *step as usize;
+        let found = make_directory(path)
+            .and_then(|()| std::fs::symlink_metadata(path))
+            .map_err(|error| LaunchError::at_step(step, errno(&error)))?;
+        if !found.is_dir() {
+            return Err(LaunchError::at_step(step, Errno::ENOTDIR));
+        }
+        // A directory that another user put there would be his to fill.
+        if found.uid() != nix::unistd::geteuid().as_raw() {
+            let whose = format!("it belongs to the user {}, and is not used", found.uid());
+            return Err(LaunchError::at_step(step, Errno::EPERM).detail(whose));
+        }
     }
     Ok(())
 }
@@ -41,16 +50,6 @@ fn make_directory(path: &Path) -> std::io::Result<()> {
         .and_then(|root| at::make_directories(root.as_fd(), &path, 0o700))
         .map(drop)
         .map_err(|errno| std::io::Error::from_raw_os_error(errno as i32))
-}
-
-/// A directory that another user put there would be his to fill.
-fn own(path: &Path) -> std::io::Result<()> {
-    let found = std::fs::symlink_metadata(path)?;
-    if found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() {
-        Ok(())
-    } else {
-        Err(std::io::Error::from_raw_os_error(libc::EPERM))
-    }
 }
 
 fn write_file(pid: libc::pid_t, name: &str, text: &str) -> Result<(), Errno> {

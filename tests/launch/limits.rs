@@ -99,7 +99,11 @@ fn end(run: Running) -> Outcome {
 }
 
 /// The group of a process that holds a controller, as the host sees it.
-fn group(scene: &Scene, pid: Pid, controller: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
+pub(super) fn group(
+    scene: &Scene,
+    pid: Pid,
+    controller: &str,
+) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
     let (mount, wanted) = match (scene.host.v1_mount(controller), &scene.host.v2) {
         (Some(mount), _) => (mount.to_owned(), controller),
@@ -118,7 +122,7 @@ fn group(scene: &Scene, pid: Pid, controller: &str) -> Result<PathBuf, Box<dyn s
 }
 
 /// What a limit's file says: `v1` and `v2` are its names.
-fn value(
+pub(super) fn value(
     scene: &Scene,
     pid: Pid,
     controller: &str,

@@ -17,6 +17,7 @@ mod harness;
 mod limits;
 mod namespaces;
 mod process;
+mod programs;
 #[allow(
     dead_code,
     reason = "a vocabulary for cases; which of it is in use depends on the cases"
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         ("limits", limits::cases),
         ("namespaces", namespaces::cases),
         ("process", process::cases),
+        ("programs", programs::cases),
         ("syscalls", syscalls::cases),
         ("terminal", terminal::cases),
     ])

@@ -35,7 +35,7 @@ mod probe;
 pub mod sandbox;
 mod scene;
 
-pub use host::{Host, Layout, Need};
+pub use host::{Host, Layout, Need, on_path};
 pub use leaks::Traces;
 pub use sandbox::{Finished, Sandbox};
 pub use scene::{Scene, binary};
