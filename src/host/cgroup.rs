@@ -112,11 +112,16 @@ pub fn mounts(mountinfo: &[u8]) -> Vec<Mount> {
             Some("cgroup2") => 2,
             _ => continue,
         };
+        let (root, point) = (unescaped(root), unescaped(point));
+        // The kernel writes no others; joined with a group they would lead out of the hierarchy.
+        if !root.is_absolute() || !point.is_absolute() {
+            continue;
+        }
         let options = after.nth(1).unwrap_or("");
         all.push(Mount {
             version,
-            root: unescaped(root),
-            point: unescaped(point),
+            root,
+            point,
             controllers: options
                 .split(',')
                 .filter(|option| version == 1 && CONTROLLERS.contains(option))
@@ -373,6 +378,13 @@ mod tests {
             (all[2].version, all[2].point.as_path()),
             (2, Path::new("/mnt/a b"))
         );
+    }
+
+    #[test]
+    fn a_mount_without_absolute_paths_is_none() {
+        for text in ["1 2 3  /c rw - cgroup2 c rw", "1 2 3 / c rw - cgroup2 c rw"] {
+            assert_eq!(mounts(text.as_bytes()), []);
+        }
     }
 
     #[test]

@@ -1,0 +1,138 @@
+//! The fuzzers' checks as an ordinary test: every input of `fuzz/corpus/`, and mutations of them that are the same
+//! each time. The fuzzers themselves are told about in `fuzz/README.md`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[path = "fuzz/targets.rs"]
+mod targets;
+
+use targets::{Check, Numbers};
+
+/// Mutations tried with each check; one of a filter compiles it twice, which takes its time.
+const MUTATIONS: usize = 500;
+const MUTATED_FILTERS: usize = 100;
+/// Longer inputs are cut before they are mutated: what matters is near to the beginning, and time is short.
+const LONGEST: usize = 1500;
+
+fn files(directory: &Path) -> Vec<Vec<u8>> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        .map(|entry| entry.expect("inputs can be listed").path())
+        .collect();
+    paths.sort();
+    paths
+        .iter()
+        .map(|path| fs::read(path).expect("inputs can be read"))
+        .collect()
+}
+
+fn inputs(target: &str) -> Vec<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut inputs = files(&root.join("fuzz/corpus").join(target));
+    assert!(inputs.len() >= 5, "{target} has no inputs");
+    if matches!(target, "profile" | "merge") {
+        inputs.extend(files(&root.join("tests/mistakes")));
+        inputs.extend(files(&root.join("profiles")));
+    }
+    inputs
+}
+
+/// Changes an input at a few places: other bytes, bytes too many, bytes too few, pieces of another input.
+fn mutated(input: &[u8], other: &[u8], numbers: &mut Numbers) -> Vec<u8> {
+    const TELLING: &[u8] = b"\"'[]{}()=.,/~$*?\\#\n \0-_:09aZ&<>!\xff\xc3";
+    let mut out = input[..input.len().min(LONGEST)].to_vec();
+    for _ in 0..=numbers.below(4) {
+        let at = numbers.below(out.len() + 1);
+        let end = (at + numbers.below(12)).min(out.len());
+        let telling = TELLING[numbers.below(TELLING.len())];
+        match numbers.below(6) {
+            0 => out.insert(at, telling),
+            1 if at < out.len() => out[at] = telling,
+            2 => drop(out.drain(at..end)),
+            3 => {
+                let piece = out[at..end].to_vec();
+                out.splice(at..at, piece);
+            }
+            4 => {
+                let from = numbers.below(other.len() + 1);
+                let to = (from + numbers.below(60)).min(other.len());
+                out.splice(at..end, other[from..to].iter().copied());
+            }
+            _ => out.truncate(at.max(1)),
+        }
+    }
+    out
+}
+
+fn run(target: &str) {
+    let (_, check): (&str, Check) = targets::ALL
+        .into_iter()
+        .find(|(name, _)| *name == target)
+        .expect("a target");
+    let tried = |input: &[u8]| {
+        if let Err(panic) = std::panic::catch_unwind(|| check(input)) {
+            eprintln!("the input: {:?}", String::from_utf8_lossy(input));
+            std::panic::resume_unwind(panic);
+        }
+    };
+    let inputs = inputs(target);
+    for input in &inputs {
+        tried(input);
+    }
+    let mut numbers = Numbers::seeded(target.as_bytes());
+    let mutations = match target {
+        "syscall_key" => MUTATED_FILTERS,
+        _ => MUTATIONS,
+    };
+    for round in 0..mutations {
+        let other = &inputs[numbers.below(inputs.len())];
+        tried(&mutated(&inputs[round % inputs.len()], other, &mut numbers));
+    }
+}
+
+#[test]
+fn profiles_are_read() {
+    run("profile");
+}
+
+#[test]
+fn layers_are_merged() {
+    run("merge");
+}
+
+#[test]
+fn keys_of_system_calls_are_read_and_compiled() {
+    run("syscall_key");
+}
+
+#[test]
+fn paths_are_expanded() {
+    run("expand");
+}
+
+#[test]
+fn mounts_and_groups_are_read() {
+    run("mountinfo");
+}
+
+#[test]
+fn options_are_layered() {
+    run("command_line");
+}
+
+#[test]
+fn every_fuzzer_has_its_check_and_every_check_its_fuzzer() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
+    let mut fuzzers: Vec<String> = fs::read_dir(directory)
+        .expect("the fuzzers")
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            Some(name.strip_suffix(".rs")?.to_owned())
+        })
+        .collect();
+    fuzzers.sort();
+    let mut checks = targets::ALL.map(|(name, _)| name);
+    checks.sort_unstable();
+    assert_eq!(fuzzers, checks);
+}
