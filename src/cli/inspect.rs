@@ -11,11 +11,12 @@ use crate::profile::Profile;
 use crate::profile::key::Section;
 use crate::profile::load::load;
 use crate::profile::search::Library;
-use crate::profile::value::Value;
+use crate::profile::value::{Size, Value, View};
 use crate::report::paint::Paint;
 use crate::report::render::{Style, render};
 use crate::report::{Diagnostic, Diagnostics, SourceMap};
 use crate::section::filesystem;
+use crate::section::process::{Process, Terminal};
 
 use super::complain;
 
@@ -119,12 +120,27 @@ fn escaped(bytes: &[u8]) -> String {
     out
 }
 
+fn names_part_of_ram(policy: &Policy) -> bool {
+    let part = |value: &Value| {
+        matches!(
+            value,
+            Value::Size(Size::OfRam(_))
+                | Value::View(View::Tmpfs {
+                    size: Some(Size::OfRam(_))
+                })
+        )
+    };
+    [Section::Limits, Section::Filesystem]
+        .into_iter()
+        .any(|section| policy.section(section).any(|(_, value, _)| part(value)))
+}
+
 /// Gathers what a plan for this policy depends on.
 pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
     let names_user_directory = |text: &str| text.contains("_DIR}");
     let user_directories = policy.section(Section::Filesystem).any(|(key, value, _)| {
         names_user_directory(key)
-            || matches!(value, Value::View(crate::profile::value::View::Bind { source, .. }) if names_user_directory(source))
+            || matches!(value, Value::View(View::Bind { source, .. }) if names_user_directory(source))
     }) || policy
         .get(Section::Process, "working-directory")
         .is_some_and(|said| matches!(said.value, Value::Text(text) if names_user_directory(text)));
@@ -133,6 +149,9 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
         subordinate_ids: policy
             .get(Section::User, "subordinate-ids")
             .is_some_and(|said| *said.value == Value::Bool(true)),
+        memory: names_part_of_ram(policy),
+        terminals: Process::of(policy).terminal.value == Terminal::New,
+        release: false,
     };
     let mut facts = host::probe(scope).map_err(|error| vec![error])?;
     if policy.mentions(Section::Limits) {

@@ -75,9 +75,13 @@ fn said(matches: &ArgMatches) -> Result<Said, Diagnostic> {
         );
     }
     options.sort_by_key(|(place, ..)| *place);
-    let here = std::env::current_dir()
-        .ok()
-        .and_then(|path| path.into_os_string().into_string().ok());
+    // Only what an option names can be relative to it.
+    let here = match options.is_empty() {
+        true => None,
+        false => std::env::current_dir()
+            .ok()
+            .and_then(|path| path.into_os_string().into_string().ok()),
+    };
     Ok(Said {
         options: options
             .into_iter()

@@ -238,7 +238,9 @@ fn source_of<'s, 'a>(state: &'s mut State<'a>, path: &'a CStr) -> Result<Borrowe
 fn target_of<'s, 'a>(state: &'s mut State<'a>, path: &'a CStr) -> Result<BorrowedFd<'s>, Errno> {
     if state.target.as_ref().is_none_or(|near| near.path != path) {
         let directory = at::resolve(root_of(state)?, path)?;
-        state.target = Some(Near { path, directory });
+        if let Some(before) = state.target.replace(Near { path, directory }) {
+            state.leave(before.directory);
+        }
     }
     let near = state.target.as_ref().ok_or(Errno::EBADF)?;
     Ok(near.directory.as_fd())
@@ -358,7 +360,9 @@ fn carry_out<'a>(op: &'a Op, state: &mut State<'a>, socket: BorrowedFd<'_>) -> R
         }
         Op::Seal { path } => {
             let place = at::resolve(root_of(state)?, path)?;
-            mount::set_attributes(place.as_fd(), attribute::RDONLY, false)
+            mount::set_attributes(place.as_fd(), attribute::RDONLY, false)?;
+            state.leave(place);
+            Ok(())
         }
         Op::PivotRoot { read_only } => pivot(state, *read_only),
         Op::NewTerminal {
@@ -469,6 +473,13 @@ fn pivot(state: &mut State<'_>, read_only: bool) -> Result<(), Errno> {
         return Err(Errno::EROFS);
     }
     mount::pivot(root)?;
+    let inside = [
+        state.root.take(),
+        state.target.take().map(|near| near.directory),
+    ];
+    for directory in inside.into_iter().flatten() {
+        state.leave(directory);
+    }
     // Nothing that leads out of the new root stays open.
     *state = State {
         terminal: state.terminal.take(),

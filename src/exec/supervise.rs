@@ -73,12 +73,10 @@ pub enum Remark {
 /// # Errors
 /// A step failed: nothing was run, and what had been made is gone again.
 pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outcome, LaunchError> {
-    let keep_hangup_ignored = signal::is_ignored(libc::SIGHUP);
     // SIGCHLD ignored, as some callers leave it, would let the child's status get lost.
-    signal::reset_actions(keep_hangup_ignored);
+    signal::reset_actions();
     // A reader of our messages who has left must not end us: how the program ends would be lost.
-    signal::block(&signal::WATCHED)
-        .and_then(|()| signal::block(&[libc::SIGPIPE]))
+    signal::block(&[&signal::WATCHED[..], &[libc::SIGPIPE]].concat())
         .map_err(|errno| LaunchError::doing("blocking signals", errno))?;
     let signals = signal::descriptor(&signal::WATCHED)
         .map_err(|errno| LaunchError::doing("making a descriptor for signals", errno))?;

@@ -212,9 +212,12 @@ fn may_make_groups(directory: &Path) -> bool {
     may(directory, AccessFlags::W_OK | AccessFlags::X_OK)
 }
 
-fn files_of(directory: &Path) -> BTreeSet<String> {
+/// Those of the [`OPTIONAL_FILES`] that a group has; its hierarchy has no others than those of these controllers.
+fn files_of(directory: &Path, controllers: &BTreeSet<String>) -> BTreeSet<String> {
+    let controller = |file: &str| file.split('.').next().unwrap_or_default().to_owned();
     OPTIONAL_FILES
         .iter()
+        .filter(|file| controllers.contains(&controller(file)))
         .filter(|file| directory.join(file).exists())
         .map(|file| (*file).to_owned())
         .collect()
@@ -228,7 +231,7 @@ fn hierarchy(mount: &Mount, group: Option<&Membership>, uid: u32) -> Hierarchy {
     Hierarchy {
         controllers: mount.controllers.clone(),
         own_writable: own.as_deref().is_some_and(may_make_groups),
-        files: files_of(own.as_deref().unwrap_or(&mount.point)),
+        files: files_of(own.as_deref().unwrap_or(&mount.point), &mount.controllers),
         own,
         delegated: Some(delegated).filter(|path| may_make_groups(path)),
         mount: mount.point.clone(),
@@ -263,8 +266,9 @@ fn unified(mount: &Mount, group: Option<&Membership>) -> Unified {
         }
         at = path.parent();
     }
+    let memory = BTreeSet::from(["memory".to_owned()]);
     Unified {
-        files: witness(mount, &groups).map(|path| files_of(&path)),
+        files: witness(mount, &groups).map(|path| files_of(&path, &memory)),
         mount: mount.point.clone(),
         groups,
     }
@@ -278,7 +282,9 @@ fn witness(mount: &Mount, groups: &[Group]) -> Option<PathBuf> {
     }
     let mut children = fs::read_dir(&mount.point).ok()?.flatten();
     children
-        .find(|child| has_memory(&child.path()))
+        .find(|child| {
+            child.file_type().is_ok_and(|kind| kind.is_dir()) && has_memory(&child.path())
+        })
         .map(|child| child.path())
 }
 

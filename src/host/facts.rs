@@ -47,7 +47,7 @@ pub struct Caller {
     pub environment: Vec<(OsString, OsString)>,
     /// Effective capabilities, bit n for capability n.
     pub capabilities: u64,
-    /// Which of the descriptors 0, 1, 2 are terminals.
+    /// Which of the descriptors 0, 1, 2 are terminals; none when no rule asks for a terminal.
     pub terminals: [bool; 3],
     /// The first range of /etc/subuid for this user: start and length.
     pub subordinate_uids: Option<(u32, u32)>,
@@ -86,9 +86,9 @@ impl Caller {
 /// What this kernel and this machine are.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Machine {
-    /// uname(2) release.
+    /// uname(2) release; empty when nobody is shown it.
     pub kernel: String,
-    /// RAM in bytes.
+    /// RAM in bytes; 0 when no rule names a part of it.
     pub memory: u64,
     /// The highest capability that the kernel knows.
     pub last_capability: u32,

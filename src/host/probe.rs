@@ -16,6 +16,12 @@ pub struct Scope {
     pub user_directories: bool,
     /// Subordinate ids are asked for.
     pub subordinate_ids: bool,
+    /// A part of the RAM is named.
+    pub memory: bool,
+    /// A terminal of the program's own is asked for, where the caller has one.
+    pub terminals: bool,
+    /// The kernel's release is shown to somebody.
+    pub release: bool,
 }
 
 impl Scope {
@@ -23,6 +29,9 @@ impl Scope {
     pub const ALL: Self = Self {
         user_directories: true,
         subordinate_ids: true,
+        memory: true,
+        terminals: true,
+        release: true,
     };
 }
 
@@ -34,8 +43,14 @@ pub fn probe(scope: Scope) -> Result<Facts, Diagnostic> {
     Ok(Facts {
         caller: caller(scope)?,
         machine: Machine {
-            kernel: machine::kernel_release(),
-            memory: machine::memory().unwrap_or(0),
+            kernel: match scope.release {
+                true => machine::kernel_release(),
+                false => String::new(),
+            },
+            memory: match scope.memory {
+                true => machine::memory().unwrap_or(0),
+                false => 0,
+            },
             last_capability: machine::last_capability(),
             mount_api: mount::supported(),
             keyrings: process::has_keyrings(),
@@ -78,7 +93,8 @@ fn caller(scope: Scope) -> Result<Caller, Diagnostic> {
         working_directory: std::env::current_dir().unwrap_or_default(),
         environment,
         capabilities: capability::effective().unwrap_or(0),
-        terminals: [0, 1, 2].map(|fd| terminal::is_terminal(crate::exec::standard(fd))),
+        terminals: [0, 1, 2]
+            .map(|fd| scope.terminals && terminal::is_terminal(crate::exec::standard(fd))),
         ..Caller::default()
     };
     if scope.subordinate_ids {

@@ -271,19 +271,14 @@ pub fn pivot(root: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: the path is a constant.
     check_int(unsafe { libc::chdir(c"/".as_ptr()) })?;
     let new = mount_at(c"/")?;
-    for _ in 0..STACKED {
-        // Walking upwards from the root stays there, but enters what is mounted over it.
-        if mount_at(c"/..")? == new {
-            break;
-        }
+    let mut left = STACKED;
+    // Walking upwards from the root stays there, but enters what is mounted over it.
+    while mount_at(c"/..")? != new {
+        left = left.checked_sub(1).ok_or(Errno::EBUSY)?;
         // SAFETY: the path is a constant.
         check_int(unsafe { libc::umount2(c"/..".as_ptr(), libc::MNT_DETACH) })?;
     }
-    if mount_at(c"/..")? == new {
-        Ok(())
-    } else {
-        Err(Errno::EBUSY)
-    }
+    Ok(())
 }
 
 /// The number of the mount in which a path ends.

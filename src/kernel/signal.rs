@@ -66,9 +66,14 @@ pub fn unblock_all() -> Result<()> {
         .map(drop)
 }
 
-/// The signals that this process ignores or handles, bit n − 1 for signal n (proc_pid_status(5), SigIgn and SigCgt).
-/// None where /proc does not say.
-fn altered() -> Option<u64> {
+/// What this process has signals do, bit n − 1 for signal n.
+struct Actions {
+    ignored: u64,
+    caught: u64,
+}
+
+/// The actions that are not the default ones (proc_pid_status(5), SigIgn and SigCgt). None where /proc does not say.
+fn actions() -> Option<Actions> {
     // More than that is a list of hundreds of groups; then all signals are gone through.
     let mut text = [0u8; 8192];
     let length = std::fs::File::open("/proc/self/status")
@@ -79,20 +84,33 @@ fn altered() -> Option<u64> {
         let value = lines.find_map(|line| line.strip_prefix(name))?;
         u64::from_str_radix(str::from_utf8(value).ok()?.trim(), 16).ok()
     };
-    Some(field(b"SigIgn:")? | field(b"SigCgt:")?)
+    Some(Actions {
+        ignored: field(b"SigIgn:")?,
+        caught: field(b"SigCgt:")?,
+    })
+}
+
+fn bit(signal: libc::c_int) -> u64 {
+    1 << (signal - 1)
 }
 
 /// What rt_sigaction(2) takes on 64-bit machines: handler, flags, restorer, mask.
 const DEFAULT_ACTION: [u64; 4] = [0; 4];
 
-/// Gives every signal its default action; SIGHUP stays ignored if `keep_hangup_ignored`. Children inherit that.
-pub fn reset_actions(keep_hangup_ignored: bool) {
-    let altered = altered().unwrap_or(u64::MAX);
+/// Gives every signal its default action, but leaves SIGHUP ignored, as nohup(1) has it. Children inherit that.
+pub fn reset_actions() {
+    let actions = actions().unwrap_or_else(|| Actions {
+        ignored: if is_ignored(libc::SIGHUP) {
+            u64::MAX
+        } else {
+            !bit(libc::SIGHUP)
+        },
+        caught: u64::MAX,
+    });
+    let altered = actions.ignored | actions.caught;
     for signal in 1..=64 {
-        if altered & (1 << (signal - 1)) == 0 {
-            continue;
-        }
-        if signal == libc::SIGHUP && keep_hangup_ignored {
+        let stays = signal == libc::SIGHUP && actions.ignored & bit(signal) != 0;
+        if stays || altered & bit(signal) == 0 {
             continue;
         }
         // The C library refuses its own numbers (32, 33), but a caller may have left them ignored. SIGKILL and SIGSTOP
@@ -112,8 +130,7 @@ pub fn reset_actions(keep_hangup_ignored: bool) {
 }
 
 /// Whether a signal is ignored.
-#[must_use]
-pub fn is_ignored(signal: libc::c_int) -> bool {
+fn is_ignored(signal: libc::c_int) -> bool {
     // SAFETY: all-zero is a valid sigaction.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     // SAFETY: only asks; the structure lives through the call.

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -190,12 +191,17 @@ impl Library {
         })?;
         Ok(Text {
             text,
-            warnings: self.distrust(path, &metadata)?,
+            warnings: self.distrust(path, &file, &metadata)?,
         })
     }
 
     /// Who else could have changed a file.
-    fn distrust(&self, path: &Path, file: &Metadata) -> Result<Vec<Diagnostic>, Diagnostic> {
+    fn distrust(
+        &self,
+        path: &Path,
+        opened: &File,
+        file: &Metadata,
+    ) -> Result<Vec<Diagnostic>, Diagnostic> {
         let mut found = Vec::new();
         let mut say = |message: String, help: String| {
             found.push(Diagnostic::general(message).help(help).as_warning());
@@ -218,8 +224,7 @@ impl Library {
             );
         }
         // Whoever can rename a directory on the way can put another file there.
-        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        for directory in real.ancestors().skip(1) {
+        for directory in real_path(opened, path).ancestors().skip(1) {
             let Ok(metadata) = fs::metadata(directory) else {
                 continue;
             };
@@ -249,6 +254,16 @@ impl Library {
         }
         Ok(found)
     }
+}
+
+/// The path of an open file without any symbolic link (proc_pid_fd(5)); without /proc, what `path` leads to by now.
+fn real_path(opened: &File, path: &Path) -> PathBuf {
+    fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd()))
+        .ok()
+        // `(unreachable)/…`: outside of our root.
+        .filter(|real| real.is_absolute())
+        .or_else(|| fs::canonicalize(path).ok())
+        .unwrap_or_else(|| path.to_owned())
 }
 
 /// Whether the mode lets others write. The group of a user's own (same number as the user) has no others in it.

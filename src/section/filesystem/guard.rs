@@ -44,15 +44,24 @@ impl Draft<'_> {
 /// Refuses grants that a link leads into what another rule keeps away: a program that may write where the link is
 /// could have made it in an earlier run.
 pub fn refuse_foreign_links(draft: &mut Draft, rules: &[Rule]) {
+    let suspects: Vec<(&Rule, &Path)> = rules
+        .iter()
+        .filter(|rule| rule.grants().is_some())
+        .filter_map(|rule| {
+            let bound = rule.source != rule.host;
+            let link = draft.foreign(if bound { &rule.source_via } else { &rule.via })?;
+            Some((rule, link))
+        })
+        .collect();
+    if suspects.is_empty() {
+        return;
+    }
     let hosts: BTreeMap<&Path, &Rule> = rules
         .iter()
         .map(|rule| (rule.host.as_path(), rule))
         .collect();
-    for rule in rules.iter().filter(|rule| rule.grants().is_some()) {
+    for (rule, link) in suspects {
         let bound = rule.source != rule.host;
-        let Some(link) = draft.foreign(if bound { &rule.source_via } else { &rule.via }) else {
-            continue;
-        };
         // What is shown from elsewhere may be the very place of another rule; else that place is this rule's own.
         let cover = rule
             .source
@@ -180,6 +189,17 @@ fn writable(draft: &Draft, directory: &Path) -> bool {
 /// Where a tree of the host is shown at a second place, what rules take away from it at its own place is taken away
 /// there too, but for what a rule says about that second place.
 pub fn second_roads(draft: &mut Draft, rules: &[Rule], kept: &[(PathBuf, Access, String, Site)]) {
+    let shown: Vec<(PathBuf, PathBuf)> = draft
+        .table
+        .iter()
+        .filter_map(|(place, item)| match &item.what {
+            What::Show { source, .. } if source != place => Some((place.clone(), source.clone())),
+            _ => None,
+        })
+        .collect();
+    if shown.is_empty() {
+        return;
+    }
     let mut guarded: BTreeMap<PathBuf, (Access, String, Site)> = BTreeMap::new();
     for (path, access, name, site) in kept {
         guarded.insert(path.clone(), (*access, name.clone(), *site));
@@ -193,14 +213,6 @@ pub fn second_roads(draft: &mut Draft, rules: &[Rule], kept: &[(PathBuf, Access,
         let name = format!("`{}` holds here too", rule.key);
         guarded.insert(rule.host.clone(), (access, name, rule.site));
     }
-    let shown: Vec<(PathBuf, PathBuf)> = draft
-        .table
-        .iter()
-        .filter_map(|(place, item)| match &item.what {
-            What::Show { source, .. } if source != place => Some((place.clone(), source.clone())),
-            _ => None,
-        })
-        .collect();
     let mut taken: BTreeSet<PathBuf> = BTreeSet::new();
     for (place, source) in shown {
         let mut hidden: Option<&Path> = None;

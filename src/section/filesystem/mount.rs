@@ -54,7 +54,8 @@ pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
     build.root(table.get(Path::new("/")));
     for (place, item) in &table {
         if place.parent().is_some() {
-            let occupied = below(&table, place).any(|(_, item)| item.what != What::Hidden);
+            let occupied = item.what == What::Hidden
+                && below(&table, place).any(|(_, item)| item.what != What::Hidden);
             build.item(place, item, occupied);
         }
     }
@@ -162,31 +163,38 @@ impl Build<'_> {
     }
 
     /// What is at a place before anything is mounted on it; `None` when that was not looked at.
-    fn kind(&self, place: &Path) -> Option<PathKind> {
-        match self.above(place) {
-            (at, Tree::Host { source, .. }) => {
-                let there = moved(place, &at, &source);
+    fn kind(&self, place: &Path, (at, above): &(PathBuf, Tree)) -> Option<PathKind> {
+        match above {
+            Tree::Host { source, .. } => {
+                let there = moved(place, at, source);
                 let absent = |at: &Path| self.draft.known.get(at) == Some(&PathKind::Missing);
                 if there.ancestors().any(absent) {
                     return Some(PathKind::Missing);
                 }
                 self.draft.known.get(&there).copied()
             }
-            (_, Tree::Proc { .. }) => self.draft.known.get(place).copied(),
+            Tree::Proc { .. } => self.draft.known.get(place).copied(),
             _ => Some(PathKind::Missing),
         }
     }
 
     /// Makes sure that there is something to mount on.
-    fn prepare(&mut self, place: &Path, item: &Item, directory: bool) -> bool {
-        let (at, tree) = self.above(place);
+    fn prepare(
+        &mut self,
+        place: &Path,
+        item: &Item,
+        directory: bool,
+        above: &(PathBuf, Tree),
+    ) -> bool {
+        let (at, tree) = above;
+        let kind = self.kind(place, above);
         let fault = match tree {
             Tree::Memory { .. } | Tree::Private => {
-                self.make(place, item, directory, &at);
+                self.make(place, item, directory, at);
                 return true;
             }
             Tree::Closed => format!("`{}` has nothing below it", at.display()),
-            Tree::Host { .. } | Tree::Proc { .. } => match (self.kind(place), directory) {
+            Tree::Host { .. } | Tree::Proc { .. } => match (kind, directory) {
                 (Some(PathKind::Directory), true)
                 | (Some(PathKind::File | PathKind::Special), false) => return true,
                 (Some(PathKind::Missing), _) => "there is nothing to mount it on".to_owned(),
@@ -202,10 +210,9 @@ impl Build<'_> {
             item.site,
             fault,
         );
-        if self.kind(place) == Some(PathKind::Missing) {
-            let (at, tree) = self.above(place);
+        if kind == Some(PathKind::Missing) {
             let there = match tree {
-                Tree::Host { source, .. } => moved(place, &at, &source),
+                Tree::Host { source, .. } => moved(place, at, source),
                 _ => place.to_owned(),
             };
             let parent = place.parent().unwrap_or(place);
@@ -275,7 +282,7 @@ impl Build<'_> {
 
     fn item(&mut self, place: &Path, item: &Item, occupied: bool) {
         let target = place.to_owned();
-        let (at, above) = self.above(place);
+        let above = self.above(place);
         let (action, tree) = match &item.what {
             What::Show {
                 source,
@@ -283,7 +290,7 @@ impl Build<'_> {
                 devices,
                 directory,
             } => {
-                if let Tree::Proc { access: now } = &above
+                if let Tree::Proc { access: now } = &above.1
                     && source == place
                 {
                     if now != access {
@@ -298,7 +305,7 @@ impl Build<'_> {
                     }
                     return;
                 }
-                if !self.prepare(place, item, *directory) {
+                if !self.prepare(place, item, *directory, &above) {
                     return;
                 }
                 let tree = Tree::Host {
@@ -312,15 +319,15 @@ impl Build<'_> {
                 };
                 (action, tree)
             }
-            What::Hidden => return self.hide(place, item, occupied, &at, &above),
+            What::Hidden => return self.hide(place, item, occupied, &above),
             What::Link(_) => {
-                if matches!(above, Tree::Memory { .. } | Tree::Private) {
-                    self.make(place, item, false, &at);
+                if matches!(above.1, Tree::Memory { .. } | Tree::Private) {
+                    self.make(place, item, false, &above.0);
                 }
                 return;
             }
             What::Text(content) => {
-                if !self.prepare(place, item, false) {
+                if !self.prepare(place, item, false, &above) {
                     return;
                 }
                 (
@@ -332,7 +339,7 @@ impl Build<'_> {
                 )
             }
             directory => {
-                if !self.prepare(place, item, true) {
+                if !self.prepare(place, item, true, &above) {
                     return;
                 }
                 let at = target.clone();
@@ -388,9 +395,10 @@ impl Build<'_> {
         self.trees.insert(target, tree);
     }
 
-    fn hide(&mut self, place: &Path, item: &Item, occupied: bool, at: &Path, above: &Tree) {
+    fn hide(&mut self, place: &Path, item: &Item, occupied: bool, above: &(PathBuf, Tree)) {
         let shown = place.display();
-        let kind = match above {
+        let (at, tree) = above;
+        let kind = match tree {
             Tree::Memory { sealed } if occupied && !sealed => Some(PathKind::Directory),
             Tree::Private if occupied => Some(PathKind::Directory),
             Tree::Memory { .. } | Tree::Private => {
@@ -415,7 +423,7 @@ impl Build<'_> {
                 );
                 return;
             }
-            Tree::Host { .. } | Tree::Proc { .. } => self.kind(place),
+            Tree::Host { .. } | Tree::Proc { .. } => self.kind(place, above),
         };
         match kind {
             None => self.draft.errors.push(Diagnostic::error(
@@ -427,7 +435,7 @@ impl Build<'_> {
                 .draft
                 .note(item.site, format!("`{shown}` is absent on this host")),
             Some(PathKind::Directory) if occupied => {
-                if !self.prepare(place, item, true) {
+                if !self.prepare(place, item, true, above) {
                     return;
                 }
                 let target = place.to_owned();

@@ -1,6 +1,7 @@
 //! Rules about paths of this host: where each sits, and which one wins where several meet.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 use super::Draft;
@@ -139,16 +140,18 @@ pub fn place(draft: &mut Draft) -> Vec<Rule> {
 fn decide(draft: &mut Draft, rules: Vec<Rule>, at: impl Fn(&Rule) -> PathBuf) -> Vec<Rule> {
     let mut winners: BTreeMap<PathBuf, Rule> = BTreeMap::new();
     for rule in rules {
-        let at = at(&rule);
-        let Some(before) = winners.remove(&at) else {
-            winners.insert(at, rule);
-            continue;
+        let mut entry = match winners.entry(at(&rule)) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(entry) => {
+                entry.insert(rule);
+                continue;
+            }
         };
-        let (mut winner, loser) = if rule.beats(&before) {
-            (rule, before)
-        } else {
-            (before, rule)
+        let loser = match rule.beats(entry.get()) {
+            true => entry.insert(rule),
+            false => rule,
         };
+        let winner = entry.get();
         if loser.view != winner.view && loser.layer.is_some() {
             draft.note(
                 loser.site,
@@ -156,13 +159,12 @@ fn decide(draft: &mut Draft, rules: Vec<Rule>, at: impl Fn(&Rule) -> PathBuf) ->
                     "`{}` has no effect: `{}` decides about `{}`",
                     loser.key,
                     winner.key,
-                    at.display()
+                    entry.key().display()
                 ),
             );
         }
         // By its other name it must still be found.
-        winner.links.extend(loser.links);
-        winners.insert(at, winner);
+        entry.get_mut().links.extend(loser.links);
     }
     winners.into_values().collect()
 }
@@ -171,6 +173,12 @@ fn decide(draft: &mut Draft, rules: Vec<Rule>, at: impl Fn(&Rule) -> PathBuf) ->
 /// until nothing moves.
 fn settle(draft: &mut Draft, rules: &mut [Rule]) {
     let links = world::links(draft.facts);
+    if links.is_empty() {
+        for rule in rules {
+            rule.place = world::normal(&rule.path);
+        }
+        return;
+    }
     let mut trees: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     for _ in 0..8 {
         let walks: Vec<Result<Walk, String>> = rules

@@ -127,8 +127,8 @@ fn names(path: &Path) -> Vec<OsString> {
         .collect()
 }
 
-/// A path with `..` taken as text.
-fn normal(path: &Path) -> PathBuf {
+/// A path with `..` taken as text: where it leads when there is no link.
+pub fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::from("/");
     for part in path.components() {
         match part {
