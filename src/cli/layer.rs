@@ -116,6 +116,14 @@ impl Spoken<'_> {
                             .help("--unset-env NAME takes a variable away"),
                     ));
                 };
+                if value == "inherit" {
+                    // In a profile this text is a removal; set here, the policy could not be shown as one.
+                    return Err(located(
+                        Wrong::new("a variable cannot be given the value `inherit`").help(format!(
+                            "to take back what a profile says: --set environment.{variable}=inherit"
+                        )),
+                    ));
+                }
                 let value = Value::Variable(Variable::Set(value.to_owned()));
                 self.rule(Section::Environment, variable, 0..variable.len(), value)
             }
@@ -495,6 +503,7 @@ mod tests {
             (Flag::Env, "A"),
             (Flag::UnsetEnv, ""),
             (Flag::Env, "default=clean"),
+            (Flag::Env, "A=inherit"),
             (Flag::Set, "memory=3G"),
             (Flag::Set, "limit.memory=3G"),
             (Flag::Set, "limits.memroy=3G"),
