@@ -143,7 +143,7 @@ impl Display {
                 "-auth",
             ])
             .args([&authority])
-            .limit(PATIENCE)
+            .limit(PATIENCE * 3) // longer than its client
             .spawn()?;
         server.wait_for("\n")?;
         let name = format!(":{}", server.stdout_so_far().trim());
@@ -207,6 +207,7 @@ fn firefox_opens_a_window(scene: &Scene) -> Outcome {
     let run = display
         .client(firefox(scene))
         .program(["firefox-esr", &address])
+        .limit(PATIENCE * 2)
         .spawn()?;
     let deadline = Instant::now() + PATIENCE;
     let seen = loop {
