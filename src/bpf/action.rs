@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::constants::{self, EPERM};
-use super::nearest::nearest;
+use crate::report::suggest::nearest;
 
 const RET_KILL_PROCESS: u32 = 0x8000_0000;
 const RET_TRAP: u32 = 0x0003_0000;

@@ -28,7 +28,6 @@ mod groups;
 mod implied;
 mod interpret;
 mod key;
-mod nearest;
 mod parse;
 mod program;
 #[cfg(test)]
@@ -42,7 +41,6 @@ pub use groups::{Group, groups};
 pub use implied::Implied;
 pub use interpret::{SeccompData, interpret};
 pub use key::{ArgumentRule, Key, KeyError};
-pub use nearest::nearest;
 pub use program::{Instruction, MAX_INSTRUCTIONS, Malformed, Program};
 
 /// One line of `[syscalls]`: what happens to the calls that the key stands for.

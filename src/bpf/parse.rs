@@ -7,8 +7,8 @@
 use std::ops::Range;
 
 use super::argument::{self, Argument, Comparison, Condition, Kind};
-use super::nearest::nearest;
 use super::{Arch, ArgumentRule, Key, KeyError, constants, groups};
+use crate::report::suggest::nearest;
 
 /// A piece of the key and where it begins.
 #[derive(Clone, Copy)]

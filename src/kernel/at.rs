@@ -1,7 +1,7 @@
 //! Paths resolved from a directory descriptor, without following any link. Allocates nothing.
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::{Errno, Result, check, check_int};
 
@@ -63,8 +63,12 @@ pub fn has_attribute(path: &CStr, name: &CStr) -> bool {
     length > 0
 }
 
-/// The walk that stands in for openat2: each component by itself, O_NOFOLLOW, and `..` refused.
-pub fn walk(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+/// Goes down `path` from `root`, one component at a time: `step` opens the next one, `..` is refused.
+fn descend(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    mut step: impl FnMut(BorrowedFd<'_>, &CStr) -> Result<OwnedFd>,
+) -> Result<OwnedFd> {
     let mut here = open_path(root, c".")?;
     let mut name = [0u8; 256];
     for component in path.to_bytes().split(|&byte| byte == b'/') {
@@ -73,19 +77,24 @@ pub fn walk(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
             b".." => return Err(Errno::EXDEV),
             _ => {}
         }
-        let Some(slot) = name.get_mut(..component.len()) else {
-            return Err(Errno::ENAMETOOLONG);
-        };
-        slot.copy_from_slice(component);
+        let slot = name.get_mut(..component.len());
+        slot.ok_or(Errno::ENAMETOOLONG)?.copy_from_slice(component);
         *name.get_mut(component.len()).ok_or(Errno::ENAMETOOLONG)? = 0;
         let next = CStr::from_bytes_until_nul(&name).map_err(|_| Errno::EINVAL)?;
-        let opened = open_path(std::os::fd::AsFd::as_fd(&here), next)?;
-        if mode(std::os::fd::AsFd::as_fd(&opened))? & libc::S_IFMT == libc::S_IFLNK {
-            return Err(Errno::ELOOP);
-        }
-        here = opened;
+        here = step(here.as_fd(), next)?;
     }
     Ok(here)
+}
+
+/// The walk that stands in for openat2: each component by itself, O_NOFOLLOW.
+pub fn walk(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+    descend(root, path, |parent, name| {
+        let opened = open_path(parent, name)?;
+        if mode(opened.as_fd())? & libc::S_IFMT == libc::S_IFLNK {
+            return Err(Errno::ELOOP);
+        }
+        Ok(opened)
+    })
 }
 
 fn open_path(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
@@ -230,45 +239,22 @@ pub fn change_directory(path: &CStr) -> Result<()> {
 /// # Errors
 /// As [`resolve`] and mkdir(2).
 pub fn make_directories(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<OwnedFd> {
-    let mut here = open_path(root, c".")?;
-    let mut name = [0u8; 256];
-    for component in path.to_bytes().split(|&byte| byte == b'/') {
-        match component {
-            b"" | b"." => continue,
-            b".." => return Err(Errno::EXDEV),
-            _ => {}
-        }
-        let Some(slot) = name.get_mut(..component.len()) else {
-            return Err(Errno::ENAMETOOLONG);
-        };
-        slot.copy_from_slice(component);
-        *name.get_mut(component.len()).ok_or(Errno::ENAMETOOLONG)? = 0;
-        let next = CStr::from_bytes_until_nul(&name).map_err(|_| Errno::EINVAL)?;
-        let parent = std::os::fd::AsFd::as_fd(&here);
-        match make_directory(parent, next, mode) {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            // A read-only or foreign parent is no reason to fail if the directory is there.
-            Err(error) => {
-                here = open_path(parent, next).map_err(|_| error)?;
-                continue;
+    descend(root, path, |parent, name| {
+        match make_directory(parent, name, mode) {
+            Ok(()) | Err(Errno::EEXIST) => {
+                let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_DIRECTORY;
+                open(parent, name, flags, 0)
             }
+            // A read-only or foreign parent is no reason to fail if the directory is there.
+            Err(error) => open_path(parent, name).map_err(|_| error),
         }
-        let opened = open(
-            parent,
-            next,
-            libc::O_PATH | libc::O_NOFOLLOW | libc::O_DIRECTORY,
-            0,
-        )?;
-        here = opened;
-    }
-    Ok(here)
+    })
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::fs::{self, File};
-    use std::os::fd::AsFd;
     use std::os::unix::fs::{MetadataExt, symlink};
 
     use super::*;

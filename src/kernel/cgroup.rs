@@ -4,13 +4,15 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, fstat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, unlinkat};
+
+use super::{process, signal};
 
 /// What could not be done to which file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,11 +184,12 @@ impl Directory {
             .processes()?
             .into_iter()
             .filter(|pid| *pid > 1)
-            .filter_map(|pid| Some((pid, pidfd(pid)?)))
+            .filter_map(|pid| Some((pid, process::open(pid).ok()?)))
             .collect();
         let still = self.processes()?;
         for (_, process) in opened.iter().filter(|(pid, _)| still.contains(pid)) {
-            send_kill(process);
+            // It may have ended by itself.
+            let _ = signal::send(process.as_fd(), libc::SIGKILL);
         }
         Ok(())
     }
@@ -282,23 +285,6 @@ pub fn field(text: &str, name: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
         .and_then(|number| number.trim().parse().ok())
-}
-
-/// pidfd_open(2), Linux 5.3.
-fn pidfd(pid: i32) -> Option<OwnedFd> {
-    // SAFETY: takes two numbers and returns a descriptor or -1.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
-    // SAFETY: the kernel has just made it for us; it is close-on-exec.
-    Some(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// pidfd_send_signal(2); the process may be dead already.
-fn send_kill(process: &OwnedFd) {
-    let none = std::ptr::null::<libc::siginfo_t>();
-    let fd = process.as_raw_fd();
-    // SAFETY: the descriptor is open, and no siginfo is given.
-    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, libc::SIGKILL, none, 0) };
 }
 
 fn errno_of(error: &std::io::Error) -> Errno {
