@@ -201,8 +201,8 @@ impl Walker {
 /// EACCES stands for what the caller can never reach. His own directory he could open again (chmod(2)), and so could a
 /// program: that is EPERM, "not now".
 pub(super) fn own_lock(directory: &OwnedFd, error: Errno) -> Errno {
-    let owner = fstat(directory.as_fd()).map(|found| found.st_uid);
-    if error == Errno::EACCES && owner == Ok(nix::unistd::geteuid().as_raw()) {
+    let owner = || fstat(directory.as_fd()).map(|found| found.st_uid);
+    if error == Errno::EACCES && owner() == Ok(nix::unistd::geteuid().as_raw()) {
         Errno::EPERM
     } else {
         error

@@ -5,11 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::document::profile_name;
 use super::embedded::{self, EMBEDDED};
@@ -191,17 +190,12 @@ impl Library {
         })?;
         Ok(Text {
             text,
-            warnings: self.distrust(path, &file, &metadata)?,
+            warnings: self.distrust(path, &metadata)?,
         })
     }
 
     /// Who else could have changed a file.
-    fn distrust(
-        &self,
-        path: &Path,
-        opened: &File,
-        file: &Metadata,
-    ) -> Result<Vec<Diagnostic>, Diagnostic> {
+    fn distrust(&self, path: &Path, file: &Metadata) -> Result<Vec<Diagnostic>, Diagnostic> {
         let mut found = Vec::new();
         let mut say = |message: String, help: String| {
             found.push(Diagnostic::general(message).help(help).as_warning());
@@ -224,10 +218,7 @@ impl Library {
             );
         }
         // Whoever can rename a directory on the way can put another file there.
-        for directory in real_path(opened, path).ancestors().skip(1) {
-            let Ok(metadata) = fs::metadata(directory) else {
-                continue;
-            };
+        for (directory, metadata) in directories_above(path) {
             let foreign = metadata.uid() != 0 && metadata.uid() != self.reader;
             // In a sticky directory others can add files, not replace them.
             let open = writable_by_others(&metadata) && metadata.mode() & 0o1000 == 0;
@@ -256,14 +247,25 @@ impl Library {
     }
 }
 
-/// The path of an open file without any symbolic link (proc_pid_fd(5)); without /proc, what `path` leads to by now.
-fn real_path(opened: &File, path: &Path) -> PathBuf {
-    fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd()))
-        .ok()
-        // `(unreachable)/…`: outside of our root.
-        .filter(|real| real.is_absolute())
-        .or_else(|| fs::canonicalize(path).ok())
-        .unwrap_or_else(|| path.to_owned())
+/// The directories above a file, by its path without any symbolic link.
+fn directories_above(path: &Path) -> Vec<(PathBuf, Metadata)> {
+    let look = |at: &Path| fs::symlink_metadata(at).map(|found| (at.to_owned(), found));
+    let is_plain = path
+        .components()
+        .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    if path.is_absolute()
+        && is_plain
+        && let Ok(mut found) = path.ancestors().map(look).collect::<io::Result<Vec<_>>>()
+        && found.iter().all(|(_, metadata)| !metadata.is_symlink())
+    {
+        // Without a link on the way there is nothing to resolve.
+        return found.split_off(1);
+    }
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let above = real.ancestors().skip(1);
+    above
+        .filter_map(|at| Some((at.to_owned(), fs::metadata(at).ok()?)))
+        .collect()
 }
 
 /// Whether the mode lets others write. The group of a user's own (same number as the user) has no others in it.

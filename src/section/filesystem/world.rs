@@ -73,6 +73,12 @@ pub fn walk(
     links: &Links,
     trees: &BTreeMap<PathBuf, PathBuf>,
 ) -> Result<Walk, String> {
+    if links.is_empty() {
+        return Ok(Walk {
+            place: normal(path),
+            links: Vec::new(),
+        });
+    }
     let mut place = PathBuf::from("/");
     let mut followed = Vec::new();
     let mut count = 0;
