@@ -85,6 +85,9 @@ pub fn main(topics: &[Topic]) -> ExitCode {
         return libtest_mimic::run(&arguments, trials.collect()).exit_code();
     }
 
+    if let Some(status) = elsewhere() {
+        return status;
+    }
     note_panics();
     if let Err(reason) = leaks::isolate() {
         println!("note: {reason}");
@@ -115,6 +118,40 @@ pub fn main(topics: &[Topic]) -> ExitCode {
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Profiles replace /tmp, and with it a test program that was built there, as from a checkout below it: then all runs as
+/// a copy in another place. `None`: it may stay where it is.
+fn elsewhere() -> Option<ExitCode> {
+    let own = scene::own_path();
+    if !own.starts_with("/tmp") {
+        return None;
+    }
+    let folder = scene::above().join(format!("sandbox-test-program-{}", std::process::id()));
+    let copy = folder.join("launch");
+    let copied = std::fs::create_dir(&folder).and_then(|()| std::fs::copy(&own, &copy).map(drop));
+    let ended = copied.and_then(|()| {
+        std::process::Command::new(&copy)
+            .args(std::env::args_os().skip(1))
+            .status()
+    });
+    let removed = std::fs::remove_dir_all(&folder);
+    let failed = |error: std::io::Error| {
+        eprintln!(
+            "the test program cannot be run from {}: {error}",
+            folder.display()
+        );
+        ExitCode::FAILURE
+    };
+    Some(match ended.and_then(|status| removed.map(|()| status)) {
+        Ok(status) => ExitCode::from(
+            status
+                .code()
+                .and_then(|code| u8::try_from(code).ok())
+                .unwrap_or(1),
+        ),
+        Err(error) => failed(error),
+    })
 }
 
 /// The needs that must be met, from the environment.

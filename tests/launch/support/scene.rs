@@ -22,10 +22,10 @@ impl Scene {
     /// Makes the folders. They lie in `SANDBOX_TEST_TMP` or /var/tmp, as profiles
     /// commonly replace /tmp.
     pub fn new(host: Arc<Host>) -> io::Result<Scene> {
-        let above = std::env::var_os("SANDBOX_TEST_TMP").unwrap_or_else(|| "/var/tmp".into());
+        let above = above();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("sandbox-test-{}-{number}", std::process::id());
-        let folder = Path::new(&above).join(name);
+        let folder = above.join(name);
         fs::create_dir(&folder)?;
         let scene = Scene { host, folder };
         for name in [
@@ -111,6 +111,13 @@ pub fn binary(name: &str) -> PathBuf {
         return Path::new(&folder).join(name);
     }
     Path::new(env!("CARGO_BIN_EXE_sandbox")).with_file_name(name)
+}
+
+/// Where scenes are made.
+pub fn above() -> PathBuf {
+    std::env::var_os("SANDBOX_TEST_TMP")
+        .unwrap_or_else(|| "/var/tmp".into())
+        .into()
 }
 
 /// This test program, which is also the probe.
