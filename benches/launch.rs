@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench launch [-- [--rounds N] [--json] [--sandbox FILE] [--only WORD]]`, as root or as an ordinary
 //! user. Every round runs each command once, in an order that moves on, so that all of them see the same machine. On a
-//! machine that does other things too, look at the ratios and the minima.
+//! machine that does other things too, look at the ratios and the minima. The home directory is an empty one in /tmp,
+//! for of another home the sandbox hides parts, which `bwrap` does not do.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -63,20 +64,24 @@ impl Options {
 struct Case {
     name: &'static str,
     line: Vec<String>,
+    home: PathBuf,
 }
 
-fn case(name: &'static str, program: &str, arguments: &str) -> Case {
-    let mut line = vec![program.to_owned()];
-    line.extend(arguments.split_whitespace().map(str::to_owned));
-    Case { name, line }
-}
-
-fn cases(sandbox: &str) -> Vec<Case> {
+fn cases(sandbox: &str, home: &Path) -> Vec<Case> {
+    let case = |name, program: &str, arguments: &str| Case {
+        name,
+        line: std::iter::once(program)
+            .chain(arguments.split_whitespace())
+            .map(str::to_owned)
+            .collect(),
+        home: home.to_owned(),
+    };
     let view = format!("--profile {PROFILE} --");
     let mut cases = vec![
         Case {
             name: PLAIN,
             line: Vec::new(),
+            home: home.to_owned(),
         },
         case(
             "unshare, the same namespaces",
@@ -112,7 +117,7 @@ impl Case {
     fn command(&self, program: &str) -> Command {
         let mut words = self.line.iter().map(String::as_str).chain([program]);
         let mut command = Command::new(words.next().unwrap_or(program));
-        command.args(words);
+        command.args(words).env("HOME", &self.home);
         command
     }
 
@@ -192,8 +197,8 @@ impl Case {
 
 struct Memory {
     name: String,
-    /// Pages that no other process has, those of the program's file included, and pages that are in no file; kB. None:
-    /// it may not be looked at.
+    /// Pages that no other process has: those that were written to, and those that are as in the program's file; kB.
+    /// None: it may not be looked at.
     sizes: Option<(u64, u64)>,
 }
 
@@ -210,14 +215,14 @@ impl Memory {
                         .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
                         .sum()
                 };
-                (sum("Private_"), sum("Pss_Anon:"))
+                (sum("Private_Dirty:"), sum("Private_Clean:"))
             }),
         }
     }
 
     fn text(&self) -> String {
         match self.sizes {
-            Some((private, anonymous)) => format!("{} {private} ({anonymous})", self.name),
+            Some((dirty, clean)) => format!("{} {dirty} ({clean})", self.name),
             None => format!("{} (only root may look)", self.name),
         }
     }
@@ -287,13 +292,13 @@ fn measure(cases: Vec<Case>, rounds: usize) -> Result<Vec<Row>, String> {
 type Missing = (&'static str, String);
 
 fn report(rows: &[Row], missing: &[Missing], options: &Options, sandbox: &str) -> String {
-    let median = |name: &str| {
-        let row = rows.iter().find(|row| row.case.name == name);
-        row.map(Row::median)
+    let row = |name: &str| rows.iter().find(|row| row.case.name == name);
+    let (plain, reference) = (row(PLAIN), row(REFERENCE));
+    let own = |row: &Row, time: fn(&Row) -> f64| time(row) - plain.map_or(0.0, time);
+    // What a row takes beside the program itself, as a part of all that the reference takes.
+    let part = |row: &Row, time: fn(&Row) -> f64| {
+        reference.map(|reference| own(row, time) / time(reference))
     };
-    let plain = median(PLAIN).unwrap_or(0.0);
-    let reference = median(REFERENCE);
-    let own = |row: &Row| row.median() - plain;
     if options.json {
         let rows: Vec<Value> = rows
             .iter()
@@ -303,13 +308,14 @@ fn report(rows: &[Row], missing: &[Missing], options: &Options, sandbox: &str) -
                     "command": row.case.line.join(" "),
                     "minimum_us": row.minimum(),
                     "median_us": row.median(),
-                    "own_us": own(row),
-                    "median_to_bwrap": reference.map(|time| row.median() / time),
-                    "own_to_bwrap": reference.map(|time| own(row) / time),
+                    "own_minimum_us": own(row, Row::minimum),
+                    "own_median_us": own(row, Row::median),
+                    "own_minimum_to_bwrap": part(row, Row::minimum),
+                    "own_median_to_bwrap": part(row, Row::median),
                     "private_kB": row.memory.iter().map(|memory| json!({
                         "process": memory.name,
-                        "private": memory.sizes.map(|sizes| sizes.0),
-                        "anonymous": memory.sizes.map(|sizes| sizes.1),
+                        "dirty": memory.sizes.map(|sizes| sizes.0),
+                        "clean": memory.sizes.map(|sizes| sizes.1),
                     })).collect::<Vec<_>>(),
                 })
             })
@@ -322,22 +328,23 @@ fn report(rows: &[Row], missing: &[Missing], options: &Options, sandbox: &str) -
         return format!("{all:#}\n");
     }
     let mut text = format!(
-        "sandbox: {sandbox}\n{} rounds of `{PROGRAM}`; microseconds from spawn to exit; own = median - median of `{PLAIN}`\n\n\
-         {:<30} {:>9} {:>9} {:>9} {:>13} {:>10}  private memory meanwhile (anonymous), kB\n",
-        options.rounds, "", "minimum", "median", "own", "median/bwrap", "own/bwrap"
+        "sandbox: {sandbox}\n{} rounds of `{PROGRAM}`; microseconds from spawn to exit, minimum and median;\n\
+         own: without what `{PLAIN}` takes; own/bwrap: as a part of all that `{REFERENCE}` takes\n\n\
+         {:<30} {:>15} {:>15} {:>13}  private memory meanwhile, dirty (clean), kB\n",
+        options.rounds, "", "time", "own", "own/bwrap"
     );
     for row in rows {
-        let ratio =
-            |value: f64| reference.map_or("-".to_owned(), |time| format!("{:.2}", value / time));
+        let ratio = |part: Option<f64>| part.map_or("-".to_owned(), |part| format!("{part:.2}"));
         let memory: Vec<String> = row.memory.iter().map(Memory::text).collect();
         text.push_str(&format!(
-            "{:<30} {:>9.0} {:>9.0} {:>9.0} {:>13} {:>10}  {}\n",
+            "{:<30} {:>7.0} {:>7.0} {:>7.0} {:>7.0} {:>6} {:>6}  {}\n",
             row.case.name,
             row.minimum(),
             row.median(),
-            own(row),
-            ratio(row.median()),
-            ratio(own(row)),
+            own(row, Row::minimum),
+            own(row, Row::median),
+            ratio(part(row, Row::minimum)),
+            ratio(part(row, Row::median)),
             memory.join(", ")
         ));
     }
@@ -354,9 +361,14 @@ fn run() -> Result<(), String> {
         None if Path::new(DIST).is_file() => DIST.to_owned(),
         None => env!("CARGO_BIN_EXE_sandbox").to_owned(),
     };
+    // Pages of a file that was just built count as dirty until they are on the disk.
+    std::fs::File::open(&sandbox)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| format!("{sandbox}: {error}"))?;
+    let home = tempfile::tempdir_in("/tmp").map_err(|error| format!("/tmp: {error}"))?;
     let mut missing = Vec::new();
     let mut measurable = Vec::new();
-    for case in cases(&sandbox) {
+    for case in cases(&sandbox, home.path()) {
         let wanted = options
             .only
             .as_ref()

@@ -19,6 +19,9 @@ use super::relay::{self, Relay};
 /// How long a program that ran into its timeout has between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// When a program has run so long, it will not end at once: the launcher makes itself small.
+const SETTLED: Duration = Duration::from_secs(1);
+
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -103,6 +106,7 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
             ready: false,
             failure: None,
             deadline: None,
+            settled: None,
             timed_out: false,
         };
         supervisor.run(started)
@@ -250,6 +254,8 @@ struct Supervisor<'a> {
     ready: bool,
     failure: Option<LaunchError>,
     deadline: Option<Instant>,
+    /// When to make ourselves small.
+    settled: Option<Instant>,
     timed_out: bool,
 }
 
@@ -275,6 +281,7 @@ fn words(message: &[u8]) -> (u32, Errno) {
 impl Supervisor<'_> {
     fn run(&mut self, started: Instant) -> Result<Outcome, LaunchError> {
         self.deadline = self.prepared.timeout.map(|timeout| started + timeout);
+        self.settled = Some(started + SETTLED);
         let change = self.watch();
         if let Some(relay) = self.relay.take() {
             relay.finish();
@@ -379,15 +386,23 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Milliseconds until the deadline; −1 without one.
+    /// Milliseconds until there is something to do; −1 if nothing.
     fn patience(&self) -> libc::c_int {
-        self.deadline.map_or(-1, |deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
+        let next = self.deadline.into_iter().chain(self.settled).min();
+        next.map_or(-1, |next| {
+            let left = next.saturating_duration_since(Instant::now());
             libc::c_int::try_from(left.as_millis() + 1).unwrap_or(libc::c_int::MAX)
         })
     }
 
     fn keep_time(&mut self) {
+        if self
+            .settled
+            .is_some_and(|settled| Instant::now() >= settled)
+        {
+            self.settled = None;
+            process::unmap_program_pages();
+        }
         let Some(deadline) = self.deadline else {
             return;
         };

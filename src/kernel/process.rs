@@ -282,6 +282,37 @@ pub fn forget_arguments_and_environment(title: &CStr) {
         )
     };
 }
+
+/// Lets go of the pages of the program's file that this process has mapped, as far as nobody writes to them: those that
+/// are used again are mapped again from the page cache (madvise(2), MADV_DONTNEED).
+pub fn unmap_program_pages() {
+    unsafe extern "C" fn each(
+        object: *mut libc::dl_phdr_info,
+        _size: usize,
+        _data: *mut libc::c_void,
+    ) -> libc::c_int {
+        const PAGE: usize = 4096;
+        // SAFETY: the C library passes a valid description, and nothing changes it meanwhile.
+        let object = unsafe { &*object };
+        // SAFETY: the headers of a loaded object stay where they are; so many does it have.
+        let headers =
+            unsafe { std::slice::from_raw_parts(object.dlpi_phdr, object.dlpi_phnum.into()) };
+        for header in headers {
+            if header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W != 0 {
+                continue;
+            }
+            let start = object.dlpi_addr as usize + header.p_vaddr as usize;
+            let end = start + header.p_memsz as usize;
+            let start = start & !(PAGE - 1);
+            // SAFETY: a mapping of a file that can only be read: what is dropped comes back as it was.
+            unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_DONTNEED) };
+        }
+        0
+    }
+    // SAFETY: the function keeps to what dl_iterate_phdr(3) demands, and no data is passed.
+    unsafe { libc::dl_iterate_phdr(Some(each), std::ptr::null_mut()) };
+}
+
 /// When a process started, in clock ticks since boot (proc_pid_stat(5), field 22).
 ///
 /// # Errors
@@ -313,4 +344,15 @@ pub fn random_hex() -> std::io::Result<String> {
         return Err(std::io::Error::last_os_error());
     }
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_unmapped_comes_back() {
+        let text = std::hint::black_box("as it was in the file");
+        super::unmap_program_pages();
+        assert_eq!(text.len(), 21);
+        assert!(text.starts_with("as it was") && text.ends_with("in the file"));
+    }
 }
