@@ -15,7 +15,7 @@ Examples:
   sandbox --memory 3G --swap 3G --memory-soft 1G -- firefox --private-window
   sandbox --hide ~/Mail --net none ./untrusted  the default profile, and two more rules
   sandbox --no-profile --pids 10 bash           these rules and nothing else
-  sandbox --no-profile --root rootfs /bin/sh    in another root directory
+  sandbox --root rootfs /bin/sh                 in another root directory
   sandbox --dry-run firefox                     what would be done, and who asked for it
 
 Everything after PROGRAM belongs to PROGRAM.";
