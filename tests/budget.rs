@@ -207,7 +207,7 @@ fn calls_for_memory_limits() {
         "memlimit",
         Who::Caller,
         &["--profile", "memlimit"],
-        [250, 370],
+        [280, 400],
     );
 }
 
