@@ -181,6 +181,8 @@ impl Case {
             BufReader::new(output)
                 .read_line(&mut line)
                 .map_err(|error| error.to_string())?;
+            // The launcher gives memory back when the program has run for a second.
+            std::thread::sleep(Duration::from_millis(1500));
             let mut found = Vec::new();
             let mut pid = child.id();
             while let Some(next) = only_child(pid) {

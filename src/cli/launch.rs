@@ -30,7 +30,10 @@ pub fn main() -> i32 {
         Err(error) => return usage(error),
     };
     let mut sources = SourceMap::new();
-    match prepare(&launch, &matches, &mut sources) {
+    let ready = prepare(&launch, &matches, &mut sources);
+    // While the program runs, the launcher is to be small.
+    drop(matches);
+    match ready {
         Ok(ready) if launch.dry_run => dry_run(&launch, &ready, &sources),
         Ok(ready) => run(&launch, ready, &sources),
         Err(errors) => {
@@ -199,6 +202,7 @@ fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
 }
 
 fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
+    drop(ready.policy);
     if !launch.quiet {
         inspect::tell(&ready.warnings, sources);
         for warning in &ready.plan.warnings {

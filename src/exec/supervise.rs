@@ -401,7 +401,7 @@ impl Supervisor<'_> {
             .is_some_and(|settled| Instant::now() >= settled)
         {
             self.settled = None;
-            process::unmap_program_pages();
+            process::give_memory_back();
         }
         let Some(deadline) = self.deadline else {
             return;

@@ -26,9 +26,15 @@ const MOST_OPEN: usize = 128;
 #[must_use]
 pub fn probe(paths: &[PathBuf]) -> BTreeMap<PathBuf, PathFact> {
     let mut walker = Walker::default();
+    let next = paths.iter().skip(1).map(Some).chain([None]);
     paths
         .iter()
-        .map(|path| (path.clone(), walker.fact(path, false).0))
+        .zip(next)
+        .map(|(path, next)| {
+            // What the next one lies below will be opened anyway: that is also a look.
+            let open = next.is_some_and(|next| next.starts_with(path));
+            (path.clone(), walker.fact(path, open).0)
+        })
         .collect()
 }
 

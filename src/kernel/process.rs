@@ -283,9 +283,10 @@ pub fn forget_arguments_and_environment(title: &CStr) {
     };
 }
 
-/// Lets go of the pages of the program's file that this process has mapped, as far as nobody writes to them: those that
-/// are used again are mapped again from the page cache (madvise(2), MADV_DONTNEED).
-pub fn unmap_program_pages() {
+/// Gives back memory that is not in use: what the heap has free (malloc_trim(3)), and the pages of the program's file
+/// that nobody writes to, of which those that are used again are mapped again from the page cache (madvise(2),
+/// MADV_DONTNEED).
+pub fn give_memory_back() {
     unsafe extern "C" fn each(
         object: *mut libc::dl_phdr_info,
         _size: usize,
@@ -309,6 +310,11 @@ pub fn unmap_program_pages() {
         }
         0
     }
+    #[cfg(target_env = "gnu")]
+    // SAFETY: only what is free is given back.
+    unsafe {
+        libc::malloc_trim(0)
+    };
     // SAFETY: the function keeps to what dl_iterate_phdr(3) demands, and no data is passed.
     unsafe { libc::dl_iterate_phdr(Some(each), std::ptr::null_mut()) };
 }
@@ -349,9 +355,9 @@ pub fn random_hex() -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn what_is_unmapped_comes_back() {
+    fn what_was_given_back_comes_back() {
         let text = std::hint::black_box("as it was in the file");
-        super::unmap_program_pages();
+        super::give_memory_back();
         assert_eq!(text.len(), 21);
         assert!(text.starts_with("as it was") && text.ends_with("in the file"));
     }

@@ -158,7 +158,12 @@ impl Library {
             ))
         };
         // Asked before opening, since opening a device can have effects, and asked again of what was opened.
-        check_kind(path, &fs::metadata(path).map_err(|error| failed(&error))?)?;
+        let mut seen = fs::symlink_metadata(path).map_err(|error| failed(&error))?;
+        let is_link = seen.is_symlink();
+        if is_link {
+            seen = fs::metadata(path).map_err(|error| failed(&error))?;
+        }
+        check_kind(path, &seen)?;
         let mut file = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY)
@@ -190,12 +195,17 @@ impl Library {
         })?;
         Ok(Text {
             text,
-            warnings: self.distrust(path, &metadata)?,
+            warnings: self.distrust(path, is_link, &metadata)?,
         })
     }
 
     /// Who else could have changed a file.
-    fn distrust(&self, path: &Path, file: &Metadata) -> Result<Vec<Diagnostic>, Diagnostic> {
+    fn distrust(
+        &self,
+        path: &Path,
+        is_link: bool,
+        file: &Metadata,
+    ) -> Result<Vec<Diagnostic>, Diagnostic> {
         let mut found = Vec::new();
         let mut say = |message: String, help: String| {
             found.push(Diagnostic::general(message).help(help).as_warning());
@@ -218,7 +228,7 @@ impl Library {
             );
         }
         // Whoever can rename a directory on the way can put another file there.
-        for (directory, metadata) in directories_above(path) {
+        for (directory, metadata) in directories_above(path, is_link) {
             let foreign = metadata.uid() != 0 && metadata.uid() != self.reader;
             // In a sticky directory others can add files, not replace them.
             let open = writable_by_others(&metadata) && metadata.mode() & 0o1000 == 0;
@@ -248,18 +258,20 @@ impl Library {
 }
 
 /// The directories above a file, by its path without any symbolic link.
-fn directories_above(path: &Path) -> Vec<(PathBuf, Metadata)> {
+fn directories_above(path: &Path, is_link: bool) -> Vec<(PathBuf, Metadata)> {
     let look = |at: &Path| fs::symlink_metadata(at).map(|found| (at.to_owned(), found));
     let is_plain = path
         .components()
         .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    let above = path.ancestors().skip(1).map(look);
     if path.is_absolute()
         && is_plain
-        && let Ok(mut found) = path.ancestors().map(look).collect::<io::Result<Vec<_>>>()
+        && !is_link
+        && let Ok(found) = above.collect::<io::Result<Vec<_>>>()
         && found.iter().all(|(_, metadata)| !metadata.is_symlink())
     {
         // Without a link on the way there is nothing to resolve.
-        return found.split_off(1);
+        return found;
     }
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let above = real.ancestors().skip(1);
