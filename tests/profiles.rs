@@ -434,3 +434,94 @@ fn limits_alone_change_nothing_else() {
         }
     }
 }
+
+/// The constraints that `plan/compile.rs` states, on every plan that a shipped profile can become.
+#[test]
+fn the_order_of_steps_keeps_what_is_promised() {
+    for (name, _) in EMBEDDED {
+        for who in EVERYBODY {
+            let plan = plan(&[name], who);
+            let at =
+                |found: fn(&Action) -> bool| plan.steps.iter().position(|step| found(&step.action));
+            let last = |found: fn(&Action) -> bool| {
+                plan.steps.iter().rposition(|step| found(&step.action))
+            };
+            let said = format!("{name} for {who:?}");
+            // What is missing keeps every order.
+            let before = |first: Option<usize>, second: Option<usize>, what: &str| {
+                if let (Some(first), Some(second)) = (first, second) {
+                    assert!(first < second, "{said}: {what}");
+                }
+            };
+            let execute = at(|action| matches!(action, Action::Execute { .. }));
+            let filter = at(|action| matches!(action, Action::Seccomp(_)));
+            let pivot = at(|action| matches!(action, Action::PivotRoot));
+            let clone = at(|action| matches!(action, Action::Clone { .. }));
+            let init = at(|action| matches!(action, Action::Init));
+            let privileges = at(|action| matches!(action, Action::NoNewPrivileges));
+            let capabilities = at(|action| matches!(action, Action::Capabilities { .. }));
+            assert_eq!(
+                execute,
+                Some(plan.steps.len() - 1),
+                "{said}: the program comes last"
+            );
+            let mounts = |action: &Action| {
+                matches!(
+                    action,
+                    Action::MountHost { .. }
+                        | Action::MountTmpfs { .. }
+                        | Action::MountProc { .. }
+                        | Action::MountDevpts { .. }
+                        | Action::MountMqueue { .. }
+                        | Action::MountText { .. }
+                        | Action::Mask { .. }
+                        | Action::Restrict { .. }
+                        | Action::Seal { .. }
+                )
+            };
+            before(
+                last(mounts),
+                pivot,
+                "nothing is mounted once the old root is gone",
+            );
+            before(
+                at(|action| matches!(action, Action::PrivatePropagation)),
+                at(mounts),
+                "nothing spreads",
+            );
+            before(
+                at(|action| matches!(action, Action::EnterGroup(_))),
+                init,
+                "limits before anything can fork",
+            );
+            before(
+                clone,
+                at(|action| matches!(action, Action::MapIds { .. })),
+                "ids of a namespace that exists",
+            );
+            before(
+                pivot,
+                at(|action| matches!(action, Action::NewTerminal)),
+                "the terminal is one of the view",
+            );
+            before(privileges, filter, "the filter needs no_new_privs");
+            before(capabilities, filter, "the filter may forbid capset");
+            before(
+                at(|action| matches!(action, Action::CloseDescriptors)),
+                filter,
+                "descriptors are closed before the filter",
+            );
+            before(
+                capabilities,
+                at(|action| matches!(action, Action::WorkingDirectory { .. })),
+                "no capability opens a directory",
+            );
+            assert!(
+                filter.is_none_or(|filter| plan.steps[filter + 1..].iter().all(|step| {
+                    matches!(step.action, Action::Execute { .. } | Action::Timeout { .. })
+                })),
+                "{said}: nothing but the program comes behind the filter"
+            );
+        }
+    }
+}
