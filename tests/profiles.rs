@@ -104,7 +104,6 @@ fn facts(policy: &Policy, who: Who) -> Facts {
             memory: 16 << 30,
             last_capability: 40,
             mount_api: true,
-            openat2: true,
             keyrings: true,
             ..Machine::default()
         },

@@ -156,6 +156,10 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
     let mut facts = host::probe(scope).map_err(|error| vec![error])?;
     if policy.mentions(Section::Limits) {
         facts.cgroup = host::cgroup::probe(facts.caller.uid);
+        // Who may not hold a limit is told by name.
+        if let Some(name) = host::login_name(facts.caller.uid) {
+            facts.caller.user = name;
+        }
     }
     let around = plan::surroundings(policy, &facts)?;
     let wanted = filesystem::wanted(policy, &facts.caller, &around);
@@ -168,14 +172,7 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
 
 /// The plan for a policy on this host.
 pub(super) fn plan(policy: &Policy, request: &Request) -> Result<(Plan, Facts), Diagnostics> {
-    let mut facts = facts(policy)?;
-    let mut plan = plan::compile(policy, &facts, request);
-    // Who may not do something is told by name, which no launch that goes well has to look up.
-    if plan.as_ref().map_or(true, |plan| !plan.warnings.is_empty())
-        && let Some(name) = host::login_name(facts.caller.uid)
-    {
-        facts.caller.user = name;
-        plan = plan::compile(policy, &facts, request);
-    }
-    Ok((plan?, facts))
+    let facts = facts(policy)?;
+    let plan = plan::compile(policy, &facts, request)?;
+    Ok((plan, facts))
 }

@@ -94,8 +94,6 @@ pub struct Machine {
     pub last_capability: u32,
     /// Whether open_tree, move_mount, fsopen, mount_setattr can be used.
     pub mount_api: bool,
-    /// Whether openat2 can be used.
-    pub openat2: bool,
     /// Whether keyctl can be used.
     pub keyrings: bool,
     /// Kinds of namespaces that this kernel does not have, by their names in a profile.

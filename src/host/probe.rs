@@ -55,7 +55,6 @@ pub fn probe(scope: Scope) -> Result<Facts, Diagnostic> {
             mount_api: mount::supported(),
             keyrings: process::has_keyrings(),
             missing_namespaces: missing_namespaces(),
-            ..Machine::default()
         },
         ..Facts::default()
     })

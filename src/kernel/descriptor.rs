@@ -225,22 +225,3 @@ pub fn move_onto(from: OwnedFd, number: RawFd) -> Result<OwnedFd> {
     // SAFETY: the new name is ours; the old one is closed when `from` ends.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
-
-/// Opens /dev/null on those of the descriptors 0, 1, 2 that are closed, so that nothing else lands there.
-///
-/// # Errors
-/// open(2); EBADF when /dev/null could not be put there.
-pub fn fill_standard() -> Result<()> {
-    for fd in 0..3 {
-        // SAFETY: plain integers.
-        if check_int(unsafe { libc::fcntl(fd, libc::F_GETFD) }).is_ok() {
-            continue;
-        }
-        // SAFETY: the path is a constant. The lowest free number is `fd`, for those below are open.
-        let opened = check_int(unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) })?;
-        if opened != fd {
-            return Err(Errno::EBADF);
-        }
-    }
-    Ok(())
-}

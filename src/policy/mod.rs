@@ -59,11 +59,6 @@ impl<T> Traced<T> {
     pub fn default_value(value: T) -> Self {
         Self::new(value, Site::DEFAULT)
     }
-
-    /// Whether somebody asked for it.
-    pub fn is_explicit(&self) -> bool {
-        !self.site.is_default()
-    }
 }
 
 /// One layer, lowest first: an extended profile, the profile, a drop-in, another `--profile`, the command line.
