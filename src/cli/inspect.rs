@@ -72,7 +72,13 @@ pub(super) fn resolve(
 ) -> Result<Resolved, Diagnostics> {
     let loaded = load(names, library, command_line, sources)?;
     let mut policy = policy::resolve(&loaded.name, &loaded.layers);
-    policy.private_name = private_name(names)?;
+    // The real path of a profile's file takes a call for each directory above it.
+    let keeps_a_directory = policy
+        .section(Section::Filesystem)
+        .any(|(_, value, _)| *value == Value::View(View::Private));
+    if keeps_a_directory {
+        policy.private_name = private_name(names)?;
+    }
     Ok(Resolved {
         policy,
         warnings: loaded.warnings,
