@@ -228,6 +228,9 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
         }
         let text = match remark {
             exec::Remark::Group(text) => text,
+            exec::Remark::Event(event) if launch.verbose => event.to_string(),
+            // The report at the end says it.
+            exec::Remark::Event(_) => return,
             exec::Remark::Dropped { step, errno } => dropped(&ready.plan, step, errno, sources),
         };
         complain(&format!("sandbox: warning: {}\n", escape::line(&text)));

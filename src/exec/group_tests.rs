@@ -15,6 +15,7 @@ use crate::section::limits::{Limits, lower};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
+use std::path::PathBuf;
 
 /// The facts of this host; none, with the reason printed, where `limits` cannot be held.
 fn plan(limits: &Limits) -> Option<GroupPlan> {
@@ -242,7 +243,12 @@ fn under_pressure_a_v2_group_is_pushed_back_to_its_soft_limit() {
     let mut group = Group::create(&plan).unwrap();
     group.enter(child.pid.as_raw()).unwrap();
     nix::unistd::write(&child.go, b"x").unwrap();
-    let used = |group: &Group| group.members[0].directory.number("memory.current").unwrap();
+    let used = |group: &Group| {
+        group.directories.members[0]
+            .directory
+            .number("memory.current")
+            .unwrap()
+    };
     let started = Instant::now();
     while used(&group) < 40 << 20 && started.elapsed() < Duration::from_secs(20) {
         std::thread::sleep(Duration::from_millis(50));
@@ -274,7 +280,7 @@ fn a_limit_that_the_kernel_does_not_take_names_its_rule_and_leaves_nothing() {
         .and_then(|mut group| group.enter(child.pid.as_raw()))
         .unwrap_err();
     eprintln!("{error}");
-    assert_eq!(error.key, Some("pids"));
+    assert_eq!(error.key.as_deref(), Some("pids"));
     assert!(error.message.contains("write -7 to"), "{error}");
     child.finish();
     // As a warning it does not stop the launch.
@@ -291,8 +297,7 @@ fn a_limit_that_the_kernel_does_not_take_names_its_rule_and_leaves_nothing() {
 
 fn parents(plan: &GroupPlan) -> Vec<PathBuf> {
     match &plan.way {
-        Way::Legacy { places } => places.iter().map(|place| place.parent.clone()).collect(),
-        Way::Unified { parent, .. } => vec![parent.clone()],
+        Way::Direct { places } => places.iter().map(|place| place.parent.clone()).collect(),
         Way::Scope { .. } => Vec::new(),
     }
 }

@@ -10,7 +10,7 @@ use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
 use super::child::{self, DROPPED_LENGTH, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
 use super::failure::LaunchError;
-use super::group::{Group, GroupError, Usage};
+use super::group::{Event, Group, GroupError, Usage};
 use super::init::STOPPED;
 use super::outside;
 use super::prepare::Prepared;
@@ -69,6 +69,8 @@ pub enum Remark {
     },
     /// Something about the control group.
     Group(String),
+    /// A limit made itself felt while the program runs.
+    Event(Event),
 }
 
 /// Carries a prepared plan out and waits for the end. `tell` is called for what the user must know at once.

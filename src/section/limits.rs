@@ -13,7 +13,7 @@ use crate::profile::value::{Count, Cpu, Size, Value, exact_bytes};
 use crate::report::{Diagnostic, Diagnostics, Site};
 
 pub use lower::{Lowered, Refusal, lower};
-pub use plan::{GroupPlan, LimitWrite, Place, SoftLimit, Way};
+pub use plan::{DeviceLimit, DeviceRule, GroupPlan, LimitWrite, Place, SoftLimit, Version, Way};
 
 /// The keys of `[limits]` that need a control group.
 pub const KEYS: &[&str] = &["memory", "swap", "memory-soft", "pids", "cpu", "cpu-weight"];

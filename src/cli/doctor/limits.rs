@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::host::Facts;
 use crate::policy::Traced;
 use crate::report::Site;
-use crate::section::limits::{Limits, Refusal, Way, lower};
+use crate::section::limits::{Limits, Refusal, Version, Way, lower};
 
 /// What the planner says.
 #[derive(Clone, Debug, Default)]
@@ -63,8 +63,11 @@ impl Answer {
     /// The word for the way.
     pub(super) fn way_word(&self) -> Option<&'static str> {
         self.way.as_ref().map(|way| match way {
-            Way::Legacy { .. } => "v1",
-            Way::Unified { .. } => "v2",
+            Way::Direct { places } => match places.iter().map(|place| place.version).max() {
+                Some(Version::V2) if places.len() > 1 => "hybrid",
+                Some(Version::V2) => "v2",
+                _ => "v1",
+            },
             Way::Scope { system: true, .. } => "systemd-system",
             Way::Scope { system: false, .. } => "systemd-user",
         })

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::directories::{kill_all, remove_tree};
 use super::name::{Name, pid_namespace};
-use super::{PATIENCE, is_alive, kill_all, remove_tree};
+use super::{PATIENCE, is_alive};
 use crate::kernel::cgroup::Directory;
 
 /// What was swept.

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::plan::{list, plain_name};
-use super::writes::{Version, controller, writes};
-use super::{GroupPlan, KEYS, Limits, Place, SoftLimit, Way};
+use super::writes::{controller, writes};
+use super::{GroupPlan, KEYS, Limits, Place, SoftLimit, Version, Way};
 use crate::host::Facts;
 use crate::host::facts::cgroup::{Group, Unified};
 use crate::profile::key::Section;
@@ -55,13 +55,13 @@ pub fn lower(
         return Ok(Lowered::default());
     }
     let version = if facts.cgroup.is_legacy() {
-        Version::Legacy
+        Version::V1
     } else {
-        Version::Unified
+        Version::V2
     };
     let choice = match version {
-        Version::Legacy => legacy(limits, facts),
-        Version::Unified => unified(limits, facts),
+        Version::V1 => legacy(limits, facts),
+        Version::V2 => unified(limits, facts),
     };
     let mut held = limits.clone();
     let (mut fatal, mut dropped) = (Vec::new(), Vec::new());
@@ -82,10 +82,7 @@ pub fn lower(
             dropped,
         });
     };
-    let soft = held
-        .memory_soft
-        .as_ref()
-        .filter(|_| version == Version::Unified);
+    let soft = held.memory_soft.as_ref().filter(|_| version == Version::V2);
     let group = GroupPlan {
         name: plain_name(name),
         controllers: needed(&held),
@@ -95,6 +92,8 @@ pub fn lower(
             may_fail: may_degrade("memory-soft"),
             site: limit.site,
         }),
+        devices: None,
+        kill_at_oom: false,
         way: trimmed(way, &needed(&held)),
     };
     Ok(Lowered {
@@ -119,10 +118,14 @@ fn needed(limits: &Limits) -> BTreeSet<String> {
 /// Without what dropped limits would have needed.
 fn trimmed(way: Way, controllers: &BTreeSet<String>) -> Way {
     match way {
-        Way::Legacy { places } => Way::Legacy {
+        Way::Direct { places } => Way::Direct {
             places: places
                 .into_iter()
-                .filter(|place| place.optional || !place.controllers.is_disjoint(controllers))
+                .filter(|place| {
+                    place.version == Version::V2
+                        || place.optional
+                        || !place.controllers.is_disjoint(controllers)
+                })
                 .collect(),
         },
         way => way,
@@ -209,6 +212,8 @@ fn legacy(limits: &Limits, facts: &Facts) -> Choice {
             && (holds || helps)
         {
             places.push(Place {
+                version: Version::V1,
+                enable: Vec::new(),
                 controllers: hierarchy.controllers.clone(),
                 parent: parent.to_owned(),
                 optional: !holds,
@@ -216,7 +221,7 @@ fn legacy(limits: &Limits, facts: &Facts) -> Choice {
         }
     }
     Choice {
-        way: Some(Way::Legacy { places }),
+        way: Some(Way::Direct { places }),
         refusals,
     }
 }
@@ -323,9 +328,14 @@ impl Direct {
             optional_file(key, facts, tree)
         });
         Choice {
-            way: Some(Way::Unified {
-                parent: self.parent,
-                enable: self.enable,
+            way: Some(Way::Direct {
+                places: vec![Place {
+                    version: Version::V2,
+                    controllers: needed(limits),
+                    parent: self.parent,
+                    enable: self.enable,
+                    optional: false,
+                }],
             }),
             refusals,
         }

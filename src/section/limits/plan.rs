@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::report::{Site, escape};
 
@@ -20,25 +20,33 @@ pub struct GroupPlan {
     pub controllers: BTreeSet<String>,
     /// What is written, in this order.
     pub writes: Vec<LimitWrite>,
+    /// Which devices may be used, where no file says it: a BPF program on v2.
+    pub devices: Option<DeviceLimit>,
     /// What the supervisor holds itself, where no file does.
     pub soft: Option<SoftLimit>,
+    /// Whether the supervisor kills all of the group as soon as the kernel has killed one process for memory: where no file
+    /// (`memory.oom.group`) asks the kernel for that.
+    pub kill_at_oom: bool,
+}
+
+/// A version of control groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Version {
+    /// A hierarchy for each controller, or for a few (kernel documents admin-guide/cgroup-v1).
+    V1,
+    /// One hierarchy for all (kernel document admin-guide/cgroup-v2).
+    V2,
 }
 
 /// Where the group comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Way {
-    /// A directory in each v1 hierarchy.
-    Legacy {
-        /// One for each hierarchy.
+    /// A directory in each hierarchy that is needed: several on v1, one on v2, both kinds on a hybrid host.
+    Direct {
+        /// One for each hierarchy; at most one of them is of v2.
         places: Vec<Place>,
-    },
-    /// A directory in the v2 hierarchy.
-    Unified {
-        /// The group that gets a child.
-        parent: PathBuf,
-        /// Controllers to be enabled for the children of these groups first, from the top down.
-        enable: Vec<(PathBuf, BTreeSet<String>)>,
     },
     /// A delegated scope of systemd, in which the group is made.
     Scope {
@@ -51,13 +59,17 @@ pub enum Way {
     },
 }
 
-/// Where a group is made in one v1 hierarchy.
+/// Where a group is made in one hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
-    /// The controllers of the hierarchy.
+    /// The version of the hierarchy.
+    pub version: Version,
+    /// v1: the controllers of the hierarchy; v2: those that hold limits.
     pub controllers: BTreeSet<String>,
     /// The group that gets a child.
     pub parent: PathBuf,
+    /// v2: controllers to be enabled for the children of these groups first, from the top down.
+    pub enable: Vec<(PathBuf, BTreeSet<String>)>,
     /// Whether the launch goes on without it: it holds no limit, but makes killing and counting exact.
     pub optional: bool,
 }
@@ -66,11 +78,11 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LimitWrite {
     /// The key of `[limits]` that asked for it.
-    pub key: &'static str,
+    pub key: String,
     /// The controller whose file it is.
     pub controller: &'static str,
     /// The file's name.
-    pub file: &'static str,
+    pub file: String,
     /// What is written.
     pub value: String,
     /// Whether a failure is a warning.
@@ -78,6 +90,33 @@ pub struct LimitWrite {
     /// The rule.
     #[serde(skip)]
     pub site: Site,
+}
+
+/// The devices that may be used; all others are refused (EPERM), also when a node for them is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceLimit {
+    /// What is allowed.
+    pub allowed: Vec<DeviceRule>,
+    /// Whether a failure is a warning.
+    pub may_fail: bool,
+    /// The rule.
+    #[serde(skip)]
+    pub site: Site,
+}
+
+/// Devices that may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceRule {
+    /// A block device rather than a character device.
+    pub block: bool,
+    /// Every one if none.
+    pub major: Option<u32>,
+    /// Every one if none.
+    pub minor: Option<u32>,
+    /// Whether it may be written to; reading is always allowed.
+    pub write: bool,
+    /// Whether a node for it may be made (mknod(2)).
+    pub make: bool,
 }
 
 /// A soft limit that the supervisor holds: under memory pressure of the host it reclaims down to this.
@@ -112,8 +151,17 @@ pub fn plain_name(name: &str) -> String {
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Legacy { places } => {
-                f.write_str("cgroup v1, a group below")?;
+            Self::Direct { places } => {
+                let versions: BTreeSet<Version> =
+                    places.iter().map(|place| place.version).collect();
+                let versions: Vec<&str> = versions
+                    .iter()
+                    .map(|version| match version {
+                        Version::V1 => "v1",
+                        Version::V2 => "v2",
+                    })
+                    .collect();
+                write!(f, "cgroup {}, a group below", versions.join(" and "))?;
                 for (at, place) in places.iter().enumerate() {
                     let comma = if at == 0 { "" } else { "," };
                     write!(
@@ -122,15 +170,7 @@ impl fmt::Display for Way {
                         escape::line(&place.parent.to_string_lossy())
                     )?;
                 }
-                Ok(())
-            }
-            Self::Unified { parent, enable } => {
-                write!(
-                    f,
-                    "cgroup v2, a group below {}",
-                    escape::line(&parent.to_string_lossy())
-                )?;
-                for (group, controllers) in enable {
+                for (group, controllers) in places.iter().flat_map(|place| &place.enable) {
                     write!(
                         f,
                         "; enabling {} in {}",

@@ -1,17 +1,8 @@
 //! Limits → files and what is written to them, for both versions of control groups. Kernel documents
 //! admin-guide/cgroup-v1/*, admin-guide/cgroup-v2.
 
-use super::{LimitWrite, Limits};
+use super::{LimitWrite, Limits, Version};
 use crate::policy::Traced;
-
-/// The version of control groups that a limit is written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// v1
-    Legacy,
-    /// v2
-    Unified,
-}
 
 /// The controller that holds a key.
 #[must_use]
@@ -33,11 +24,11 @@ pub fn writes(
     may_degrade: &dyn Fn(&str) -> bool,
 ) -> Vec<LimitWrite> {
     let mut all = Vec::new();
-    let mut push = |key: &'static str, file, limit: &Traced<u64>, value: String| {
+    let mut push = |key: &'static str, file: &str, limit: &Traced<u64>, value: String| {
         all.push(LimitWrite {
-            key,
+            key: key.to_owned(),
             controller: controller(key),
-            file,
+            file: file.to_owned(),
             value,
             may_fail: may_degrade(key),
             site: limit.site,
@@ -45,14 +36,14 @@ pub fn writes(
     };
     if let Some(limit) = &limits.memory {
         let file = match version {
-            Version::Legacy => "memory.limit_in_bytes",
-            Version::Unified => "memory.max",
+            Version::V1 => "memory.limit_in_bytes",
+            Version::V2 => "memory.max",
         };
         push("memory", file, limit, limit.value.to_string());
     }
     if let Some(limit) = &limits.swap {
         match version {
-            Version::Legacy => {
+            Version::V1 => {
                 // A sum, as v1 counts; without `memory` the limit was refused before.
                 let memory = limits.memory.as_ref().map_or(0, |memory| memory.value);
                 let sum = memory.saturating_add(limit.value);
@@ -63,11 +54,11 @@ pub fn writes(
                     sum.to_string(),
                 );
             }
-            Version::Unified => push("swap", "memory.swap.max", limit, limit.value.to_string()),
+            Version::V2 => push("swap", "memory.swap.max", limit, limit.value.to_string()),
         }
     }
     if let Some(limit) = &limits.memory_soft
-        && version == Version::Legacy
+        && version == Version::V1
     {
         let value = limit.value.to_string();
         push("memory-soft", "memory.soft_limit_in_bytes", limit, value);
@@ -83,16 +74,16 @@ pub fn writes(
     if let Some(limit) = &limits.cpu {
         let (quota, period) = quota(limit.value);
         match version {
-            Version::Legacy => {
+            Version::V1 => {
                 push("cpu", "cpu.cfs_period_us", limit, period.to_string());
                 push("cpu", "cpu.cfs_quota_us", limit, quota.to_string());
             }
-            Version::Unified => push("cpu", "cpu.max", limit, format!("{quota} {period}")),
+            Version::V2 => push("cpu", "cpu.max", limit, format!("{quota} {period}")),
         }
     }
     if let Some(limit) = &limits.cpu_weight {
         match version {
-            Version::Legacy => {
+            Version::V1 => {
                 push(
                     "cpu-weight",
                     "cpu.shares",
@@ -100,7 +91,7 @@ pub fn writes(
                     shares(limit.value).to_string(),
                 );
             }
-            Version::Unified => push("cpu-weight", "cpu.weight", limit, limit.value.to_string()),
+            Version::V2 => push("cpu-weight", "cpu.weight", limit, limit.value.to_string()),
         }
     }
     all
@@ -172,7 +163,7 @@ mod tests {
 
     #[test]
     fn v1() {
-        insta::assert_snapshot!(shown(Version::Legacy), @r"
+        insta::assert_snapshot!(shown(Version::V1), @r"
         memory.limit_in_bytes = 3221225472 (limits.memory)
         memory.memsw.limit_in_bytes = 4294967296 (limits.swap)
         memory.soft_limit_in_bytes = 1073741824 (limits.memory-soft)
@@ -185,7 +176,7 @@ mod tests {
 
     #[test]
     fn v2() {
-        insta::assert_snapshot!(shown(Version::Unified), @r"
+        insta::assert_snapshot!(shown(Version::V2), @r"
         memory.max = 3221225472 (limits.memory)
         memory.swap.max = 1073741824 (limits.swap)
         pids.max = 512 (limits.pids)
@@ -229,7 +220,7 @@ mod tests {
             pids: Some(Traced::default_value(u64::MAX)),
             ..Limits::default()
         };
-        let written = writes(&limits, Version::Unified, &|_| false);
+        let written = writes(&limits, Version::V2, &|_| false);
         assert_eq!(written[0].value, "4194304");
     }
 
