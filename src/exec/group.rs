@@ -20,12 +20,14 @@ use crate::report::Site;
 use crate::section::limits::writes::agrees;
 use crate::section::limits::{GroupPlan, LimitWrite, SoftLimit, Version, Way};
 
+mod attached;
 mod directories;
 mod event;
 mod name;
 mod scope;
 mod sweep;
 
+pub use attached::{Attached, Running, outside_of_attached, sandbox_of};
 pub use directories::{Current, Directories, GroupDirectory, Usage};
 use directories::{Member, remove_tree};
 pub use event::Event;

@@ -154,6 +154,14 @@ impl Directory {
             .map(OwnedFd::from)
     }
 
+    /// `cgroup.events` (v2): polls POLLPRI when the group becomes empty, after each read of the file.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn events(&self) -> Result<File, FileError> {
+        self.opened("cgroup.events", OFlag::O_RDONLY, "open")
+    }
+
     /// Whether there is such a file.
     #[must_use]
     pub fn has(&self, file: &str) -> bool {

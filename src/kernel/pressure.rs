@@ -2,7 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// 150 ms of stalled tasks within 2 s; without privilege the kernel takes only windows of whole 2 s.
 const TRIGGER: &[u8] = b"some 150000 2000000\0";
@@ -19,4 +23,27 @@ pub fn memory_trigger() -> std::io::Result<File> {
         .open("/proc/pressure/memory")?;
     file.write_all(TRIGGER)?;
     Ok(file)
+}
+
+/// Waits until memory has run short, or something has happened to a group whose `cgroup.events` this is. Whether it is
+/// the former.
+///
+/// # Errors
+/// poll(2).
+pub fn wait(pressure: BorrowedFd<'_>, events: &File) -> std::io::Result<bool> {
+    let mut wanted = [
+        PollFd::new(pressure, PollFlags::POLLPRI),
+        PollFd::new(events.as_fd(), PollFlags::POLLPRI),
+    ];
+    match poll(&mut wanted, PollTimeout::NONE) {
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    let [pressure, _] = wanted;
+    let seen = pressure.revents().unwrap_or(PollFlags::empty());
+    if seen.contains(PollFlags::POLLERR) && !seen.contains(PollFlags::POLLPRI) {
+        return Err(std::io::Error::other("the trigger is gone"));
+    }
+    Ok(seen.contains(PollFlags::POLLPRI))
 }

@@ -41,6 +41,20 @@ const TIMEOUT: Duration = Duration::from_secs(25);
 /// # Errors
 /// What systemd or the bus said, for people.
 pub fn start_scope(request: &ScopeRequest) -> Result<(), String> {
+    ask(call(request))
+}
+
+/// Has systemd move processes into a group of a delegated unit that runs: `group` is that group below the unit's, with a
+/// slash in front. The user's manager asks the system's where it may not do so itself.
+///
+/// # Errors
+/// What systemd or the bus said, for people.
+pub fn add_to_unit(bus: &Path, unit: &str, group: &str, pids: &[u32]) -> Result<(), String> {
+    ask(add(bus, unit, group, pids))
+}
+
+/// Has a child process talk to the bus.
+fn ask(talk: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| format!("no pipe: {errno}"))?;
     // SAFETY: the launcher has one thread when it sets a sandbox up, so that no lock can be held by another one; the
     // child ends by _exit and runs no destructor of the parent's values.
@@ -49,7 +63,7 @@ pub fn start_scope(request: &ScopeRequest) -> Result<(), String> {
         ForkResult::Child => {
             drop(reader);
             die_with_parent();
-            let said = match zbus::block_on(call(request)) {
+            let said = match zbus::block_on(talk) {
                 Ok(()) => "ok".to_owned(),
                 Err(why) => why,
             };
@@ -78,18 +92,27 @@ const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const OBJECT: &str = "/org/freedesktop/systemd1";
 
-async fn call(request: &ScopeRequest) -> Result<(), String> {
-    let bus = address(&request.bus);
-    let connection = zbus::connection::Builder::address(bus.as_str())
+async fn connect(socket: &Path) -> Result<zbus::Connection, String> {
+    zbus::connection::Builder::address(address(socket).as_str())
         .method_timeout(TIMEOUT)
         .build()
         .await
-        .map_err(|error| {
-            format!(
-                "no connection to the bus at {}: {error}",
-                request.bus.display()
-            )
-        })?;
+        .map_err(|error| format!("no connection to the bus at {}: {error}", socket.display()))
+}
+
+async fn add(bus: &Path, unit: &str, group: &str, pids: &[u32]) -> Result<(), String> {
+    let connection = connect(bus).await?;
+    let body = (unit, group, pids);
+    let manager = Some(MANAGER);
+    connection
+        .call_method(Some(SYSTEMD), OBJECT, manager, "AttachProcessesToUnit", &body)
+        .await
+        .map_err(|error| explain(&error))?;
+    Ok(())
+}
+
+async fn call(request: &ScopeRequest) -> Result<(), String> {
+    let connection = connect(&request.bus).await?;
     // The signal can come as soon as the call is made: listen first.
     let rule = removed_jobs().map_err(|error| format!("match rule: {error}"))?;
     let mut signals = MessageStream::for_match_rule(rule, &connection, None)

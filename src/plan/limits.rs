@@ -30,7 +30,7 @@ fn names(first: &limits::Refusal, others: &[&limits::Refusal], quote: char) -> S
 }
 
 /// One error for all limits that are refused for want of the same thing.
-fn refused(refusals: &[limits::Refusal]) -> Diagnostics {
+pub(super) fn refused(refusals: &[limits::Refusal]) -> Diagnostics {
     by_cause(refusals)
         .into_iter()
         .map(|(first, others)| {
@@ -57,7 +57,7 @@ fn refused(refusals: &[limits::Refusal]) -> Diagnostics {
 }
 
 /// One warning for all limits that are dropped for want of the same thing.
-fn not_applied(dropped: &[limits::Refusal]) -> Vec<Note> {
+pub(super) fn not_applied(dropped: &[limits::Refusal]) -> Vec<Note> {
     by_cause(dropped)
         .into_iter()
         .map(|(first, others)| {

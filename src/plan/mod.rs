@@ -4,6 +4,7 @@
 //! check` and the snapshot tests print it; the executor carries it out.
 
 mod compile;
+pub mod attach;
 mod limits;
 pub mod outline;
 mod privileges;

@@ -7,16 +7,19 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::{GroupError, enable_controllers};
 use crate::host::cgroup::{directory, memberships, mounts};
 use crate::kernel::cgroup::Directory;
 use crate::kernel::process::random_hex;
-use crate::kernel::systemd::{Keeper, ScopeRequest, start_scope};
+use crate::kernel::systemd::{Keeper, ScopeRequest, add_to_unit, start_scope};
 use crate::section::limits::GroupPlan;
 
 /// The program's group in the scope.
 pub(super) const BOX: &str = "box";
-const KEEP: &str = "keep";
+/// The group of what keeps the scope.
+pub(super) const KEEP: &str = "keep";
 
 /// A scope, and the process that keeps it.
 #[derive(Debug)]
@@ -63,16 +66,8 @@ impl Scope {
         })?;
         let keeper = self.keeper.insert(keeper);
         let keeping = keeper.pid();
-        self.request.pids = [pid, keeping]
-            .into_iter()
-            .filter_map(|pid| u32::try_from(pid).ok())
-            .collect();
-        start_scope(&self.request).map_err(|why| {
-            GroupError::general(format!(
-                "systemd does not make the scope `{}`: {why}",
-                self.request.unit
-            ))
-        })?;
+        self.request.pids = numbers(&[pid, keeping]);
+        start_scope(&self.request).map_err(|why| self.not_made(&why))?;
         let path = self.located(pid)?;
         if self.located(keeping)? != path {
             return Err(GroupError::general(
@@ -84,26 +79,7 @@ impl Scope {
         let directory = scope.make(BOX)?;
         keep.enter(keeping)?;
         directory.enter(pid)?;
-        let available = scope.read("cgroup.controllers")?;
-        let available: BTreeSet<&str> = available.split_whitespace().collect();
-        if let Some(missing) = self
-            .controllers
-            .iter()
-            .find(|name| !available.contains(name.as_str()))
-        {
-            return Err(GroupError::general(format!(
-                "systemd gave the scope `{}` no controller `{missing}`",
-                self.request.unit
-            )));
-        }
-        // Those that hold no limit count.
-        let mut controllers = self.controllers.clone();
-        controllers.extend(
-            ["memory", "pids"]
-                .into_iter()
-                .filter(|name| available.contains(name))
-                .map(str::to_owned),
-        );
+        let controllers = self.enabled(&self.available(&scope)?);
         enable_controllers(&scope, &controllers)?;
         Ok(Parts {
             parent: scope,
@@ -143,6 +119,109 @@ impl Scope {
             .find_map(|mount| directory(mount, &group))
             .ok_or_else(|| say(format!("the group {} is not mounted here", group.display())))
     }
+}
+
+/// The unit's name in a group's path, if it is one of a scope of ours for processes that ran already.
+pub(super) fn is_attached(name: &str) -> bool {
+    name.starts_with(ATTACHED) && name.ends_with(".scope")
+}
+
+/// The same of a scope for a program that was started.
+pub(super) fn is_sandbox(name: &str) -> bool {
+    name.starts_with("app-sandbox-") && name.ends_with(".scope")
+}
+
+/// How units for processes that ran already begin.
+const ATTACHED: &str = "app-sandboxattach-";
+
+/// How often what has just moved is moved on: what it forks before is left behind in the group of its birth.
+const ROUNDS: u32 = 100;
+
+impl Scope {
+    /// A scope for processes that run already: nobody reports on it, so that no process keeps it, and it vanishes with the
+    /// last of them.
+    pub fn of_running(plan: &GroupPlan, bus: &Path, slice: &str) -> Result<Self, GroupError> {
+        let mut scope = Self::new(plan, bus, slice)?;
+        scope.request.unit = scope.request.unit.replacen("app-sandbox-", ATTACHED, 1);
+        scope.request.description = format!("limits of {} on running processes", plan.name);
+        Ok(scope)
+    }
+
+    /// Has systemd move running processes into a new scope, and moves them on into the group that is limited. They may go
+    /// on forking meanwhile.
+    pub fn take(&mut self, pids: &[i32]) -> Result<Parts, GroupError> {
+        self.request.pids = numbers(pids);
+        start_scope(&self.request).map_err(|why| self.not_made(&why))?;
+        let located = pids.iter().map(|pid| self.located(*pid));
+        // Any that has not ended shows where the scope is.
+        let path = located
+            .reduce(|found, other| found.or(other))
+            .ok_or_else(|| GroupError::general("there is no process to be limited"))??;
+        let scope = Directory::open(&path)?;
+        let directory = scope.make(BOX)?;
+        let available = self.available(&scope)?;
+        let controllers = self.enabled(&available);
+        let mut rounds = 0;
+        loop {
+            for pid in scope.processes()? {
+                match directory.enter(pid) {
+                    Err(error) if error.errno == Errno::ESRCH => {}
+                    other => other?,
+                }
+            }
+            match enable_controllers(&scope, &controllers) {
+                // One was born in the scope meanwhile.
+                Err(_) if rounds < ROUNDS && !scope.processes()?.is_empty() => rounds += 1,
+                other => break other?,
+            }
+        }
+        Ok(Parts {
+            parent: scope,
+            directory,
+            controllers,
+        })
+    }
+
+    /// Moves further processes into a group of the scope that runs.
+    pub fn add(&self, group: &str, pids: &[i32]) -> Result<(), GroupError> {
+        let (bus, unit) = (&self.request.bus, &self.request.unit);
+        add_to_unit(bus, unit, &format!("/{group}"), &numbers(pids)).map_err(|why| {
+            GroupError::general(format!("systemd does not move processes into `{unit}`: {why}"))
+        })
+    }
+
+    fn not_made(&self, why: &str) -> GroupError {
+        GroupError::general(format!(
+            "systemd does not make the scope `{}`: {why}",
+            self.request.unit
+        ))
+    }
+
+    /// The controllers that systemd gave the scope, all that are needed among them.
+    fn available(&self, scope: &Directory) -> Result<BTreeSet<String>, GroupError> {
+        let text = scope.read("cgroup.controllers")?;
+        let available: BTreeSet<String> = text.split_whitespace().map(str::to_owned).collect();
+        match self.controllers.difference(&available).next() {
+            None => Ok(available),
+            Some(missing) => Err(GroupError::general(format!(
+                "systemd gave the scope `{}` no controller `{missing}`",
+                self.request.unit
+            ))),
+        }
+    }
+
+    /// Those that hold a limit, and those that count.
+    fn enabled(&self, available: &BTreeSet<String>) -> BTreeSet<String> {
+        let counting = ["memory", "pids"].map(str::to_owned);
+        let counting = counting.into_iter().filter(|name| available.contains(name));
+        self.controllers.iter().cloned().chain(counting).collect()
+    }
+}
+
+fn numbers(pids: &[i32]) -> Vec<u32> {
+    pids.iter()
+        .filter_map(|pid| u32::try_from(*pid).ok())
+        .collect()
 }
 
 /// A part of a unit's name: `-` separates parts, and what systemd has no letter for is written as `\xNN`

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::attached::{maker, remove_if_empty};
 use super::directories::{kill_all, remove_tree};
 use super::name::{Name, pid_namespace};
 use super::{PATIENCE, is_alive};
@@ -19,6 +20,8 @@ pub struct Swept {
 /// Kills what is left in groups below `parents` whose supervisors are dead, and removes them. One listing of each parent
 /// when there is nothing to do.
 ///
+/// Groups that `sandboxctl attach` made are removed when nothing is in them any more, and never killed.
+///
 /// Groups of supervisors in other pid namespaces are left alone: from here it cannot be told whether they live.
 pub fn sweep(parents: &[PathBuf]) -> Swept {
     let mut swept = Swept::default();
@@ -30,6 +33,16 @@ pub fn sweep(parents: &[PathBuf]) -> Swept {
             continue;
         };
         for entry in parent.children().unwrap_or_default() {
+            // Processes that were put under limits while they ran are nobody's to kill.
+            if let Some(maker) = maker(&entry) {
+                if maker.pid_namespace == here
+                    && !is_alive(maker.pid, maker.started)
+                    && remove_if_empty(&parent, &entry)
+                {
+                    swept.removed.push(path.join(&entry));
+                }
+                continue;
+            }
             let Some(name) = Name::parse(&entry) else {
                 continue;
             };
