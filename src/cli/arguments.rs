@@ -39,6 +39,8 @@ Examples:
   sandboxctl show firefox             what holds, and which line of which file says so
   sandboxctl check ./my.toml          every error of a profile, and whether this host can apply it
   sandboxctl explain memory-soft      what a key means
+  sandboxctl attach --profile memlimit --caller
+                                      put this shell, and what it starts, under the limits of `memlimit`
   sandboxctl doctor                   what this host offers, and how to get what it lacks
 
 Exit status: 0 all is well, 1 it is not (`check`, `doctor`) or something failed, 2 wrong usage or a profile that is not \
@@ -285,6 +287,16 @@ pub enum Verb {
         json: bool,
     },
 
+    /// Put running processes under the limits of a profile
+    ///
+    /// The processes, with all their threads, are moved to a control group of their own that has these limits, and so is
+    /// everything that they start from then on. With cgroup v2 and systemd this needs no privilege, not even for a login
+    /// shell; elsewhere it needs root, or control groups that `sandboxctl delegate` gave to the user. The group is gone
+    /// when the last process in it is; on cgroup v1 the next sandbox that is started removes it. Only limits can be put on
+    /// a running process: rules of the profile about files, namespaces, system calls and so on are an error, or are left
+    /// out with --limits-only. Several processes share one group, beside that of the first.
+    Attach(super::attach::Attach),
+
     /// Give a user a control group subtree, so that limits work without root (to be run as root, once)
     ///
     /// Needed where neither cgroup v2 delegation nor the systemd user manager gives users a subtree: on cgroup v1 above
@@ -306,7 +318,7 @@ pub enum Verb {
 }
 
 /// A run's name becomes the name of a directory: letters, digits and `_ + . -`, no dot or hyphen in front.
-fn run_name(text: &str) -> Result<String, String> {
+pub(super) fn run_name(text: &str) -> Result<String, String> {
     const LONGEST: usize = 64;
     if text.is_empty() || text.len() > LONGEST {
         return Err(format!("a name has 1 to {LONGEST} characters"));

@@ -4,6 +4,7 @@
 //! is read, nothing is run. One file a verb does the rest.
 
 pub mod arguments;
+mod attach;
 pub mod control;
 pub mod delegate;
 mod doctor;

@@ -27,7 +27,7 @@ mod name;
 mod scope;
 mod sweep;
 
-pub use attached::{Attached, Running, outside_of_attached, sandbox_of};
+pub use attached::{Attached, Running, others_attached, outside_of_attached, sandbox_of};
 pub use directories::{Current, Directories, GroupDirectory, Usage};
 use directories::{Member, remove_tree};
 pub use event::Event;

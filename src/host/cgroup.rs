@@ -16,8 +16,16 @@ pub const DELEGATED: &str = "sandbox.user";
 /// Looks at the control groups, for the caller with this (effective) user id.
 #[must_use]
 pub fn probe(uid: u32) -> CgroupFacts {
+    probe_at(
+        uid,
+        &memberships(&fs::read("/proc/self/cgroup").unwrap_or_default()),
+    )
+}
+
+/// The same, with these groups in the place of the caller's own.
+#[must_use]
+pub fn probe_at(uid: u32, own: &[Membership]) -> CgroupFacts {
     let mounts = mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default());
-    let own = memberships(&fs::read("/proc/self/cgroup").unwrap_or_default());
     let mut facts = CgroupFacts {
         systemd: Path::new("/run/systemd/system").is_dir(),
         pressure: fs::OpenOptions::new()

@@ -132,7 +132,9 @@ mod tests {
         })
         .unwrap();
         let peer = Peer::open(pid).unwrap();
-        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .unwrap()
+            .count();
         let directory = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).unwrap();
         assert_eq!(peer.stat.name, "sandbox-test");

@@ -105,7 +105,13 @@ async fn add(bus: &Path, unit: &str, group: &str, pids: &[u32]) -> Result<(), St
     let body = (unit, group, pids);
     let manager = Some(MANAGER);
     connection
-        .call_method(Some(SYSTEMD), OBJECT, manager, "AttachProcessesToUnit", &body)
+        .call_method(
+            Some(SYSTEMD),
+            OBJECT,
+            manager,
+            "AttachProcessesToUnit",
+            &body,
+        )
         .await
         .map_err(|error| explain(&error))?;
     Ok(())

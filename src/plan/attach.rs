@@ -145,9 +145,7 @@ fn left_out(policy: &Policy) -> Vec<(String, Site)> {
         .flat_map(|section| {
             policy
                 .section(section)
-                .filter(move |(key, ..)| {
-                    section != Section::Process || !ATTRIBUTES.contains(key)
-                })
+                .filter(move |(key, ..)| section != Section::Process || !ATTRIBUTES.contains(key))
                 .map(move |(key, _, rule)| (format!("{section}.{key}"), rule.key_site))
         });
     rules.collect()
@@ -239,6 +237,10 @@ mod tests {
     #[test]
     fn limits_that_the_host_cannot_hold_are_errors() {
         let wrong = of(&policy(&[("memory", Value::Size(Size::Bytes(1)))]), false).unwrap_err();
-        assert!(wrong[0].message.starts_with("`limits.memory` cannot be applied on this host"));
+        assert!(
+            wrong[0]
+                .message
+                .starts_with("`limits.memory` cannot be applied on this host")
+        );
     }
 }

@@ -3,8 +3,8 @@
 //! A plan is made from a policy and the facts of this host; nothing is touched to make it. `--dry-run`, `sandboxctl
 //! check` and the snapshot tests print it; the executor carries it out.
 
-mod compile;
 pub mod attach;
+mod compile;
 mod limits;
 pub mod outline;
 mod privileges;

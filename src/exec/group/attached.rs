@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use super::directories::{Directories, GroupDirectory, Member, all_processes, remove_tree};
 use super::name::Name;
 use super::{Group, GroupError, enable_controllers, scope, sweep};
+use crate::host::cgroup::{Membership, directory, memberships, mounts};
 use crate::kernel::cgroup::{Directory, field};
 use crate::kernel::peer::Peer;
 use crate::kernel::{peer, process, resident};
@@ -45,7 +46,10 @@ pub fn outside_of_attached(group: &Path) -> PathBuf {
         let name = part.as_os_str().to_string_lossy();
         maker(&name).is_some() || scope::is_attached(&name)
     };
-    group.components().take_while(|part| !is_ours(part)).collect()
+    group
+        .components()
+        .take_while(|part| !is_ours(part))
+        .collect()
 }
 
 /// The name of the sandbox's group that a group is, or lies in.
@@ -100,6 +104,12 @@ impl Running {
             .collect()
     }
 
+    /// All that are meant, in whatever groups.
+    #[must_use]
+    pub fn everyone(&self) -> Vec<Peer> {
+        self.wanted(|_| false)
+    }
+
     /// Whether a number that was named still means the process that was meant.
     fn is_meant(&self, found: &Peer) -> bool {
         let mut named = self.named.iter();
@@ -111,7 +121,7 @@ impl Running {
 }
 
 fn is_in_sandbox(groups: &str) -> bool {
-    crate::host::cgroup::memberships(groups.as_bytes())
+    memberships(groups.as_bytes())
         .iter()
         .any(|line| sandbox_of(&line.group).is_some())
 }
@@ -133,7 +143,11 @@ impl Group {
     /// # Errors
     /// A directory or a limit that the kernel refuses; a process that cannot be moved: then those that were go back to
     /// where they were, if they may.
-    pub fn attach(plan: &GroupPlan, running: &Running, slice: &str) -> Result<Attached, GroupError> {
+    pub fn attach(
+        plan: &GroupPlan,
+        running: &Running,
+        slice: &str,
+    ) -> Result<Attached, GroupError> {
         let mut group = Self {
             directories: Directories::default(),
             writes: plan.writes.clone(),
@@ -257,6 +271,7 @@ impl Group {
                 Err(error) => return Err(refused(peer, error, member.version)),
             }
         }
+        self.leave_earlier(peer);
         // The number may have passed to another process just before it was written.
         if !peer.has_ended() || !process_is(peer.pid(), |started| started != peer.stat.started) {
             return Ok(());
@@ -273,11 +288,27 @@ impl Group {
         )))
     }
 
+    /// Out of what an earlier `attach` made in other hierarchies (v1): the later one stands in its place. Where that is not
+    /// allowed, the earlier limits hold beside the new ones.
+    fn leave_earlier(&self, peer: &Peer) {
+        let text = peer.groups().unwrap_or_default();
+        for line in memberships(text.as_bytes()) {
+            let outside = outside_of_attached(&line.group);
+            let here = |member: &Member| line.group.ends_with(&member.name);
+            if outside == line.group || self.directories.members.iter().any(here) {
+                continue;
+            }
+            if let Some(group) = directory_of(&line, &outside) {
+                let _ = group.enter(peer.pid());
+            }
+        }
+    }
+
     /// Moves processes back to where they were; those that could not be.
     fn move_back(&self, moved: &[(Peer, String)]) -> Vec<i32> {
         let mut stay = Vec::new();
         for (peer, before) in moved {
-            let before = crate::host::cgroup::memberships(before.as_bytes());
+            let before = memberships(before.as_bytes());
             let now = peer.groups().unwrap_or_default();
             let is_here = self
                 .directories
@@ -292,7 +323,7 @@ impl Group {
                     Version::V1 => line.controllers == member.controllers,
                     Version::V2 => line.controllers.is_empty() && !line.named,
                 });
-                let group = line.and_then(|line| directory_of(member, &line.group));
+                let group = line.and_then(|line| directory_of(line, &line.group));
                 let entered = group.map(|group| group.enter(peer.pid()));
                 entered.is_some_and(|entered| entered.is_ok())
             });
@@ -324,7 +355,10 @@ impl Group {
     }
 
     fn shown(&self) -> String {
-        let paths: Vec<String> = self.paths().map(|path| path.display().to_string()).collect();
+        let paths: Vec<String> = self
+            .paths()
+            .map(|path| path.display().to_string())
+            .collect();
         paths.join(", ")
     }
 
@@ -343,7 +377,10 @@ impl Group {
         let watch = move |ready: &mut dyn FnMut()| watch(&places, &soft, removes, ready);
         let pid = resident::leave(c"sandbox-soft", watch).map_err(|why| GroupError {
             key: Some("memory-soft".to_owned()),
-            site: self.soft.as_ref().map_or(crate::report::Site::DEFAULT, |soft| soft.site),
+            site: self
+                .soft
+                .as_ref()
+                .map_or(crate::report::Site::DEFAULT, |soft| soft.site),
             message: format!("cannot leave a process behind that holds the soft limit: {why}"),
             help: Vec::new(),
         })?;
@@ -360,19 +397,28 @@ impl Group {
     }
 }
 
-/// The directory of a group in the hierarchy of a member.
-fn directory_of(member: &Member, group: &Path) -> Option<Directory> {
+/// The directory of a group in the hierarchy of a line of /proc/PID/cgroup, where it is mounted.
+fn directory_of(line: &Membership, group: &Path) -> Option<Directory> {
     let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let own = member.directory.path();
-    crate::host::cgroup::mounts(&text)
+    let version = if line.controllers.is_empty() { 2 } else { 1 };
+    mounts(&text)
         .iter()
-        .filter(|mount| own.starts_with(&mount.point))
-        .filter(|mount| match member.version {
-            Version::V1 => mount.controllers == member.controllers,
-            Version::V2 => mount.version == 2,
-        })
-        .find_map(|mount| crate::host::cgroup::directory(mount, group))
+        .filter(|mount| mount.version == version && mount.controllers == line.controllers)
+        .find_map(|mount| directory(mount, group))
         .and_then(|path| Directory::open(&path).ok())
+}
+
+/// The group of an earlier `attach` that a process is in and that is another user's, with that user.
+#[must_use]
+pub fn others_attached(groups: &[Membership], uid: u32) -> Option<(PathBuf, u32)> {
+    groups.iter().find_map(|line| {
+        if outside_of_attached(&line.group) == line.group {
+            return None;
+        }
+        let found = directory_of(line, &line.group)?;
+        let owner = found.owner().ok().filter(|owner| *owner != uid)?;
+        Some((found.path().to_owned(), owner))
+    })
 }
 
 fn process_is(pid: i32, is: impl Fn(u64) -> bool) -> bool {
@@ -382,10 +428,7 @@ fn process_is(pid: i32, is: impl Fn(u64) -> bool) -> bool {
 /// Why the kernel refuses to move a process.
 fn refused(peer: &Peer, error: crate::kernel::cgroup::FileError, version: Version) -> GroupError {
     let errno = error.errno;
-    let refused = GroupError::general(format!(
-        "process {} cannot be moved: {error}",
-        peer.pid()
-    ));
+    let refused = GroupError::general(format!("process {} cannot be moved: {error}", peer.pid()));
     match (errno, version) {
         (Errno::EACCES | Errno::EPERM, Version::V2) => refused.help(
             "on cgroup v2 a user moves processes only within the part of the tree that is the user's: as root it can be done",
@@ -449,7 +492,9 @@ fn watch(
     loop {
         // Read first: a change from here on is what the kernel tells this file.
         let mut text = String::new();
-        let read = events.rewind().and_then(|()| events.read_to_string(&mut text));
+        let read = events
+            .rewind()
+            .and_then(|()| events.read_to_string(&mut text));
         let populated = read.ok().and_then(|_| field(&text, "populated"));
         if populated != Some(1) && !group.is_populated() {
             break;
@@ -484,7 +529,11 @@ mod tests {
         let maker = maker(&name).unwrap();
         assert_eq!(maker.pid.cast_unsigned(), std::process::id());
         assert_eq!(Name::parse(&name), None);
-        for other in ["sandbox-attached-", "sandbox-attached-1-2-3", "sandbox-1-2-3-a"] {
+        for other in [
+            "sandbox-attached-",
+            "sandbox-attached-1-2-3",
+            "sandbox-1-2-3-a",
+        ] {
             assert_eq!(super::maker(other), None, "{other}");
         }
     }
@@ -501,9 +550,16 @@ mod tests {
     #[test]
     fn sandboxes_are_found_by_their_groups() {
         let of = |path: &str| sandbox_of(Path::new(path));
-        assert_eq!(of("/a/sandbox-1-2-3-f/b").as_deref(), Some("sandbox-1-2-3-f"));
+        assert_eq!(
+            of("/a/sandbox-1-2-3-f/b").as_deref(),
+            Some("sandbox-1-2-3-f")
+        );
         assert!(of("/user.slice/app-sandbox-a-0.scope/box").is_some());
-        for none in ["/", "/sandbox-attached-1-2-3-f", "/app-sandboxattach-x-0.scope/box"] {
+        for none in [
+            "/",
+            "/sandbox-attached-1-2-3-f",
+            "/app-sandboxattach-x-0.scope/box",
+        ] {
             assert_eq!(of(none), None, "{none}");
         }
     }

@@ -186,7 +186,9 @@ impl Scope {
     pub fn add(&self, group: &str, pids: &[i32]) -> Result<(), GroupError> {
         let (bus, unit) = (&self.request.bus, &self.request.unit);
         add_to_unit(bus, unit, &format!("/{group}"), &numbers(pids)).map_err(|why| {
-            GroupError::general(format!("systemd does not move processes into `{unit}`: {why}"))
+            GroupError::general(format!(
+                "systemd does not move processes into `{unit}`: {why}"
+            ))
         })
     }
 
