@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 use clap::{Args, ValueHint};
 use serde_json::{Value as Json, json};
 
-use crate::exec::group::{Attached, Group, GroupError, Running, outside_of_attached};
+use crate::exec::group::{Attached, Group, GroupError, Running, outside_of_attached, sweep};
 use crate::host::cgroup::{Membership, memberships, probe_at};
 use crate::host::{Facts, login_name};
 use crate::kernel::machine;
@@ -128,6 +128,9 @@ fn carry_out(options: &Attach, sources: &mut SourceMap) -> Result<String, Refuse
         cgroup: probe_at(uid, &groups),
         ..Facts::default()
     };
+    // What earlier ones left; on cgroup v1 nobody is told when a group becomes empty.
+    let parents = facts.cgroup.legacy.iter().filter_map(|at| at.parent());
+    sweep(&parents.map(Path::to_owned).collect::<Vec<_>>());
     facts.caller.uid = uid;
     facts.caller.user = login_name(uid).unwrap_or_else(|| uid.to_string());
     facts.machine.memory = machine::memory().unwrap_or(0);

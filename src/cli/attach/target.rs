@@ -5,8 +5,8 @@ use nix::unistd::{geteuid, getppid, getuid};
 use crate::exec::group::{others_attached, sandbox_of};
 use crate::host::cgroup::memberships;
 use crate::host::login_name;
-use crate::kernel::Errno;
 use crate::kernel::peer::{Peer, Stat};
+use crate::kernel::{Errno, capability};
 use crate::plan::attach::Attachment;
 use crate::report::{Diagnostic, escape};
 
@@ -150,9 +150,10 @@ fn check(peer: &Peer, uid: u32) -> Result<(), Diagnostic> {
 
 /// Whether the attributes of the plan can be set, before anything is.
 pub(super) fn check_attributes(peer: &Peer, plan: &Attachment) -> Result<(), Diagnostic> {
-    if geteuid().is_root() {
-        return Ok(());
-    }
+    const SYS_NICE: u64 = 1 << 23;
+    const SYS_RESOURCE: u64 = 1 << 24;
+    let own = capability::effective().unwrap_or(0);
+    let may_raise = own & SYS_RESOURCE != 0;
     let pid = peer.pid();
     let refuse = |site, what: String, needs: &str| {
         Err(
@@ -164,6 +165,7 @@ pub(super) fn check_attributes(peer: &Peer, plan: &Attachment) -> Result<(), Dia
         // Without a number the process may not be asked either, and setting it says so.
         let hard = peer.hard_limit(limit.resource).unwrap_or(None);
         if let Some(hard) = hard
+            && !may_raise
             && limit.value.is_none_or(|value| value > hard)
         {
             let what = format!("`{}` would be more than its hard limit, {hard}", limit.name);
@@ -171,6 +173,7 @@ pub(super) fn check_attributes(peer: &Peer, plan: &Attachment) -> Result<(), Dia
         }
     }
     if let (Some(wanted), Ok(now)) = (&plan.nice, peer.nice())
+        && own & SYS_NICE == 0
         && wanted.value < now
     {
         let what = format!("`nice` would fall from {now} to {}", wanted.value);

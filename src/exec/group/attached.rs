@@ -192,6 +192,9 @@ impl Group {
     ) -> Result<Attached, GroupError> {
         let mut moved = running.wanted(|_| false);
         let pids: Vec<i32> = moved.iter().map(Peer::pid).collect();
+        if pids.is_empty() {
+            return self.arrived(running, moved);
+        }
         let parts = scope.take(&pids)?;
         self.directories.members.push(Member {
             version: Version::V2,
@@ -536,6 +539,24 @@ mod tests {
         ] {
             assert_eq!(super::maker(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_number_that_passed_to_another_process_is_not_meant() {
+        let mut child = std::process::Command::new("/bin/sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let pid = child.id().cast_signed();
+        let named = || Peer::open(pid).unwrap();
+        let wanted = |named| Running { named, tree: false }.wanted(|_| false).len();
+        let right = wanted(vec![named()]);
+        let mut other = named();
+        other.stat.started += 1;
+        let wrong = wanted(vec![other]);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!((right, wrong), (1, 0));
     }
 
     #[test]
