@@ -8,9 +8,8 @@ use clap::{Args, ValueHint};
 use serde_json::{Value as Json, json};
 
 use crate::exec::group::{Attached, Group, GroupError, Running, outside_of_attached, sweep};
-use crate::host::cgroup::{Membership, memberships, probe_at};
-use crate::host::{Facts, login_name};
-use crate::kernel::machine;
+use crate::host;
+use crate::host::cgroup::{Membership, memberships};
 use crate::kernel::peer::Peer;
 use crate::plan::attach::{Attachment, Wish};
 use crate::plan::{Note, show};
@@ -102,6 +101,15 @@ pub(super) fn run(options: &Attach) -> Result<(), i32> {
     }
 }
 
+/// What is looked at beside the control groups.
+const PROBED: host::Scope = host::Scope {
+    user_directories: false,
+    subordinate_ids: false,
+    memory: true,
+    terminals: false,
+    release: false,
+};
+
 struct Refused {
     diagnostics: Diagnostics,
     status: i32,
@@ -116,7 +124,9 @@ fn no(diagnostic: Diagnostic) -> Refused {
 
 fn carry_out(options: &Attach, sources: &mut SourceMap) -> Result<String, Refused> {
     let policy = policy(options, sources)?;
-    let uid = target::own_user().map_err(no)?;
+    let mut facts = host::probe(PROBED).map_err(no)?;
+    let uid = facts.caller.uid;
+    facts.caller.user = host::login_name(uid).unwrap_or_else(|| uid.to_string());
     let named = target::choose(&options.processes, options.caller, uid).map_err(no)?;
     let own = named.first().ok_or_else(|| {
         no(Diagnostic::general(
@@ -124,16 +134,10 @@ fn carry_out(options: &Attach, sources: &mut SourceMap) -> Result<String, Refuse
         ))
     })?;
     let (groups, slice) = surroundings(own).map_err(no)?;
-    let mut facts = Facts {
-        cgroup: probe_at(uid, &groups),
-        ..Facts::default()
-    };
+    facts.cgroup = inspect::control_groups_at(&policy, &facts.caller, &groups);
     // What earlier ones left; on cgroup v1 nobody is told when a group becomes empty.
     let parents = facts.cgroup.legacy.iter().filter_map(|at| at.parent());
     sweep(&parents.map(Path::to_owned).collect::<Vec<_>>());
-    facts.caller.uid = uid;
-    facts.caller.user = login_name(uid).unwrap_or_else(|| uid.to_string());
-    facts.machine.memory = machine::memory().unwrap_or(0);
     let name = options.name.clone().unwrap_or_else(|| policy.name.clone());
     let wish = Wish {
         name: &name,

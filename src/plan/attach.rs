@@ -80,16 +80,23 @@ impl Attachment {
         match Limits::of(policy, facts.machine.memory) {
             Err(wrong) => errors.extend(wrong),
             Ok(limits) => {
-                if let Some(soft) = &limits.yielded {
-                    attachment.warnings.push(Note {
-                        text: "`memory-soft` has no effect: `memory` was set below it by a later layer".to_owned(),
-                        help: None,
-                        site: soft.site,
-                    });
-                }
+                let yielded = limits.yielded.iter().map(|(key, limit)| Note {
+                    text: format!(
+                        "`{key}` has no effect: `memory` was set below it by a later layer"
+                    ),
+                    help: None,
+                    site: limit.site,
+                });
+                attachment.warnings.extend(yielded);
                 match limits::lower(&limits, facts, wish.name, may_degrade) {
                     Ok(lowered) => {
                         attachment.warnings.extend(not_applied(&lowered.dropped));
+                        let remarks = lowered.remarks.into_iter();
+                        let remarks = remarks.map(|(site, text, help)| Note { text, help, site });
+                        attachment.warnings.extend(remarks);
+                        if let Some(group) = &lowered.group {
+                            errors.extend(unattended(&limits, group));
+                        }
                         attachment.group = lowered.group;
                     }
                     Err(refusals) => errors.extend(refused(&refusals)),
@@ -118,6 +125,33 @@ impl Attachment {
             && self.nice.is_none()
             && self.oom_score_adjust.is_none()
     }
+}
+
+/// Limits that somebody has to hold who stays: nobody does.
+fn unattended(limits: &Limits, group: &GroupPlan) -> Diagnostics {
+    let refuse = |key: &str, why: &str| {
+        let site = limits.get(key).map_or(Site::DEFAULT, |limit| limit.site);
+        Diagnostic::error(
+            format!("`limits.{key}` cannot be put on a running process: {why}"),
+            site,
+            "asked for here",
+        )
+        .help(format!("leave it out: --set limits.{key}=inherit"))
+    };
+    let mut all = Diagnostics::new();
+    if group.kill_at_oom {
+        all.push(refuse(
+            "oom-group",
+            "on cgroup v1 the launcher itself kills the group, and no launcher stays with it",
+        ));
+    }
+    if group.devices.is_some() {
+        all.push(refuse(
+            "devices",
+            "which devices it may use is told from the view that a program is started in",
+        ));
+    }
+    all
 }
 
 fn resources(policy: &Policy) -> Vec<ResourceLimit> {

@@ -1,6 +1,6 @@
 //! Which processes are meant, and whether they may be put under limits.
 
-use nix::unistd::{geteuid, getppid, getuid};
+use nix::unistd::{geteuid, getppid};
 
 use crate::exec::group::{others_attached, sandbox_of};
 use crate::host::cgroup::memberships;
@@ -16,18 +16,6 @@ pub(super) fn number(text: &str) -> Result<i32, String> {
         Ok(pid) if pid > 0 && !text.starts_with('+') => Ok(pid),
         _ => Err("a process is named by its number, as ps(1) and `$$` have it".to_owned()),
     }
-}
-
-/// The user that asks; not when somebody gave the program another user's rights.
-pub(super) fn own_user() -> Result<u32, Diagnostic> {
-    let uid = geteuid();
-    if uid != getuid() {
-        return Err(
-            Diagnostic::general("sandboxctl has been made set-user-ID")
-                .help("it is not made for that, and would give its caller the other user's rights: chmod u-s it"),
-        );
-    }
-    Ok(uid.as_raw())
 }
 
 /// The processes that were named, each once.

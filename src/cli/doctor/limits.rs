@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::host::Facts;
-use crate::policy::Traced;
-use crate::report::Site;
-use crate::section::limits::{Limits, Refusal, Version, Way, lower};
+use crate::section::limits::{Limits, Refusal, Version, Way, control, lower};
 
 /// What the planner says.
 #[derive(Clone, Debug, Default)]
@@ -20,18 +18,9 @@ pub(super) struct Answer {
     pub refused: Vec<Refusal>,
 }
 
-/// Asks for each limit, small enough to be valid anywhere.
+/// Asks for each limit.
 pub(super) fn judge(facts: &Facts) -> Answer {
-    let some = |value| Some(Traced::new(value, Site::DEFAULT));
-    let limits = Limits {
-        memory: some(1 << 30),
-        swap: some(1 << 30),
-        memory_soft: some(1 << 29),
-        pids: some(512),
-        cpu: some(10_000),
-        cpu_weight: some(50),
-        yielded: None,
-    };
+    let limits = Limits::sample();
     let lowered = lower(&limits, facts, "doctor", |_| true);
     let (group, refused) = match lowered {
         Ok(lowered) => (lowered.group, lowered.dropped),
@@ -55,9 +44,16 @@ pub(super) fn judge(facts: &Facts) -> Answer {
 }
 
 impl Answer {
-    /// The refusal of a limit, by its key.
-    pub(super) fn refusal(&self, key: &str) -> Option<&Refusal> {
-        self.refused.iter().find(|refusal| refusal.key == key)
+    /// The key of a refused limit for people.
+    pub(super) fn label(refusal: &Refusal) -> &str {
+        control::of(&refusal.key).map_or(&*refusal.key, |control| control.label())
+    }
+
+    /// The refusal of a limit.
+    pub(super) fn refusal(&self, control: &control::Control) -> Option<&Refusal> {
+        self.refused
+            .iter()
+            .find(|refusal| control.end(&refusal.key).is_some())
     }
 
     /// The word for the way.

@@ -76,7 +76,7 @@ pub(super) fn text(found: &Findings, checks: &[Check], limits: &Answer) -> Strin
         );
         return text;
     }
-    let refused: Vec<&str> = limits.refused.iter().map(|refusal| refusal.key).collect();
+    let refused: Vec<&str> = limits.refused.iter().map(Answer::label).collect();
     if refused.is_empty() {
         text.push_str("this host is fit for profiles with and without limits\n");
     } else {
