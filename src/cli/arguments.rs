@@ -8,6 +8,10 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
+mod running;
+
+pub use running::{Interval, Running};
+
 const EXAMPLES: &str = "\
 Examples:
   sandbox firefox                               the profile whose `programs` names firefox
@@ -40,6 +44,8 @@ Examples:
   sandboxctl check ./my.toml          every error of a profile, and whether this host can apply it
   sandboxctl explain memory-soft      what a key means
   sandboxctl doctor                   what this host offers, and how to get what it lacks
+  sandboxctl list                     what runs, and what it uses; `top` keeps looking
+  sandboxctl kill --all firefox       ends every process of the sandbox `firefox`
 
 Exit status: 0 all is well, 1 it is not (`check`, `doctor`) or something failed, 2 wrong usage or a profile that is not \
 valid.";
@@ -212,7 +218,7 @@ impl Launch {
     }
 }
 
-/// Looks after profiles, explains the language, and says what this host offers
+/// Looks after profiles and running sandboxes, explains the language, and says what this host offers
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(
     name = "sandboxctl",
@@ -286,6 +292,10 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+
+    /// What is about running sandboxes.
+    #[command(flatten)]
+    Running(Running),
 
     /// Give a user a control group subtree, so that limits work without root (to be run as root, once)
     ///

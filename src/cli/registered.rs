@@ -67,7 +67,8 @@ pub(super) fn take_name(launch: &Launch, policy: Policy) -> Result<Registered, i
 impl Registered {
     /// Writes down what others must know of a program that runs.
     pub(super) fn started(&mut self, launch: &Launch, started: &Started, sources: &SourceMap) {
-        let (Some(registration), Some(policy)) = (&mut self.registration, self.policy.take()) else {
+        let (Some(registration), Some(policy)) = (&mut self.registration, self.policy.take())
+        else {
             return;
         };
         let written = record(launch, registration.name(), started, &policy, sources)
@@ -117,11 +118,13 @@ fn record(
         .then(|| process::first_child(started.child).and_then(identity))
         .flatten();
     let program_pid = program.map_or(started.child, |program: ProcessId| program.pid);
-    let limits = policy.section(Section::Limits).map(|(key, value, rule)| Limit {
-        key: key.to_owned(),
-        value: value.to_json(),
-        origin: sources.position(rule.site).to_string(),
-    });
+    let limits = policy
+        .section(Section::Limits)
+        .map(|(key, value, rule)| Limit {
+            key: key.to_owned(),
+            value: value.to_json(),
+            origin: sources.position(rule.site).to_string(),
+        });
     let layers = policy.layers.iter().map(|layer| Layer {
         name: layer.name.clone(),
         source: sources.get(layer.site.source).name.clone(),
@@ -148,6 +151,7 @@ fn record(
         group: started.group.clone(),
         unit: started.unit.clone(),
         limits: limits.collect(),
+        memory_soft: started.memory_soft,
         namespaces: process::namespaces(program_pid),
     })
 }

@@ -142,7 +142,11 @@ fn users(pid: i32) -> Vec<u32> {
 /// The inode of a namespace of a process.
 #[must_use]
 pub fn namespace_of(pid: i32, kind: &str) -> Option<u64> {
-    Some(std::fs::metadata(format!("/proc/{pid}/ns/{kind}")).ok()?.ino())
+    Some(
+        std::fs::metadata(format!("/proc/{pid}/ns/{kind}"))
+            .ok()?
+            .ino(),
+    )
 }
 
 /// The kinds of namespaces, as /proc/PID/ns names them.

@@ -78,6 +78,8 @@ pub struct Record {
     pub unit: Option<String>,
     /// Its limits.
     pub limits: Vec<Limit>,
+    /// The soft limit that the launcher holds, in bytes; none where a file of the group says it.
+    pub memory_soft: Option<u64>,
     /// The namespaces of the program by their names in /proc/PID/ns, and their inodes.
     pub namespaces: BTreeMap<String, u64>,
 }
@@ -129,7 +131,9 @@ impl Content {
             .next()
             .filter(|line| !line.is_empty())
             .map(str::to_owned);
-        content.ended = lines.next().and_then(|line| serde_json::from_str(line).ok());
+        content.ended = lines
+            .next()
+            .and_then(|line| serde_json::from_str(line).ok());
         Ok(content)
     }
 
@@ -216,6 +220,7 @@ pub(super) mod tests {
                 value: json!("1G"),
                 origin: "p.toml:1:2".to_owned(),
             }],
+            memory_soft: None,
             namespaces: BTreeMap::from([("pid".to_owned(), 7)]),
         }
     }

@@ -215,7 +215,9 @@ impl Sandbox {
 #[must_use]
 pub fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 /// All running sandboxes that the caller may see.
@@ -261,7 +263,9 @@ pub fn find(name: &str) -> Result<Sandbox, Refusal> {
         None => (None, name),
     };
     let is_users = |sandbox: &Sandbox| {
-        user.is_none_or(|user| user == user_name(sandbox.uid()) || user.parse() == Ok(sandbox.uid()))
+        user.is_none_or(|user| {
+            user == user_name(sandbox.uid()) || user.parse() == Ok(sandbox.uid())
+        })
     };
     let names: Vec<String> = all
         .sandboxes
