@@ -8,6 +8,10 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
+mod running;
+
+pub use running::{Interval, Running};
+
 const EXAMPLES: &str = "\
 Examples:
   sandbox firefox                               the profile whose `programs` names firefox
@@ -42,6 +46,8 @@ Examples:
   sandboxctl attach --profile memlimit --caller
                                       put this shell, and what it starts, under the limits of `memlimit`
   sandboxctl doctor                   what this host offers, and how to get what it lacks
+  sandboxctl list                     what runs, and what it uses; `top` keeps looking
+  sandboxctl kill --all firefox       ends every process of the sandbox `firefox`
 
 Exit status: 0 all is well, 1 it is not (`check`, `doctor`) or something failed, 2 wrong usage or a profile that is not \
 valid.";
@@ -84,7 +90,9 @@ pub struct Launch {
     #[arg(long, help_heading = "Profile")]
     pub best_effort: bool,
 
-    /// What this run is called, in its control group and its reports
+    /// What this run is called, in its reports and for `sandboxctl`
+    ///
+    /// Without this option, a run is called by its program, with a number where that is taken.
     #[arg(long, value_name = "ID", value_parser = run_name, value_hint = ValueHint::Other, help_heading = "Profile")]
     pub name: Option<String>,
 
@@ -212,7 +220,7 @@ impl Launch {
     }
 }
 
-/// Looks after profiles, explains the language, and says what this host offers
+/// Looks after profiles and running sandboxes, explains the language, and says what this host offers
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(
     name = "sandboxctl",
@@ -297,6 +305,10 @@ pub enum Verb {
     /// out with --limits-only. Several processes share one group, beside that of the first.
     Attach(super::attach::Attach),
 
+    /// What is about running sandboxes.
+    #[command(flatten)]
+    Running(Running),
+
     /// Give a user a control group subtree, so that limits work without root (to be run as root, once)
     ///
     /// Needed where neither cgroup v2 delegation nor the systemd user manager gives users a subtree: on cgroup v1 above
@@ -317,22 +329,9 @@ pub enum Verb {
     },
 }
 
-/// A run's name becomes the name of a directory: letters, digits and `_ + . -`, no dot or hyphen in front.
+/// The name under which a run is found.
 pub(super) fn run_name(text: &str) -> Result<String, String> {
-    const LONGEST: usize = 64;
-    if text.is_empty() || text.len() > LONGEST {
-        return Err(format!("a name has 1 to {LONGEST} characters"));
-    }
-    if text.starts_with(['.', '-']) {
-        return Err("a name does not begin with a dot or a hyphen".to_owned());
-    }
-    if !text
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '.' | '-'))
-    {
-        return Err("a name has only letters, digits and `_ + . -`".to_owned());
-    }
-    Ok(text.to_owned())
+    crate::control::name::check(text).map(|()| text.to_owned())
 }
 
 #[cfg(test)]

@@ -14,6 +14,20 @@ use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
 use super::{answer, attach, doctor, explain, inspect, schema, status, usage};
 
+mod events;
+mod list;
+mod namespaces;
+mod policy;
+mod ps;
+mod running;
+mod signal;
+mod state;
+mod stats;
+mod table;
+mod top;
+mod tree;
+mod wait;
+
 /// The program `sandboxctl`.
 #[must_use]
 pub fn main() -> i32 {
@@ -37,6 +51,7 @@ pub fn main() -> i32 {
         Verb::Schema => answer(&schema::text()),
         Verb::Doctor { json } => doctor::doctor(json),
         Verb::Attach(options) => attach::run(&options),
+        Verb::Running(verb) => running::run(verb),
         Verb::Delegate { user, remove, pid } => delegate::run(Delegate {
             user: &user,
             remove,

@@ -16,6 +16,7 @@ mod inspect;
 pub mod launch;
 pub mod layer;
 pub mod reference;
+mod registered;
 pub mod schema;
 mod usage;
 
