@@ -20,6 +20,7 @@ mod namespaces;
 mod policy;
 mod ps;
 mod running;
+mod set;
 mod signal;
 mod state;
 mod stats;

@@ -64,6 +64,53 @@ pub fn layer(said: &Said, sources: &mut SourceMap) -> Result<Option<Profile>, Di
     }
 }
 
+/// The layer that assignments make, each `SECTION.KEY=VALUE` as after `--set`.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub(super) fn assignments(
+    name: &str,
+    texts: &[String],
+    sources: &mut SourceMap,
+) -> Result<Profile, Diagnostics> {
+    let mut profile: Option<Profile> = None;
+    let mut wrong = Diagnostics::new();
+    for text in texts {
+        let source = sources.add(Source {
+            name: name.to_owned(),
+            kind: SourceKind::CommandLine,
+            text: text.clone(),
+        });
+        let spoken = Spoken {
+            argument: text,
+            place: Place { source, offset: 0 },
+            working_directory: None,
+        };
+        match spoken.set() {
+            Ok(entry) => {
+                let layer = profile.get_or_insert_with(|| Profile::empty(name, source));
+                layer.entries.retain(|before| {
+                    (before.section, &before.key.value) != (entry.section, &entry.key.value)
+                });
+                layer.entries.push(entry);
+            }
+            Err(diagnostics) => wrong.extend(diagnostics),
+        }
+    }
+    match profile {
+        Some(profile) if wrong.is_empty() => Ok(profile),
+        None if wrong.is_empty() => {
+            let source = sources.add(Source {
+                name: name.to_owned(),
+                kind: SourceKind::CommandLine,
+                text: String::new(),
+            });
+            Ok(Profile::empty(name, source))
+        }
+        _ => Err(wrong),
+    }
+}
+
 /// One option's argument and its place.
 struct Spoken<'a> {
     argument: &'a str,

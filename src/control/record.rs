@@ -1,5 +1,5 @@
 //! What is written down about a running sandbox, one JSON document a line: the record, the policy that it was started with,
-//! and, when it has ended and somebody still holds the file open, how.
+//! what its limits were changed to since, and, when it has ended and somebody still holds the file open, how.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -95,6 +95,15 @@ pub struct Ended {
     pub oom_kills: Option<u64>,
 }
 
+/// What `sandboxctl set` made of the limits: a line of its own for each time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// All limits that hold from then on.
+    pub limits: Vec<Limit>,
+    /// The soft limit that the launcher holds from then on.
+    pub memory_soft: Option<u64>,
+}
+
 /// A file's lines, as far as they have been written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
@@ -131,9 +140,16 @@ impl Content {
             .next()
             .filter(|line| !line.is_empty())
             .map(str::to_owned);
-        content.ended = lines
-            .next()
-            .and_then(|line| serde_json::from_str(line).ok());
+        for line in lines {
+            if let (Some(record), Ok(changed)) =
+                (&mut content.record, serde_json::from_str::<Changed>(line))
+            {
+                record.limits = changed.limits;
+                record.memory_soft = changed.memory_soft;
+            } else if let Ok(ended) = serde_json::from_str(line) {
+                content.ended = Some(ended);
+            }
+        }
         Ok(content)
     }
 
@@ -235,6 +251,26 @@ pub(super) mod tests {
         assert_eq!(content.ended, None);
         text.extend_from_slice(b"{\"status\":7,\"timed_out\":false,\"oom_kills\":null}\n");
         assert_eq!(read(&text).unwrap().ended.unwrap().status, 7);
+    }
+
+    #[test]
+    fn limits_are_those_of_the_last_change() {
+        let mut text = Content::lines(&example(), &json!({})).unwrap();
+        for value in ["2G", "3G"] {
+            let mut changed = Changed {
+                limits: example().limits,
+                memory_soft: Some(5),
+            };
+            changed.limits[0].value = json!(value);
+            serde_json::to_writer(&mut text, &changed).unwrap();
+            text.push(b'\n');
+        }
+        text.extend_from_slice(b"{\"status\":7,\"timed_out\":false,\"oom_kills\":null}\n");
+        let content = Content::parse(std::str::from_utf8(&text).unwrap()).unwrap();
+        let record = content.record.unwrap();
+        assert_eq!(record.limits[0].value, json!("3G"));
+        assert_eq!(record.memory_soft, Some(5));
+        assert_eq!(content.ended.unwrap().status, 7);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
@@ -495,6 +495,18 @@ impl Entry {
             return Err("is not about what its name and its owner say".to_owned());
         }
         Ok(content)
+    }
+
+    /// Adds a line to it.
+    ///
+    /// # Errors
+    /// A full file system and the like.
+    pub fn append(&self, mut line: Vec<u8>) -> std::io::Result<()> {
+        line.push(b'\n');
+        // The very file that was looked at, whatever its name leads to by now.
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let mut file = File::options().append(true).open(path)?;
+        file.write_all(&line)
     }
 
     /// Whether a launcher holds the lock.

@@ -292,10 +292,12 @@ impl Group {
         let (Some(soft), Some(member)) = (&self.soft, self.member("memory")) else {
             return;
         };
+        // `sandboxctl set` may have changed it.
+        let bytes = member.directory.soft_limit().unwrap_or(soft.bytes);
         let started = Instant::now();
         while started.elapsed() < Duration::from_millis(200) {
             let used = member.directory.number("memory.current").unwrap_or(0);
-            let excess = used.saturating_sub(soft.bytes);
+            let excess = used.saturating_sub(bytes);
             if excess == 0 {
                 return;
             }

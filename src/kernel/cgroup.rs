@@ -41,6 +41,9 @@ impl fmt::Display for FileError {
 
 impl std::error::Error for FileError {}
 
+/// The attribute by which a soft limit is told.
+const SOFT_LIMIT: &std::ffi::CStr = c"user.sandbox.memory-soft";
+
 /// A group's directory.
 #[derive(Debug)]
 pub struct Directory {
@@ -162,6 +165,46 @@ impl Directory {
     /// Those of open(2).
     pub fn events(&self) -> Result<File, FileError> {
         self.opened("cgroup.events", OFlag::O_RDONLY, "open")
+    }
+
+    /// The soft limit that whoever holds it was told to hold from now on (an extended attribute of the directory, v2, Linux
+    /// 5.7): bytes, or `u64::MAX` for none; nothing when nobody was told.
+    #[must_use]
+    pub fn soft_limit(&self) -> Option<u64> {
+        let mut text = [0_u8; 24];
+        // SAFETY: the descriptor is ours, the name is a C string, and no more is written than there is room for.
+        let length = unsafe {
+            libc::fgetxattr(
+                self.fd.as_raw_fd(),
+                SOFT_LIMIT.as_ptr(),
+                text.as_mut_ptr().cast(),
+                text.len(),
+            )
+        };
+        let text = text.get(..usize::try_from(length).ok()?)?;
+        std::str::from_utf8(text).ok()?.parse().ok()
+    }
+
+    /// Tells whoever holds the soft limit to hold another one.
+    ///
+    /// # Errors
+    /// fsetxattr(2): EPERM for another user's group.
+    pub fn set_soft_limit(&self, bytes: u64) -> Result<(), FileError> {
+        let text = bytes.to_string();
+        // SAFETY: the descriptor is ours, the name is a C string, and the value is as long as we say.
+        let set = unsafe {
+            libc::fsetxattr(
+                self.fd.as_raw_fd(),
+                SOFT_LIMIT.as_ptr(),
+                text.as_ptr().cast(),
+                text.len(),
+                0,
+            )
+        };
+        match set {
+            0 => Ok(()),
+            _ => Err(self.fault("", "tell the soft limit of", Errno::last())),
+        }
     }
 
     /// Whether there is such a file.

@@ -22,6 +22,26 @@ pub enum Running {
         json: bool,
     },
 
+    /// Change limits of a running sandbox
+    ///
+    /// All or none: where one is refused, those that were changed already are put back. They are judged together with the
+    /// limits that are not changed. `max` lifts a limit. A memory limit below what is in use is refused, if the kernel
+    /// cannot push the sandbox below it.
+    Set {
+        /// The sandbox
+        #[arg(value_name = "NAME", value_hint = ValueHint::Other)]
+        name: String,
+        /// Keys of `[limits]` with their values: memory=4G pids=100 cpu=50%
+        #[arg(value_name = "KEY=VALUE", required = true, value_hint = ValueHint::Other)]
+        limits: Vec<String>,
+        /// Also where the kernel then kills processes of the sandbox for want of memory (cgroup v2)
+        #[arg(long)]
+        force: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
     /// List the processes of running sandboxes, with their numbers outside and inside
     Ps {
         /// The sandbox; without it, all

@@ -5,13 +5,19 @@ use crate::report::escape;
 
 use super::super::arguments::Running;
 use super::super::{answer, complain, status};
-use super::{events, list, namespaces, policy, ps, signal, state, stats, top, tree, wait};
+use super::{events, list, namespaces, policy, ps, set, signal, state, stats, top, tree, wait};
 
 /// Does it.
 pub(super) fn run(verb: Running) -> Result<(), i32> {
     match verb {
         Running::List { json } => list::list(json),
         Running::State { name, json } => state::state(&name, json),
+        Running::Set {
+            name,
+            limits,
+            force,
+            json,
+        } => set::set(&name, &limits, force, json),
         Running::Ps { name, json } => ps::ps(name.as_deref(), json),
         Running::Tree { name, json } => tree::tree(name.as_deref(), json),
         Running::Stats { name, json } => stats::stats(name.as_deref(), json),
