@@ -101,7 +101,10 @@ pub fn plan(
     }
     for mut gone in all(old).into_iter().filter(concerned) {
         let same = |write: &LimitWrite| write.file == gone.file && entry(write) == entry(&gone);
-        if wanted.iter().any(same) {
+        // The kernel sets the weight of an idle group itself.
+        let is_idle = |write: &LimitWrite| write.file == "cpu.idle" && write.value == "1";
+        let is_weight = matches!(gone.file.as_str(), "cpu.weight" | "cpu.shares");
+        if wanted.iter().any(same) || (is_weight && wanted.iter().any(is_idle)) {
             continue;
         }
         gone.value = unlimited(&gone.file, &gone.value).ok_or_else(|| {
@@ -117,6 +120,12 @@ pub fn plan(
 
 /// Whether a key can be changed at all in this group.
 fn check(group: &Directories, new: &Limits, key: &str) -> Result<(), Refusal> {
+    if let Some((_, of)) = control::MODIFIERS
+        .iter()
+        .find(|(modifier, _)| *modifier == key)
+    {
+        return check(group, new, of);
+    }
     let start = "it holds from the start of a sandbox to its end";
     let Some(control) = control::of(key) else {
         return Err(Refusal::new(format!(
@@ -133,25 +142,17 @@ fn check(group: &Directories, new: &Limits, key: &str) -> Result<(), Refusal> {
         ))
         .help(format!("start it with a limit of that kind, which can then be changed: --set limits.{key}=…")));
     };
-    let by_us = |key: &str| match (key, seat) {
-        ("devices", _) => true,
-        ("oom-group", Version::V1) => true,
-        ("memory-soft" | "memory-soft-mode", _) => false,
-        _ => !matches!(control.hold(seat).by, control::By::File { .. }) && !is_modifier(key),
+    let by_us = match (key, seat) {
+        ("memory-soft", _) => false,
+        ("devices", _) | ("oom-group", Version::V1) => true,
+        _ => !matches!(control.hold(seat).by, control::By::File { .. }),
     };
-    if by_us(key) && new.get(key).is_some() {
+    if by_us && new.get(key).is_some() {
         return Err(Refusal::new(format!(
             "`limits.{key}` cannot be changed: {start}"
         )));
     }
     Ok(())
-}
-
-/// Whether a key only says how another one is meant.
-fn is_modifier(key: &str) -> bool {
-    FAMILIES
-        .iter()
-        .any(|family| family.iter().skip(1).any(|modifier| *modifier == key))
 }
 
 /// Files of several entries: lines that begin with a disk, a device, a resource or an interface.
@@ -521,7 +522,7 @@ mod tests {
                 };
                 for file in files {
                     let file = control::named(file, "2MB");
-                    let fixed = file.starts_with("cpuset.");
+                    let fixed = file.starts_with("cpuset.") || file.starts_with("devices.");
                     assert_eq!(unlimited(&file, "x").is_none(), fixed, "{file}");
                 }
             }

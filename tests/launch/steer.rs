@@ -47,6 +47,20 @@ pub fn cases() -> Vec<Case> {
             &[Need::OrdinaryUser, Need::CgroupV1],
             without_a_group,
         ),
+        case("set", LIMITS, set),
+        case(
+            "set_all_or_nothing",
+            &[Need::Limits, Need::SwapLimit],
+            set_all_or_nothing,
+        ),
+        case(
+            "set_by_force",
+            &[Need::Limits, Need::SwapLimit],
+            set_by_force,
+        ),
+        case("set_soft", &[Need::Limits, Need::CgroupV2], set_soft),
+        case("set_mistakes", LIMITS, set_mistakes),
+        case("set_without_limits", &[], set_without_limits),
     ]
 }
 
@@ -635,4 +649,268 @@ fn without_a_group(scene: &Scene) -> Outcome {
     let script = format!("{} --memory 64M --caller", attach());
     let out = shell(scene, &script)?;
     out.exits_with(1)?.complains("sudo sandboxctl delegate")
+}
+
+/// A sandbox that says it is ready and sleeps; and the number of a process in it.
+fn sandboxed(scene: &Scene, rules: &[&str]) -> Result<(Running, Pid), Box<dyn Error>> {
+    let mut run = scene
+        .sandbox()
+        .args(["--name", "steered", "--no-profile"])
+        .args(rules.iter().flat_map(|rule| ["--set", rule]))
+        .program(["sh", "-c", "echo ready; exec sleep 600"])
+        .spawn()?;
+    run.wait_for("ready")?;
+    let pid = asleep(&run)?;
+    Ok((run, pid))
+}
+
+fn asleep(run: &Running) -> Result<Pid, Box<dyn Error>> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        let named = |pid: &Pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let mut below = run.descendants().into_iter();
+        if let Some(pid) = below.find(|pid| named(pid) == "sleep\n") {
+            return Ok(pid);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Err("`sleep` is not found".into())
+}
+
+fn over(run: Running) -> Outcome {
+    run.signal(Signal::SIGTERM)?;
+    run.wait()?.exits_with(143)?;
+    Ok(())
+}
+
+fn change(scene: &Scene, texts: &[&str]) -> Result<Finished, Box<dyn Error>> {
+    let command = scene.sandboxctl().args(["set", "steered"]);
+    Ok(command.args(texts.iter().copied()).run()?)
+}
+
+/// Each limit is raised, lowered, and lifted; the kernel's files say so.
+fn set(scene: &Scene) -> Outcome {
+    const G: u64 = 1 << 30;
+    let memory = ("memory", "memory.limit_in_bytes", "memory.max");
+    let swap = ("memory", "memory.memsw.limit_in_bytes", "memory.swap.max");
+    let pids = ("pids", "pids.max", "pids.max");
+    let cpu = ("cpu", "cpu.cfs_quota_us", "cpu.max");
+    let weight = ("cpu", "cpu.shares", "cpu.weight");
+    let number = |number: u64| number.to_string();
+    let most = || "9223372036854771712".to_owned();
+    let max = || "max".to_owned();
+    let with_swap = scene.host.lacks(&Need::SwapLimit).is_none();
+    let with_cpu = scene.host.lacks(&Need::Controller("cpu")).is_none();
+    let mut start = vec!["limits.memory=2G", "limits.pids=50"];
+    if with_swap {
+        start.push("limits.swap=1G");
+    }
+    if with_cpu {
+        start.push("limits.cpu=50%");
+    }
+    // A change; a file of its controller by version; what it says then.
+    let mut steps: Vec<(&[&str], (&str, &str, &str), String, String)> = vec![
+        (&["memory=3G"], memory, number(3 * G), number(3 * G)),
+        (&["memory=1G"], memory, number(G), number(G)),
+        (&["pids=70"], pids, number(70), number(70)),
+        (&["pids=max"], pids, max(), max()),
+        (
+            &["limits.pids=40", "memory=2G"],
+            pids,
+            number(40),
+            number(40),
+        ),
+    ];
+    if with_swap {
+        steps.push((
+            &["memory=4G", "swap=2G"],
+            swap,
+            number(6 * G),
+            number(2 * G),
+        ));
+        steps.push((&["swap=0"], swap, number(4 * G), "0".to_owned()));
+        steps.push((&["memory=1G", "swap=1G"], swap, number(2 * G), number(G)));
+        steps.push((&["memory=2G"], swap, number(3 * G), number(G)));
+        steps.push((&["swap=max"], swap, most(), max()));
+        steps.push((&["memory=max", "swap=inherit"], swap, most(), max()));
+    }
+    steps.push((&["memory=max"], memory, most(), max()));
+    steps.push((&["memory=2G"], memory, number(2 * G), number(2 * G)));
+    if with_cpu {
+        steps.push((
+            &["cpu=150%"],
+            cpu,
+            number(150_000),
+            "150000 100000".to_owned(),
+        ));
+        steps.push((
+            &["cpu=50%", "cpu-period=50ms"],
+            cpu,
+            number(25_000),
+            "25000 50000".to_owned(),
+        ));
+        steps.push((
+            &["cpu=max", "cpu-period=inherit"],
+            cpu,
+            "-1".to_owned(),
+            "max 100000".to_owned(),
+        ));
+        steps.push((&["cpu-weight=200"], weight, number(2048), number(200)));
+        steps.push((&["cpu-weight=inherit"], weight, number(1024), number(100)));
+    }
+    let (run, pid) = sandboxed(scene, &start)?;
+    let mut wrong = Vec::new();
+    for (texts, (controller, v1, v2), of_v1, of_v2) in steps {
+        let out = change(scene, texts)?;
+        let found = value(scene, pid, controller, v1, v2)?;
+        let expected = match scene.host.v1_mount(controller) {
+            Some(_) => of_v1,
+            None => of_v2,
+        };
+        // With the quota the period goes back to what it was.
+        let is_there =
+            found == expected || (expected.starts_with("max ") && found.starts_with("max "));
+        if out.code() != 0 || !is_there {
+            wrong.push(format!("{texts:?}: {found}, not {expected}\n{out}"));
+        }
+    }
+    let again = change(scene, &["memory=2G"])?;
+    let state = scene.sandboxctl().args(["state", "steered"]).run()?;
+    over(run)?;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(again.stdout().contains("nothing to change"), "{again}");
+    assert!(
+        state.stdout().contains("memory = 2G (sandboxctl set)"),
+        "{state}"
+    );
+    Ok(())
+}
+
+/// A hog of 32 MiB with the given limits; its number.
+fn hog(scene: &Scene) -> Result<Running, Box<dyn Error>> {
+    let mut run = scene
+        .sandbox()
+        .args(["--name", "steered", "--no-profile", "--memory", "128M"])
+        .args(["--swap", "0", "--pids", "50"])
+        .probe(["memory-hog", "33554432", "anon", "600"])
+        .spawn()?;
+    run.wait_for("held")?;
+    Ok(run)
+}
+
+fn inside(run: &Running) -> Result<Pid, Box<dyn Error>> {
+    Ok(run.descendants().pop().ok_or("no process inside")?)
+}
+
+fn set_all_or_nothing(scene: &Scene) -> Outcome {
+    let run = hog(scene)?;
+    let pid = inside(&run)?;
+    let limits = || {
+        let pids = value(scene, pid, "pids", "pids.max", "pids.max");
+        [memory_of(scene, pid), pids].map(|text| text.unwrap_or_else(|e| e.to_string()))
+    };
+    let refused = change(scene, &["pids=20", "memory=8M", "swap=0"])?;
+    let after = limits();
+    let fits = change(scene, &["pids=20", "memory=64M"])?;
+    let smaller = limits();
+    over(run)?;
+    refused.exits_with(1)?.complains("are in use")?;
+    assert_eq!(after, ["134217728", "50"], "{refused}");
+    fits.succeeds()?;
+    assert_eq!(smaller, ["67108864", "20"], "{fits}");
+    Ok(())
+}
+
+/// v2 kills what does not fit; v1 refuses all the same.
+fn set_by_force(scene: &Scene) -> Outcome {
+    let run = hog(scene)?;
+    let out = change(scene, &["memory=8M", "--force"])?;
+    if scene.host.v1_mount("memory").is_some() {
+        over(run)?;
+        out.exits_with(1)?.complains("are in use")?;
+    } else {
+        run.wait()?.exits_with(137)?;
+    }
+    Ok(())
+}
+
+fn set_soft(scene: &Scene) -> Outcome {
+    if scene.host.v1_mount("memory").is_some() {
+        return Ok(());
+    }
+    let (run, _) = sandboxed(scene, &["limits.memory=128M", "limits.memory-soft=64M"])?;
+    let changed = change(scene, &["memory-soft=32M"])?;
+    let state = scene.sandboxctl().args(["stats", "steered"]).run()?;
+    let lifted = change(scene, &["memory-soft=max"])?;
+    let again = change(scene, &["memory-soft=16M", "memory=64M"])?;
+    over(run)?;
+    let (run, pid) = sandboxed(scene, &["limits.memory=128M"])?;
+    let none = change(scene, &["memory-soft=32M"])?;
+    let throttled = change(scene, &["memory-soft=32M", "memory-soft-mode=throttle"])?;
+    let high = value(scene, pid, "memory", "", "memory.high");
+    let lower = change(scene, &["memory-soft-mode=protect"])?;
+    let low = value(scene, pid, "memory", "", "memory.low");
+    let high_then = value(scene, pid, "memory", "", "memory.high");
+    over(run)?;
+    for out in [&changed, &lifted, &again, &throttled, &lower] {
+        out.succeeds()?;
+    }
+    assert!(changed.stdout().contains("64M → 32M"), "{changed}");
+    assert!(lifted.stdout().contains("32M → max"), "{lifted}");
+    assert!(state.stdout().contains("pushed back to 32"), "{state}");
+    none.exits_with(1)?.complains("does not watch")?;
+    assert_eq!(high?, "33554432");
+    assert_eq!((low?.as_str(), high_then?.as_str()), ("33554432", "max"));
+    Ok(())
+}
+
+fn set_mistakes(scene: &Scene) -> Outcome {
+    let (run, pid) = sandboxed(scene, &["limits.memory=128M", "limits.memory-soft=64M"])?;
+    let all = [
+        (&["memory=32M"][..], 2, "is more than `memory`"),
+        (&["memory=3Q"], 2, "unknown unit"),
+        (&["memroy=3G"], 2, "memroy"),
+        (&["memory"], 2, "is not of the form KEY=VALUE"),
+        (
+            &["open-files=5"],
+            2,
+            "cannot be changed while a sandbox runs",
+        ),
+        (
+            &["namespaces.pid=true"],
+            2,
+            "cannot be changed while a sandbox runs",
+        ),
+        (&["memory=64M", "devices=listed"], 1, "limits.devices"),
+    ];
+    let outs: Result<Vec<_>, _> = all.iter().map(|(texts, ..)| change(scene, texts)).collect();
+    let limit = memory_of(scene, pid);
+    let other = scene
+        .sandboxctl()
+        .args(["set", "../x", "memory=1G"])
+        .run()?;
+    over(run)?;
+    for (out, (_, code, why)) in outs?.iter().zip(all) {
+        out.exits_with(code)?.complains(why)?;
+    }
+    assert_eq!(limit?, "134217728");
+    other.exits_with(1)?.complains("no sandbox named")
+}
+
+fn set_without_limits(scene: &Scene) -> Outcome {
+    let mut run = scene
+        .sandbox()
+        .args([
+            "--name",
+            "steered",
+            "--no-profile",
+            "--set",
+            "process.nice=1",
+        ])
+        .program(["sh", "-c", "echo ready; exec sleep 600"])
+        .spawn()?;
+    run.wait_for("ready")?;
+    let out = change(scene, &["memory=64M"])?;
+    over(run)?;
+    out.exits_with(1)?.complains("was started without limits")
 }

@@ -91,6 +91,12 @@ fn wanted(
         .iter()
         .map(|limit| format!("limits.{}={}", quoted(&limit.key), toml(&limit.value)))
         .collect();
+    if let Some(text) = texts.iter().find(|text| !text.contains('=')) {
+        return Err(vec![
+            Diagnostic::general(format!("`{text}` is not of the form KEY=VALUE"))
+                .help("such as memory=4G, pids=100, cpu=50%"),
+        ]);
+    }
     let base = assignments("limits in force", &known, sources)?;
     let texts: Vec<String> = texts
         .iter()
@@ -388,7 +394,7 @@ mod tests {
             ("open-files=9", "limits.open-files"),
             ("memory=3Q", "3Q"),
             ("memroy=3G", "memroy"),
-            ("memory", "SECTION.KEY=VALUE"),
+            ("memory", "KEY=VALUE"),
         ] {
             let wrong = of(&[], &[text]).err().unwrap();
             assert!(
