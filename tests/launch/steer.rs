@@ -799,7 +799,11 @@ fn hog(scene: &Scene) -> Result<Running, Box<dyn Error>> {
 }
 
 fn inside(run: &Running) -> Result<Pid, Box<dyn Error>> {
-    Ok(run.descendants().pop().ok_or("no process inside")?)
+    let named = |pid: &Pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let mut below = run.descendants().into_iter();
+    Ok(below
+        .find(|pid| named(pid) == "launch\n" || named(pid).starts_with("launch-"))
+        .ok_or("no process inside")?)
 }
 
 fn set_all_or_nothing(scene: &Scene) -> Outcome {
