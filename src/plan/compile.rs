@@ -84,9 +84,8 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
 
 /// Where the program's control groups could be changed, when they hold limits.
 fn limited(policy: &Policy, facts: &Facts) -> Option<ControlGroups> {
-    let rule = limits::KEYS
-        .iter()
-        .find_map(|key| policy.get(Section::Limits, key))?;
+    let mut keys = limits::KEYS.iter();
+    keys.find(|key| policy.get(Section::Limits, key).is_some())?;
     let usual = PathBuf::from("/sys/fs/cgroup");
     let legacy = facts.cgroup.legacy.iter().map(|found| &found.mount);
     let unified = facts.cgroup.unified.iter().map(|found| &found.mount);
@@ -102,7 +101,6 @@ fn limited(policy: &Policy, facts: &Facts) -> Option<ControlGroups> {
         vec![manager.bus.clone(), private]
     });
     Some(ControlGroups {
-        site: rule.site,
         mounts,
         sockets: sockets.unwrap_or_default(),
     })

@@ -108,7 +108,8 @@ impl Builder<'_> {
                                    write to its control group as its user can"
                                 .to_owned(),
                             help: None,
-                            site,
+                            // Not of the rule: those of shipped profiles are passed over.
+                            site: Site::DEFAULT,
                         });
                     }
                     self.step(Action::EnterGroup(group), site, "");

@@ -61,8 +61,6 @@ pub struct Surroundings {
 /// Where limits that control groups hold could be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlGroups {
-    /// The rule of one of the limits.
-    pub site: Site,
     /// Where control groups are mounted, or a directory above.
     pub mounts: Vec<PathBuf>,
     /// Where the service manager that made the groups can be asked to change them.

@@ -50,7 +50,7 @@ pub fn keep(draft: &mut Draft) -> Vec<(PathBuf, Access, String, Site)> {
     kept
 }
 
-/// Says where the program can still have its limits changed.
+/// Says where the program can still have its limits changed; of no rule, as those of shipped profiles are passed over.
 pub fn tell(draft: &mut Draft) {
     let Some(groups) = &draft.around.groups else {
         return;
@@ -67,7 +67,6 @@ pub fn tell(draft: &mut Draft) {
             _ => None,
         })
         .collect();
-    let site = groups.site;
     let reached: Vec<PathBuf> = groups
         .sockets
         .iter()
@@ -80,7 +79,7 @@ pub fn tell(draft: &mut Draft) {
         .collect();
     for place in writable {
         draft.note(
-            site,
+            Site::DEFAULT,
             format!(
                 "the limits hold against accidents only: the program can write to `{}`",
                 place.display()
@@ -89,7 +88,7 @@ pub fn tell(draft: &mut Draft) {
     }
     if let Some(socket) = reached.first() {
         draft.note(
-            site,
+            Site::DEFAULT,
             format!(
                 "the limits hold against accidents only: the program reaches the service manager at `{}`, which changes them",
                 socket.display()
