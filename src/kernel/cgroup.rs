@@ -61,6 +61,18 @@ impl Directory {
         })
     }
 
+    /// The same directory, opened once more.
+    ///
+    /// # Errors
+    /// Those of dup(2).
+    pub fn again(&self) -> Result<Self, FileError> {
+        let fd = self.fd.try_clone();
+        Ok(Self {
+            fd: fd.map_err(|error| self.fault("", "open", errno_of(&error)))?,
+            path: self.path.clone(),
+        })
+    }
+
     /// Its descriptor, for what is born into it or attached to it.
     #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {

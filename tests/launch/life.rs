@@ -57,6 +57,8 @@ fn quiet(sandbox: &Sandbox<'_>) -> Command {
 
 /// What became of a launcher that was stopped at its system calls.
 struct Traced {
+    /// Its number, which is in the name of its group.
+    pid: i32,
     /// So many times it was stopped, at the begin and at the end of a call.
     stops: usize,
     /// Its wait status; none when it did not end in time.
@@ -102,6 +104,7 @@ fn interrupt(mut command: Command, at: usize, signal: Signal) -> Result<Traced, 
         let status = wait(0).ok_or("it is gone")?;
         if !libc::WIFSTOPPED(status) {
             return Ok(Traced {
+                pid,
                 stops,
                 status: Some(status),
             });
@@ -124,6 +127,7 @@ fn interrupt(mut command: Command, at: usize, signal: Signal) -> Result<Traced, 
     loop {
         if let Some(status) = wait(libc::WNOHANG) {
             return Ok(Traced {
+                pid,
                 stops,
                 status: Some(status),
             });
@@ -132,6 +136,7 @@ fn interrupt(mut command: Command, at: usize, signal: Signal) -> Result<Traced, 
             kill(Pid::from_raw(pid), Signal::SIGKILL)?;
             wait(0);
             return Ok(Traced {
+                pid,
                 stops,
                 status: None,
             });
@@ -232,8 +237,9 @@ fn at_each_call(
             let left = left(scene, &before, &old);
             if !left.is_empty() {
                 return Err(format!(
-                    "{signal} at stop {at} of {}\n{profile}{}",
+                    "{signal} at stop {at} of {} (process {})\n{profile}{}",
                     whole.stops,
+                    traced.pid,
                     left.join("\n")
                 )
                 .into());
@@ -245,7 +251,7 @@ fn at_each_call(
 
 /// After the next launch nothing is left of one that was killed, wherever that was.
 fn killed_at_each_call(scene: &Scene) -> Outcome {
-    at_each_call(scene, Signal::SIGKILL, 240, |traced| {
+    at_each_call(scene, Signal::SIGKILL, 150, |traced| {
         // It may have ended just before.
         matches!(traced.status, Some(9 | 0))
     })
@@ -253,7 +259,7 @@ fn killed_at_each_call(scene: &Scene) -> Outcome {
 
 /// SIGTERM is handed on to the program, or ends the launcher before there is one; nothing is left right afterwards.
 fn ended_at_each_call(scene: &Scene) -> Outcome {
-    at_each_call(scene, Signal::SIGTERM, 96, |traced| {
+    at_each_call(scene, Signal::SIGTERM, 60, |traced| {
         traced.status.is_some_and(|status| {
             let exited = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
             // Ended before it did anything; the program was ended; it had ended already.

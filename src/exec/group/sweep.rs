@@ -98,6 +98,7 @@ pub fn sweep<'p>(parents: impl IntoIterator<Item = &'p Path>) -> Swept {
     let Some(mut living) = Living::new() else {
         return swept;
     };
+    let mut dead: BTreeMap<String, Vec<Directory>> = BTreeMap::new();
     for path in parents {
         let Ok(parent) = Directory::open(path) else {
             continue;
@@ -112,23 +113,37 @@ pub fn sweep<'p>(parents: impl IntoIterator<Item = &'p Path>) -> Swept {
             living.among(names.len());
         }
         for name in names {
-            if !living.is_dead(name.supervisor) {
-                continue;
-            }
-            let entry = name.to_string();
-            let result = match parent.child(&entry) {
-                Ok(group) => kill_all(&group).and_then(|()| remove_tree(&parent, &entry, PATIENCE)),
-                // Another launch was quicker.
-                Err(error) if error.errno == nix::errno::Errno::ENOENT => continue,
-                Err(error) => Err(error),
-            };
-            match result {
-                Ok(()) => swept.removed.push(path.join(&entry)),
-                Err(error) => swept.failed.push((path.join(&entry), error.to_string())),
+            if living.is_dead(name.supervisor)
+                && let Ok(parent) = parent.again()
+            {
+                dead.entry(name.to_string()).or_default().push(parent);
             }
         }
     }
+    for (name, parents) in dead {
+        remove(&name, parents, &mut swept);
+    }
     swept
+}
+
+/// Kills and removes what one sandbox has left in these directories.
+fn remove(name: &str, parents: Vec<Directory>, swept: &mut Swept) {
+    let mut groups: Vec<(Directory, Directory)> = parents
+        .into_iter()
+        // One that is not there: another launch was quicker.
+        .filter_map(|parent| Some((parent.child(name).ok()?, parent)))
+        .collect();
+    // Whoever left it may have died while the processes were frozen (v1): then they die in no other hierarchy before they
+    // are thawed in this one.
+    groups.sort_by_key(|(group, _)| !group.has("freezer.state"));
+    for (group, parent) in groups {
+        match kill_all(&group).and_then(|()| remove_tree(&parent, name, PATIENCE)) {
+            Ok(()) => swept.removed.push(group.path().to_owned()),
+            Err(error) => swept
+                .failed
+                .push((group.path().to_owned(), error.to_string())),
+        }
+    }
 }
 
 /// Kills what is left in scopes of dead supervisors in a slice; systemd removes them then.
