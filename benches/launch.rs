@@ -1,8 +1,8 @@
 //! What a launch costs: wall time from spawn to exit of `true`, for this program and for others that do the like, and
 //! the memory that stays behind while the program runs.
 //!
-//! `cargo bench --bench launch [-- [--rounds N] [--json] [--sandbox FILE] [--only WORD]]`, as root or as an ordinary
-//! user. Every round runs each command once, in an order that moves on, so that all of them see the same machine. On a
+//! `cargo bench --bench launch [-- [--rounds N] [--json] [--sandbox FILE] [--only WORD] [--beside]]`, as root or as an
+//! ordinary user. `--beside` measures something else: launches while 0 to 200 others run. Every round runs each command once, in an order that moves on, so that all of them see the same machine. On a
 //! machine that does other things too, look at the ratios and the minima. The home directory is an empty one in /tmp,
 //! for of another home the sandbox hides parts, which `bwrap` does not do.
 
@@ -12,6 +12,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+#[path = "launch/crowd.rs"]
+mod crowd;
 
 const PROGRAM: &str = "/bin/true";
 const PROFILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/view.toml");
@@ -26,6 +29,7 @@ struct Options {
     json: bool,
     sandbox: Option<PathBuf>,
     only: Option<String>,
+    beside: bool,
 }
 
 impl Options {
@@ -35,6 +39,7 @@ impl Options {
             json: false,
             sandbox: None,
             only: None,
+            beside: false,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -49,6 +54,7 @@ impl Options {
                         .ok_or(format!("`{text}` is no number of rounds"))?;
                 }
                 "--json" => options.json = true,
+                "--beside" => options.beside = true,
                 "--sandbox" => options.sandbox = Some(value()?.into()),
                 "--only" => options.only = Some(value()?),
                 // What cargo adds.
@@ -368,6 +374,11 @@ fn run() -> Result<(), String> {
         .and_then(|file| file.sync_all())
         .map_err(|error| format!("{sandbox}: {error}"))?;
     let home = tempfile::tempdir_in("/tmp").map_err(|error| format!("/tmp: {error}"))?;
+    if options.beside {
+        let rows = crowd::measure(&sandbox, home.path(), options.rounds)?;
+        print!("sandbox: {sandbox}\n{}", crowd::text(&rows));
+        return Ok(());
+    }
     let mut missing = Vec::new();
     let mut measurable = Vec::new();
     for case in cases(&sandbox, home.path()) {

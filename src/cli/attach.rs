@@ -136,8 +136,7 @@ fn carry_out(options: &Attach, sources: &mut SourceMap) -> Result<String, Refuse
     let (groups, slice) = surroundings(own).map_err(no)?;
     facts.cgroup = inspect::control_groups_at(&policy, &facts.caller, &groups);
     // What earlier ones left; on cgroup v1 nobody is told when a group becomes empty.
-    let parents = facts.cgroup.legacy.iter().filter_map(|at| at.parent());
-    sweep(&parents.map(Path::to_owned).collect::<Vec<_>>());
+    sweep(facts.cgroup.legacy.iter().filter_map(|at| at.parent()));
     let name = options.name.clone().unwrap_or_else(|| policy.name.clone());
     let wish = Wish {
         name: &name,

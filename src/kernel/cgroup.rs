@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -64,6 +64,24 @@ impl Directory {
             fd,
             path: path.to_owned(),
         })
+    }
+
+    /// The same directory, opened once more.
+    ///
+    /// # Errors
+    /// Those of dup(2).
+    pub fn again(&self) -> Result<Self, FileError> {
+        let fd = self.fd.try_clone();
+        Ok(Self {
+            fd: fd.map_err(|error| self.fault("", "open", errno_of(&error)))?,
+            path: self.path.clone(),
+        })
+    }
+
+    /// Its descriptor, for what is born into it or attached to it.
+    #[must_use]
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// Its path, for messages.
@@ -322,7 +340,7 @@ impl Directory {
         }
     }
 
-    fn opened(&self, file: &str, mode: OFlag, doing: &str) -> Result<File, FileError> {
+    pub(super) fn opened(&self, file: &str, mode: OFlag, doing: &str) -> Result<File, FileError> {
         let flags = mode | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         again(|| openat(&self.fd, file, flags, Mode::empty()))
             .map(File::from)

@@ -7,6 +7,7 @@
 //!    working directory, descriptors, filter, exec.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use super::{Action, Note, OnFailure, Plan, Step};
 use crate::host::Facts;
@@ -15,10 +16,10 @@ use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::report::{Diagnostic, Diagnostics, Site};
 use crate::section::expand::{Expanded, expand};
-use crate::section::filesystem::{self, Surroundings};
+use crate::section::filesystem::{self, ControlGroups, Surroundings};
 use crate::section::namespaces::{Namespaces, Needs};
 use crate::section::process::{Process, Terminal, usual_directories};
-use crate::section::{devices, environment, namespaces, user};
+use crate::section::{devices, environment, limits, namespaces, user};
 
 /// What is to be started.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +52,10 @@ fn decide(policy: &Policy, facts: &Facts) -> Result<Namespaces, Diagnostics> {
     let needs = Needs {
         mount: view,
         ids: user::wanted(policy),
+        group: policy
+            .section(Section::Limits)
+            .find(|(key, ..)| limits::is_held_by_group(key))
+            .map(|(_, _, rule)| rule.site),
     };
     Namespaces::decide(policy, needs, &facts.caller)
 }
@@ -73,7 +78,32 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
         real_root: facts.caller.uid == 0,
         user_namespace: decided.is_new(NamespaceKind::User),
         memory: facts.machine.memory,
+        groups: limited(policy, facts),
     }
+}
+
+/// Where the program's control groups could be changed, when they hold limits.
+fn limited(policy: &Policy, facts: &Facts) -> Option<ControlGroups> {
+    let mut rules = policy.section(Section::Limits);
+    rules.find(|(key, ..)| limits::is_held_by_group(key))?;
+    let usual = PathBuf::from("/sys/fs/cgroup");
+    let legacy = facts.cgroup.legacy.iter().map(|found| &found.mount);
+    let unified = facts.cgroup.unified.iter().map(|found| &found.mount);
+    let others = legacy.chain(unified).filter(|at| !at.starts_with(&usual));
+    let mut mounts: Vec<PathBuf> = others.cloned().collect();
+    mounts.push(usual);
+    let manager = facts.cgroup.manager.as_ref();
+    let sockets = manager.map(|manager| {
+        let private = match manager.bus.parent() {
+            Some(runtime) if !manager.system => runtime.join("systemd/private"),
+            _ => PathBuf::from("/run/systemd/private"),
+        };
+        vec![manager.bus.clone(), private]
+    });
+    Some(ControlGroups {
+        mounts,
+        sockets: sockets.unwrap_or_default(),
+    })
 }
 
 /// Makes the plan.
@@ -90,7 +120,7 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
     };
     let mut decided = builder.take(decide(policy, facts)).unwrap_or_default();
     builder.namespaces(&mut decided);
-    builder.limits();
+    builder.limits(filesystem::asks(policy, &around(policy, facts, &decided)));
     builder.inside(&decided);
     builder.view(&decided);
     let process = Process::of(policy);

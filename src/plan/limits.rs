@@ -76,8 +76,9 @@ pub(super) fn not_applied(dropped: &[limits::Refusal]) -> Vec<Note> {
 }
 
 impl Builder<'_> {
-    /// The control group, or what keeps it from holding a limit.
-    pub(super) fn limits(&mut self) {
+    /// The control group, or what keeps it from holding a limit. `view`: whether the program gets mounts of its own, in
+    /// which control groups are read-only.
+    pub(super) fn limits(&mut self, view: bool) {
         let limits = Limits::of(self.policy, self.facts.machine.memory);
         let Some(limits) = self.take(limits) else {
             return;
@@ -108,6 +109,16 @@ impl Builder<'_> {
                         .map(|write| write.site)
                         .or(group.soft.as_ref().map(|soft| soft.site))
                         .unwrap_or(Site::DEFAULT);
+                    if !view {
+                        self.plan.notes.push(Note {
+                            text: "the limits hold against accidents only: without a file-system view the program can \
+                                   write to its control group as its user can"
+                                .to_owned(),
+                            help: None,
+                            // Not of the rule: those of shipped profiles are passed over.
+                            site: Site::DEFAULT,
+                        });
+                    }
                     self.step(Action::EnterGroup(group), site, "");
                 }
             }

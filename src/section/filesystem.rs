@@ -8,6 +8,7 @@
 
 mod enter;
 mod gather;
+mod groups;
 mod guard;
 mod look;
 #[cfg(test)]
@@ -53,6 +54,17 @@ pub struct Surroundings {
     pub user_namespace: bool,
     /// RAM in bytes.
     pub memory: u64,
+    /// Control groups that hold limits of the program's.
+    pub groups: Option<ControlGroups>,
+}
+
+/// Where limits that control groups hold could be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlGroups {
+    /// Where control groups are mounted, or a directory above.
+    pub mounts: Vec<PathBuf>,
+    /// Where the service manager that made the groups can be asked to change them.
+    pub sockets: Vec<PathBuf>,
 }
 
 /// What has to be looked at before anything can be lowered.
@@ -149,6 +161,7 @@ pub fn wanted(policy: &Policy, caller: &Caller, around: &Surroundings) -> Wanted
         paths.insert(source.clone());
     }
     paths.extend(around.configuration.iter().cloned());
+    paths.extend(groups::wanted(around));
     paths.extend(around.private_root.parent().map(Path::to_owned));
     Wanted {
         paths: paths.into_iter().collect(),
@@ -182,10 +195,12 @@ pub fn lower(
     guard::refuse_foreign_links(&mut draft, &rules);
     enter::enter(&mut draft, &rules);
     system_trees(&mut draft);
-    let guarded = guard::own_directories(&mut draft, &rules);
+    let mut guarded = guard::own_directories(&mut draft, &rules);
+    guarded.extend(groups::keep(&mut draft));
     guard::second_roads(&mut draft, &rules, &guarded);
     guard::prune(&mut draft);
     guard::pin(&mut draft);
+    groups::tell(&mut draft);
     if !draft.errors.is_empty() {
         return Err(draft.errors);
     }

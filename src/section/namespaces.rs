@@ -49,6 +49,9 @@ pub struct Needs {
     pub mount: Option<Site>,
     /// A user namespace for ids, and the rule that needs it.
     pub ids: Option<Site>,
+    /// A limit that a control group holds. In a control group namespace the program cannot change it where the host mounts
+    /// control groups with `nsdelegate` (cgroups(7)), as systemd does; so it gets one where it gets mounts of its own.
+    pub group: Option<Site>,
 }
 
 /// Which namespaces are new and which are joined; the rest are the caller's.
@@ -132,6 +135,17 @@ impl Namespaces {
                 "for the ids seen inside",
                 &kept,
                 &mut errors,
+            );
+        }
+        if let Some(site) = needs.group
+            && decided.is_new(NamespaceKind::Mount)
+            && !kept.contains_key(&NamespaceKind::Cgroup)
+            && !decided.joins(NamespaceKind::Cgroup)
+        {
+            decided.ask(
+                NamespaceKind::Cgroup,
+                site,
+                "so that limits cannot be undone from inside",
             );
         }
         decided.privilege(caller, &kept, &mut errors);

@@ -14,6 +14,7 @@ mod errors;
 mod escapes;
 mod filesystem;
 mod harness;
+mod life;
 mod limits;
 mod namespaces;
 mod process;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         ("escapes", escapes::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
+        ("life", life::cases),
         ("limits", limits::cases),
         ("namespaces", namespaces::cases),
         ("process", process::cases),

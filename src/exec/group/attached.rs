@@ -2,13 +2,16 @@
 //! is removed when it is empty: by systemd where it lies in a scope, else by the next launch below the same parent.
 
 use std::io::{Read, Seek};
+use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use super::directories::{Directories, GroupDirectory, Member, all_processes, remove_tree};
-use super::name::Name;
+use super::name::{Name, Supervisor};
+use super::soft::Soft;
+use super::watch::Watches;
 use super::{Group, GroupError, enable_controllers, scope, sweep};
 use crate::host::cgroup::{Membership, directory, memberships, mounts};
 use crate::kernel::cgroup::{Directory, field};
@@ -26,9 +29,9 @@ fn own_name() -> Result<String, GroupError> {
 }
 
 /// Who made a group for running processes; none for other groups.
-pub(super) fn maker(text: &str) -> Option<Name> {
+pub(super) fn maker(text: &str) -> Option<Supervisor> {
     let rest = text.strip_prefix(ATTACHED)?;
-    Name::parse(&format!("sandbox-{rest}"))
+    Name::parse(&format!("sandbox-{rest}")).map(|name| name.supervisor)
 }
 
 /// Removes a group that no process is in. Whether it did so.
@@ -151,8 +154,10 @@ impl Group {
         let mut group = Self {
             directories: Directories::default(),
             writes: plan.writes.clone(),
+            devices: plan.devices.clone(),
             soft: plan.soft.clone(),
-            pressure: None,
+            kill_at_oom: false,
+            watches: Watches::default(),
             scope: None,
             warnings: Vec::new(),
         };
@@ -168,7 +173,7 @@ impl Group {
                 // Of v1 only what holds a limit: leaving a freezer's group would thaw a process.
                 let places: Vec<_> = places.iter().filter(|place| !place.optional).collect();
                 let parents: Vec<_> = places.iter().map(|place| place.parent.clone()).collect();
-                sweep(&parents);
+                sweep(parents.iter().map(PathBuf::as_path));
                 let name = own_name()?;
                 for place in places {
                     let member = Member::make(place, &name)?;
@@ -199,9 +204,10 @@ impl Group {
         self.directories.members.push(Member {
             version: Version::V2,
             parent: Some(parts.parent),
-            name: scope::BOX.to_owned(),
+            name: parts.name,
             directory: parts.directory,
             controllers: parts.controllers,
+            optional: false,
         });
         let unit = scope.unit().to_owned();
         self.scope = Some(scope);
@@ -371,9 +377,13 @@ impl Group {
     /// # Errors
     /// It cannot be started, or cannot watch.
     pub fn leave_watcher(&mut self) -> Result<Option<i32>, GroupError> {
-        let (Some(soft), Some(_)) = (self.soft.clone(), self.pressure.take()) else {
+        let given_up = |error: &GroupError| error.key.as_deref() == Some("memory-soft");
+        let Some(soft) = self.soft.clone() else {
             return Ok(None);
         };
+        if self.warnings.iter().any(given_up) {
+            return Ok(None);
+        }
         let places = self.directories.places();
         // Of a group that systemd removes nothing is ours to remove.
         let removes = self.scope.is_none();
@@ -476,18 +486,8 @@ fn watch(
 ) -> Result<(), String> {
     let told = |error: &dyn std::fmt::Display| error.to_string();
     let directories = Directories::open(places).map_err(|error| told(&error))?;
-    let mut group = Group {
-        directories,
-        writes: Vec::new(),
-        soft: Some(soft.clone()),
-        pressure: None,
-        scope: None,
-        warnings: Vec::new(),
-    };
-    let pressure = group.watch(soft).map_err(|error| told(&error))?;
-    group.pressure = Some(pressure);
-    let (_, directory) = group
-        .directories
+    let held = Soft::new(soft, &directories).map_err(|error| told(&error))?;
+    let (_, directory) = directories
         .of("memory")
         .ok_or("the group has no controller `memory`")?;
     let mut events = directory.events().map_err(|error| told(&error))?;
@@ -499,14 +499,11 @@ fn watch(
             .rewind()
             .and_then(|()| events.read_to_string(&mut text));
         let populated = read.ok().and_then(|_| field(&text, "populated"));
-        if populated != Some(1) && !group.is_populated() {
+        if populated != Some(1) && !directories.is_populated() {
             break;
         }
-        let Some(pressure) = group.pressure_fd() else {
-            break;
-        };
-        match crate::kernel::pressure::wait(pressure, &events) {
-            Ok(true) => group.on_pressure(),
+        match crate::kernel::pressure::wait(held.as_fd(), &events) {
+            Ok(true) => drop(held.push_back(&directories)),
             Ok(false) => {}
             Err(error) => return Err(told(&error)),
         }

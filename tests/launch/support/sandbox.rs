@@ -177,8 +177,8 @@ impl<'a> Sandbox<'a> {
         self.spawn()?.wait()
     }
 
-    /// Starts it.
-    pub fn spawn(self) -> io::Result<Running> {
+    /// The command line, and the command without its streams, for who starts it otherwise.
+    pub fn command(&self) -> (Vec<OsString>, Command) {
         let mut line = vec![self.binary.clone()];
         line.extend(self.options.iter().cloned());
         if !self.program.is_empty() {
@@ -195,6 +195,12 @@ impl<'a> Sandbox<'a> {
             Some(folder) => command.current_dir(folder),
             None => command.current_dir(self.scene.home()),
         };
+        (line, command)
+    }
+
+    /// Starts it.
+    pub fn spawn(self) -> io::Result<Running> {
+        let (line, mut command) = self.command();
         let shown = shown(&line);
         let start = |command: &mut Command| {
             let failed = |error| io::Error::new(error, format!("{shown}: {error}"));
