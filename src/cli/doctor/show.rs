@@ -109,7 +109,7 @@ pub(super) fn json(found: &Findings, checks: &[Check], limits: &Answer) -> Value
     let refused: Vec<Value> = limits
         .refused
         .iter()
-        .map(|refusal| json!({ "limit": refusal.key, "reason": refusal.reason, "fix": refusal.help }))
+        .map(|refusal| json!({ "limit": Answer::label(refusal), "reason": refusal.reason, "fix": refusal.help }))
         .collect();
     json!({
         "fit": is_fit(checks),
