@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::host::facts::cgroup::{CgroupFacts, Disk, Group, Hierarchy, Manager, Unified};
 use crate::policy::Traced;
@@ -591,15 +591,15 @@ fn a_weight_that_no_disk_shares_by_is_remarked() {
 
 #[test]
 fn v1_groups_of_cpuset_get_both_files_before_all_others() {
-    let facts = facts(0, everything());
+    let host = facts(0, everything());
     let cpus = one("cpus", Amount::Ranges(ranges("0-1").unwrap())).with_number("pids", 5);
     assert_eq!(
-        written(&cpus, &facts),
+        written(&cpus, &host),
         ["cpuset.mems=0", "pids.max=5", "cpuset.cpus=0-1"]
     );
     let nodes = one("memory-nodes", Amount::Ranges(ranges("0").unwrap()));
     assert_eq!(
-        written(&nodes, &facts),
+        written(&nodes, &host),
         ["cpuset.cpus=0-3", "cpuset.mems=0"]
     );
     // Mounted together with another controller it is needed too, and only then.
@@ -612,7 +612,7 @@ fn v1_groups_of_cpuset_get_both_files_before_all_others() {
             hierarchy.controllers.insert("cpuset".to_owned());
         }
     }
-    let together = super::tests::facts(0, cgroup);
+    let together = facts(0, cgroup);
     let weight = one("cpu-weight", Amount::Number(100));
     assert_eq!(
         written(&weight, &together),
@@ -675,12 +675,12 @@ fn rates_need_a_disk_and_say_why_there_is_none() {
 fn devices_are_a_file_on_v1_and_a_program_on_v2() {
     let limits = one("devices", Amount::Word("listed"));
     let mut old = everything();
-    let fuse = crate::host::facts::cgroup::Node {
+    let fuse = Node {
         block: false,
         major: 10,
         minor: 229,
     };
-    let null = crate::host::facts::cgroup::Node {
+    let null = Node {
         block: false,
         major: 1,
         minor: 3,

@@ -229,9 +229,7 @@ fn hybrid(facts: &Facts) -> Answer {
     else {
         return Err("only one version is mounted".to_owned());
     };
-    if let Err(why) = legacy(facts) {
-        return Err(why);
-    }
+    legacy(facts)?;
     match tree.groups.iter().find(|group| group.writable) {
         Some(group) => Ok(format!("beside v1, below {}", group.path.display())),
         None => Err(format!(
