@@ -337,6 +337,24 @@ fn a_controller_that_the_manager_lacks_is_refused_with_the_drop_in_that_helps() 
 }
 
 #[test]
+fn a_controller_that_systemd_does_not_know_is_refused() {
+    let mut cgroup = desktop(true);
+    let manager = cgroup.manager.as_mut().unwrap();
+    manager.controllers.insert("hugetlb".to_owned());
+    let refusal = refusal(
+        &Limits::default().with_number("huge-pages-2MB", 1 << 21),
+        &facts(0, cgroup),
+    );
+    assert!(
+        refusal
+            .reason
+            .contains("gives nobody the controller `hugetlb`"),
+        "{}",
+        refusal.reason
+    );
+}
+
+#[test]
 fn v2_soft_limits_need_pressure_and_reclaim() {
     let mut cgroup = desktop(true);
     cgroup.pressure = false;
@@ -598,10 +616,7 @@ fn v1_groups_of_cpuset_get_both_files_before_all_others() {
         ["cpuset.mems=0", "pids.max=5", "cpuset.cpus=0-1"]
     );
     let nodes = one("memory-nodes", Amount::Ranges(ranges("0").unwrap()));
-    assert_eq!(
-        written(&nodes, &host),
-        ["cpuset.cpus=0-3", "cpuset.mems=0"]
-    );
+    assert_eq!(written(&nodes, &host), ["cpuset.cpus=0-3", "cpuset.mems=0"]);
     // Mounted together with another controller it is needed too, and only then.
     let mut cgroup = everything();
     cgroup
