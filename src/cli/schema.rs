@@ -138,6 +138,7 @@ fn fits(kind: Kind, value: &Value) -> bool {
     match kind {
         Kind::Bool => value.is_boolean(),
         Kind::Integer(low, high) => value.as_i64().is_some_and(|n| (low..=high).contains(&n)),
+        Kind::Weight => fits(Kind::Integer(1, 10_000), value),
         Kind::Words(_) | Kind::Rules => value.is_array(),
         _ => value.is_string(),
     }

@@ -367,13 +367,13 @@ fn missing_of_v2(mount: &Mount, groups: &[Group], wanted: &Wanted) -> BTreeSet<S
             .then(|| witness(mount, groups, controller))
             .flatten()
         else {
-            // The root shows this one alone.
-            let iocost = ("io", "io.weight".to_owned());
-            if controller == "io"
-                && wanted.files.contains(&iocost)
-                && !mount.point.join("io.cost.qos").exists()
-            {
-                missing.insert(iocost.1);
+            if is_here {
+                let files = wanted.files.iter().filter(|(of, _)| *of == controller);
+                missing.extend(
+                    files
+                        .filter(|(_, file)| lacks_without_a_witness(mount, file))
+                        .map(|(_, file)| file.clone()),
+                );
             }
             continue;
         };
@@ -385,6 +385,45 @@ fn missing_of_v2(mount: &Mount, groups: &[Group], wanted: &Wanted) -> BTreeSet<S
         );
     }
     missing
+}
+
+/// What else shows that a kernel has a file of v2, where no group below the root does.
+fn lacks_without_a_witness(mount: &Mount, file: &str) -> bool {
+    match file {
+        "io.weight" => !mount.point.join("io.cost.qos").exists(),
+        "memory.zswap.max" | "memory.zswap.writeback" => !Path::new("/sys/module/zswap").exists(),
+        _ => match file
+            .strip_prefix("hugetlb.")
+            .and_then(|rest| rest.strip_suffix(".max"))
+        {
+            Some(size) => !page_sizes().contains(size),
+            None => false,
+        },
+    }
+}
+
+/// The sizes of huge pages, by the names that control groups give them.
+fn page_sizes() -> BTreeSet<String> {
+    let entries = fs::read_dir("/sys/kernel/mm/hugepages")
+        .into_iter()
+        .flatten()
+        .flatten();
+    entries
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let kib: u64 = name
+                .to_str()?
+                .strip_prefix("hugepages-")?
+                .strip_suffix("kB")?
+                .parse()
+                .ok()?;
+            Some(match kib {
+                kib if kib >= 1 << 20 => format!("{}GB", kib >> 20),
+                kib if kib >= 1 << 10 => format!("{}MB", kib >> 10),
+                kib => format!("{kib}KB"),
+            })
+        })
+        .collect()
 }
 
 /// A group that has a controller and is not the root.

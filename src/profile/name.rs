@@ -79,14 +79,13 @@ fn unknown(section: Section, text: &str) -> Wrong {
         Name::Open { label, .. } if key.section == section => Some(label),
         _ => None,
     });
-    match nearest(text, words(section).chain(labels)) {
+    let known = words(section).chain(labels);
+    let known: Vec<&str> = known.collect();
+    match nearest(text, known.iter().copied()) {
         Some(near) => wrong.label(format!("did you mean `{near}`?")),
-        None => {
-            let known: Vec<&str> = words(section).collect();
-            wrong
-                .label("unknown key")
-                .help(format!("keys of `[{section}]`: {}", known.join(", ")))
-        }
+        None => wrong
+            .label("unknown key")
+            .help(format!("keys of `[{section}]`: {}", known.join(", "))),
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::host::Facts;
-use crate::section::limits::{Limits, Refusal, Version, Way, control, lower};
+use crate::section::limits::lower::ways::{Offer, ways};
+use crate::section::limits::{Limits, Refusal, Way, control, lower};
 
 /// What the planner says.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,8 @@ pub(super) struct Answer {
     pub controllers: BTreeSet<String>,
     /// Limits that this host cannot hold.
     pub refused: Vec<Refusal>,
+    /// All ways, in the order in which they are tried.
+    pub ways: Vec<Offer>,
 }
 
 /// Asks for each limit.
@@ -28,6 +31,7 @@ pub(super) fn judge(facts: &Facts) -> Answer {
     };
     let cgroup = &facts.cgroup;
     Answer {
+        ways: ways(facts, group.as_ref()),
         layout: match (cgroup.is_legacy(), cgroup.unified.is_some()) {
             (true, true) => "hybrid",
             (true, false) => "v1",
@@ -56,16 +60,9 @@ impl Answer {
             .find(|refusal| control.end(&refusal.key).is_some())
     }
 
-    /// The word for the way.
+    /// The word for the way that is taken.
     pub(super) fn way_word(&self) -> Option<&'static str> {
-        self.way.as_ref().map(|way| match way {
-            Way::Direct { places } => match places.iter().map(|place| place.version).max() {
-                Some(Version::V2) if places.len() > 1 => "hybrid",
-                Some(Version::V2) => "v2",
-                _ => "v1",
-            },
-            Way::Scope { system: true, .. } => "systemd-system",
-            Way::Scope { system: false, .. } => "systemd-user",
-        })
+        let taken = self.ways.iter().find(|offer| offer.taken)?;
+        self.way.as_ref().map(|_| taken.name)
     }
 }

@@ -151,21 +151,9 @@ pub const NO_IDLE: &str = "has no idle class of groups (Linux 5.15)";
 const ON_V2_ONLY: &str = "this host uses cgroup v1 for memory, which has no such file";
 const HALF: &str = "use `memory-soft`, which v1 has, or `memory`";
 
-/// Every limit that a control group holds, in the order in which a fresh group takes them: v1 wants the CPUs before
-/// anybody enters, `memory` before its sum with `swap`, and the quota before the burst.
+/// Every limit that a control group holds, in the order in which a fresh group takes them: v1 wants `memory` before its sum
+/// with `swap`, and both the quota before the burst.
 pub static CONTROLS: &[Control] = &[
-    control(
-        "cpus",
-        file("cpuset", &["cpuset.cpus"]),
-        file("cpuset", &["cpuset.cpus"]),
-        "AllowedCPUs",
-    ),
-    control(
-        "memory-nodes",
-        file("cpuset", &["cpuset.mems"]),
-        file("cpuset", &["cpuset.mems"]),
-        "AllowedMemoryNodes",
-    ),
     control(
         "memory",
         file("memory", &["memory.limit_in_bytes"]),
@@ -288,6 +276,18 @@ pub static CONTROLS: &[Control] = &[
         file("cpu", &["cpu.shares"]),
         file("cpu", &["cpu.weight"]),
         "CPUWeight",
+    ),
+    control(
+        "cpus",
+        file("cpuset", &["cpuset.cpus"]),
+        file("cpuset", &["cpuset.cpus"]),
+        "AllowedCPUs",
+    ),
+    control(
+        "memory-nodes",
+        file("cpuset", &["cpuset.mems"]),
+        file("cpuset", &["cpuset.mems"]),
+        "AllowedMemoryNodes",
     ),
     control(
         "io-weight",

@@ -5,8 +5,8 @@
 //! of the tree; a group directly, as root.
 
 mod legacy;
-
 mod unified;
+pub mod ways;
 
 use std::collections::BTreeSet;
 

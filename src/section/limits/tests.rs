@@ -271,7 +271,7 @@ fn limits_come_in_the_order_of_the_table_and_can_be_taken_away_with_what_belongs
     let keys: Vec<&str> = limits.iter().map(|(key, ..)| key).collect();
     assert_eq!(
         keys,
-        ["cpus", "memory", "cpu", "huge-pages-1GB", "huge-pages-2MB"]
+        ["memory", "cpu", "cpus", "huge-pages-1GB", "huge-pages-2MB"]
     );
     assert_eq!(limits.quota(), Some((5_000, 5_000)));
     limits.forget("cpu");

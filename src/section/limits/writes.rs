@@ -428,4 +428,4 @@ fn has_fields(written: &str, read: &str) -> bool {
 
 #[cfg(test)]
 #[path = "writes_tests.rs"]
-mod tests;
+pub(super) mod tests;

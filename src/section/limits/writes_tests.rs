@@ -40,12 +40,51 @@ fn all() -> Limits {
 
 #[test]
 fn v1() {
-    insta::assert_snapshot!(shown(&all(), Version::V1), @"");
+    insta::assert_snapshot!(shown(&all(), Version::V1), @r"
+    memory.limit_in_bytes = 3221225472 (limits.memory)
+    memory.memsw.limit_in_bytes = 4294967296 (limits.swap)
+    memory.soft_limit_in_bytes = 536870912 (limits.memory-soft)
+    memory.swappiness = 100 (limits.swappiness)
+    pids.max = 100 (limits.pids)
+    cpu.cfs_period_us = 100000 (limits.cpu)
+    cpu.cfs_quota_us = 100000 (limits.cpu)
+    cpu.cfs_burst_us = 100 (limits.cpu-burst)
+    cpu.shares = 1024 (limits.cpu-weight)
+    cpuset.cpus = 0 (limits.cpus)
+    cpuset.mems = 0 (limits.memory-nodes)
+    blkio.bfq.weight = 100 (limits.io-weight)
+    hugetlb.2MB.limit_in_bytes = 2097152 (limits.huge-pages-2MB)
+    misc.max = RESOURCE 100 (limits.misc-RESOURCE)
+    net_cls.classid = 100 (limits.net-class)
+    net_prio.ifpriomap = lo 1 (limits.net-priority-lo)
+    blkio.throttle.read_bps_device = 8:0 1048576 (limits./)
+    rdma.max = DEVICE hca_handle=100 hca_object=100 (limits.rdma-handles-DEVICE)
+    ");
 }
 
 #[test]
 fn v2() {
-    insta::assert_snapshot!(shown(&all(), Version::V2), @"");
+    insta::assert_snapshot!(shown(&all(), Version::V2), @r"
+    memory.max = 3221225472 (limits.memory)
+    memory.swap.max = 1073741824 (limits.swap)
+    memory.high = 536870912 (limits.memory-high)
+    memory.low = 536870912 (limits.memory-low)
+    memory.min = 536870912 (limits.memory-min)
+    memory.zswap.max = 536870912 (limits.zswap)
+    memory.zswap.writeback = 0 (limits.zswap-writeback)
+    memory.oom.group = 1 (limits.oom-group)
+    pids.max = 100 (limits.pids)
+    cpu.max = 100000 100000 (limits.cpu)
+    cpu.max.burst = 100 (limits.cpu-burst)
+    cpu.weight = 100 (limits.cpu-weight)
+    cpuset.cpus = 0 (limits.cpus)
+    cpuset.mems = 0 (limits.memory-nodes)
+    io.weight = 100 (limits.io-weight)
+    hugetlb.2MB.max = 2097152 (limits.huge-pages-2MB)
+    misc.max = RESOURCE 100 (limits.misc-RESOURCE)
+    io.max = 8:0 rbps=1048576 (limits./)
+    rdma.max = DEVICE hca_handle=100 hca_object=100 (limits.rdma-handles-DEVICE)
+    ");
 }
 
 /// One limit, and what is written for it on v1 and v2.

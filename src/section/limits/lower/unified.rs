@@ -55,6 +55,9 @@ pub(super) fn find(facts: &Facts, needed: &BTreeSet<&str>, beside: bool) -> Foun
     }
 }
 
+/// The controllers that systemd knows (`Delegate=` in systemd.resource-control(5)), but for those that are BPF programs.
+const OF_SYSTEMD: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+
 impl Found {
     /// Why a controller cannot be had this way.
     pub(super) fn refusal(&self, controller: &str, facts: &Facts) -> Option<Reason> {
@@ -70,8 +73,16 @@ impl Found {
                     )],
                 ))
             }
+            Self::Scope(_) if !controller.is_empty() && !OF_SYSTEMD.contains(&controller) => {
+                Some((
+                    format!(
+                        "systemd, which manages the control groups of this host, gives nobody the controller `{controller}`"
+                    ),
+                    Vec::new(),
+                ))
+            }
             Self::Scope(manager)
-                if !manager.controllers.contains(controller) && !controller.is_empty() =>
+                if !controller.is_empty() && !manager.controllers.contains(controller) =>
             {
                 Some((
                     format!(
