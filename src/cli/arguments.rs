@@ -482,7 +482,7 @@ mod tests {
                 pid: None,
             }
         );
-        for wrong in [&[][..], &["show"], &["check"], &["delegate"], &["list"]] {
+        for wrong in [&[][..], &["show"], &["check"], &["delegate"], &["state"]] {
             assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
     }

@@ -81,9 +81,13 @@ impl Watched {
         let Some(group) = &self.group else {
             return Vec::new();
         };
+        // The launcher removes it before it lets the lock go.
+        if !group.each().all(|(_, directory)| directory.has("cgroup.procs")) {
+            return Vec::new();
+        }
         let now = Statistics::of_group(group, self.record.memory_soft);
         let before = std::mem::replace(&mut self.last, now);
-        let more = |now: Option<u64>, before: Option<u64>| now.filter(|now| Some(*now) > before);
+        let more = |now: Option<u64>, before: Option<u64>| now.filter(|now| *now > before.unwrap_or(0));
         let mut news = Vec::new();
         if let Some(kills) = more(now.oom_kills, before.oom_kills) {
             news.push(oom(kills, &before));
@@ -158,7 +162,7 @@ impl Watched {
         // What came last was counted when the group was gone for us already.
         let kills = ended.and_then(|ended| ended.oom_kills);
         let last = kills
-            .filter(|kills| Some(*kills) > self.last.oom_kills)
+            .filter(|kills| *kills > self.last.oom_kills.unwrap_or(0))
             .map(|kills| oom(kills, &self.last));
         Some(last.into_iter().chain([exited]).collect())
     }
