@@ -82,12 +82,16 @@ impl Watched {
             return Vec::new();
         };
         // The launcher removes it before it lets the lock go.
-        if !group.each().all(|(_, directory)| directory.has("cgroup.procs")) {
+        if !group
+            .each()
+            .all(|(_, directory)| directory.has("cgroup.procs"))
+        {
             return Vec::new();
         }
         let now = Statistics::of_group(group, self.record.memory_soft);
         let before = std::mem::replace(&mut self.last, now);
-        let more = |now: Option<u64>, before: Option<u64>| now.filter(|now| *now > before.unwrap_or(0));
+        let more =
+            |now: Option<u64>, before: Option<u64>| now.filter(|now| *now > before.unwrap_or(0));
         let mut news = Vec::new();
         if let Some(kills) = more(now.oom_kills, before.oom_kills) {
             news.push(oom(kills, &before));
