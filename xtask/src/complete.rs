@@ -28,7 +28,7 @@ pub fn script(shell: Shell, program: &str, command: &Command) -> Result<String, 
 
 /// Names of running sandboxes, which only the program knows, for the verbs that take a NAME.
 fn running(shell: Shell, command: &Command) -> Vec<(String, String)> {
-    const NAMES: &str = "$(sandboxctl complete-names 2>/dev/null)";
+    const NAMES: &str = "$(sandboxctl list --names 2>/dev/null)";
     let takes_name = |verb: &&Command| {
         verb.get_positionals()
             .any(|argument| argument.get_value_names() == Some(&["NAME".into()]))
@@ -60,7 +60,7 @@ fn running(shell: Shell, command: &Command) -> Vec<(String, String)> {
                     "complete -c sandboxctl -n \"__fish_sandboxctl_using_subcommand {verb}\" -s h"
                 );
                 let names = format!(
-                    "complete -c sandboxctl -n \"__fish_sandboxctl_using_subcommand {verb}\" -f -a \"(sandboxctl complete-names 2>/dev/null)\"\n{end}"
+                    "complete -c sandboxctl -n \"__fish_sandboxctl_using_subcommand {verb}\" -f -a \"(sandboxctl list --names 2>/dev/null)\"\n{end}"
                 );
                 (end, names)
             })

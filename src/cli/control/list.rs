@@ -49,8 +49,14 @@ impl Line {
     }
 }
 
-pub(super) fn list(json: bool) -> Result<(), i32> {
+pub(super) fn list(json: bool, names: bool) -> Result<(), i32> {
     let sandboxes = chosen(None)?;
+    if names {
+        let names = sandboxes
+            .iter()
+            .map(|sandbox| format!("{}\n", sandbox.name()));
+        return answer(&names.collect::<String>());
+    }
     let processes = Processes::default();
     let lines: Vec<Line> = sandboxes
         .iter()
