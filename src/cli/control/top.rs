@@ -156,8 +156,8 @@ fn watch(crowd: &mut Crowd, screen: &mut Screen, interval: Duration) -> Result<O
     loop {
         let size = terminal::size(standard(1))?;
         let style = frame::Style {
-            width: usize::from(size.ws_col).max(20),
-            height: usize::from(size.ws_row).max(3),
+            width: of_terminal(size.ws_col, 80),
+            height: of_terminal(size.ws_row, 24),
             colour,
             users: sees_everybody(),
             order,
@@ -178,6 +178,14 @@ fn watch(crowd: &mut Crowd, screen: &mut Screen, interval: Duration) -> Result<O
             Input::Signal(libc::SIGCONT) => screen.enter()?,
             Input::Signal(number) => return Ok(Some(number)),
         }
+    }
+}
+
+/// A terminal that does not know its size says 0.
+fn of_terminal(size: u16, usual: usize) -> usize {
+    match usize::from(size) {
+        0 => usual,
+        size => size.max(3),
     }
 }
 

@@ -210,6 +210,8 @@ fn fork_bomb(seconds: &str, most: &str) -> Answer {
 /// Who lists such processes, and then kills what was listed, kills none of them. To be had with a pid namespace or a
 /// control group only, by which they are found again.
 fn hop(count: &str) -> Answer {
+    // What its child left is ours to reap.
+    nix::sys::prctl::set_child_subreaper(true)?;
     for _ in 0..number(count)? {
         // SAFETY: this process has one thread, and the child makes system calls only.
         if unsafe { libc::fork() } == 0 {
@@ -228,7 +230,10 @@ fn hop(count: &str) -> Answer {
     }
     println!("hopping");
     loop {
-        thread::sleep(Duration::from_secs(60));
+        // SAFETY: a null status is allowed.
+        if unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } < 0 {
+            thread::sleep(Duration::from_secs(1));
+        }
     }
 }
 
