@@ -494,7 +494,14 @@ mod tests {
                 pid: None,
             }
         );
-        for wrong in [&[][..], &["show"], &["check"], &["delegate"], &["attach"]] {
+        for wrong in [
+            &[][..],
+            &["show"],
+            &["check"],
+            &["delegate"],
+            &["attach"],
+            &["state"],
+        ] {
             assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
     }

@@ -27,7 +27,7 @@ pub(super) struct Registered {
 ///
 /// # Errors
 /// The exit status; the reason has been told.
-pub(super) fn take_name(launch: &Launch, policy: Policy) -> Result<Registered, i32> {
+pub(super) fn take_name(launch: &Launch) -> Result<Registered, i32> {
     let wanted = match &launch.name {
         Some(name) => Wanted::Exactly(name.clone()),
         None => Wanted::Like(name::of_program(
@@ -59,12 +59,17 @@ pub(super) fn take_name(launch: &Launch, policy: Policy) -> Result<Registered, i
         }
     };
     Ok(Registered {
-        policy: registration.is_some().then_some(policy),
         registration,
+        policy: None,
     })
 }
 
 impl Registered {
+    /// Keeps the policy until the program runs.
+    pub(super) fn keep(&mut self, policy: Policy) {
+        self.policy = self.registration.is_some().then_some(policy);
+    }
+
     /// Writes down what others must know of a program that runs.
     pub(super) fn started(&mut self, launch: &Launch, started: &Started, sources: &SourceMap) {
         let (Some(registration), Some(policy)) = (&mut self.registration, self.policy.take())

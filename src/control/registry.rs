@@ -464,6 +464,12 @@ impl Entry {
         self.directory.uid
     }
 
+    /// The inode of the file: another one is another sandbox of that name.
+    #[must_use]
+    pub fn inode(&self) -> u64 {
+        self.inode
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> PathBuf {

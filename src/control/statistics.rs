@@ -1,8 +1,11 @@
 //! What a running sandbox uses, and of which limits: from its control group, or, without one, from its processes.
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use super::process;
+use super::process::{self, Stat};
 use super::sandbox::{Refusal, Sandbox};
 use crate::exec::group::Directories;
 use crate::kernel::cgroup::{Directory, field};
@@ -74,16 +77,27 @@ pub struct Statistics {
     pub pressure: Pressure,
 }
 
+/// The host's processes, looked at once, and only when somebody asks.
+#[derive(Debug, Default)]
+pub struct Processes(OnceCell<BTreeMap<i32, Stat>>);
+
+impl Processes {
+    /// All of them.
+    pub fn table(&self) -> &BTreeMap<i32, Stat> {
+        self.0.get_or_init(process::table)
+    }
+}
+
 impl Statistics {
     /// What a sandbox uses now.
     ///
     /// # Errors
     /// It cannot be reached.
-    pub fn of(sandbox: &Sandbox) -> Result<Self, Refusal> {
+    pub fn of(sandbox: &Sandbox, processes: &Processes) -> Result<Self, Refusal> {
         let soft = sandbox.record()?.memory_soft;
         match sandbox.group()? {
             Some(group) => Ok(Self::of_group(&group, soft)),
-            None => Self::of_processes(sandbox),
+            None => Ok(Self::of_tree(sandbox.child()?.pid(), processes)),
         }
     }
 
@@ -145,10 +159,11 @@ impl Statistics {
         found
     }
 
-    fn of_processes(sandbox: &Sandbox) -> Result<Self, Refusal> {
-        let child = sandbox.child()?;
-        let table = process::table();
-        let members = process::descendants(child.pid(), &table);
+    /// What a process and all below it use now.
+    #[must_use]
+    pub fn of_tree(root: i32, processes: &Processes) -> Self {
+        let table = processes.table();
+        let members = process::descendants(root, table);
         let all = || members.iter().filter_map(|pid| table.get(pid));
         let hertz = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
             .ok()
@@ -157,13 +172,13 @@ impl Statistics {
             .filter(|hertz| *hertz > 0)
             .unwrap_or(100);
         let ticks: u64 = all().map(|stat| stat.ticks).sum();
-        Ok(Self {
+        Self {
             counted: Counted::Processes,
             memory: Some(all().map(|stat| stat.resident).sum()),
             pids: Some(all().map(|stat| stat.threads).sum()),
             cpu_usec: Some(ticks.saturating_mul(1_000_000) / hertz),
             ..Self::default()
-        })
+        }
     }
 }
 

@@ -177,14 +177,6 @@ impl Directory {
             .map(OwnedFd::from)
     }
 
-    /// `cgroup.events` (v2): polls POLLPRI when the group becomes empty, after each read of the file.
-    ///
-    /// # Errors
-    /// Those of open(2).
-    pub fn events(&self) -> Result<File, FileError> {
-        self.opened("cgroup.events", OFlag::O_RDONLY, "open")
-    }
-
     /// The soft limit that whoever holds it was told to hold from now on (an extended attribute of the directory, v2, Linux
     /// 5.7): bytes, or `u64::MAX` for none; nothing when nobody was told.
     #[must_use]
@@ -223,6 +215,14 @@ impl Directory {
             0 => Ok(()),
             _ => Err(self.fault("", "tell the soft limit of", Errno::last())),
         }
+    }
+
+    /// One of its files, to be read, and polled where the kernel announces changes of it.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn file(&self, name: &str) -> Result<File, FileError> {
+        self.opened(name, OFlag::O_RDONLY, "open")
     }
 
     /// Whether there is such a file.

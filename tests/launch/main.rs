@@ -20,6 +20,7 @@ mod limits;
 mod namespaces;
 mod process;
 mod programs;
+mod running;
 mod steer;
 #[allow(
     dead_code,
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         ("namespaces", namespaces::cases),
         ("process", process::cases),
         ("programs", programs::cases),
+        ("running", running::cases),
         ("steer", steer::cases),
         ("syscalls", syscalls::cases),
         ("terminal", terminal::cases),

@@ -10,6 +10,9 @@ pub enum Running {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Print the names alone, a line each
+        #[arg(long, conflicts_with = "json")]
+        names: bool,
     },
 
     /// Say everything about a running sandbox: processes, control group, limits and where they were set, namespaces
@@ -164,10 +167,6 @@ pub enum Running {
         #[arg(long)]
         json: bool,
     },
-
-    /// Print the names of running sandboxes, a line each, for shells
-    #[command(hide = true)]
-    CompleteNames,
 }
 
 /// Time between two looks, in milliseconds.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::control::sandbox::{Sandbox, Status, user_name};
-use crate::control::statistics::Statistics;
+use crate::control::statistics::{Processes, Statistics};
 
 use super::super::{answer, inspect};
 use super::running::{NONE, chosen, command, sees_everybody};
@@ -28,8 +28,8 @@ struct Line {
 }
 
 impl Line {
-    fn of(sandbox: &Sandbox) -> Self {
-        let statistics = Statistics::of(sandbox).unwrap_or_default();
+    fn of(sandbox: &Sandbox, processes: &Processes) -> Self {
+        let statistics = Statistics::of(sandbox, processes).unwrap_or_default();
         let record = sandbox.record.as_ref();
         Self {
             name: sandbox.name().to_owned(),
@@ -49,9 +49,19 @@ impl Line {
     }
 }
 
-pub(super) fn list(json: bool) -> Result<(), i32> {
+pub(super) fn list(json: bool, names: bool) -> Result<(), i32> {
     let sandboxes = chosen(None)?;
-    let lines: Vec<Line> = sandboxes.iter().map(Line::of).collect();
+    if names {
+        let names = sandboxes
+            .iter()
+            .map(|sandbox| format!("{}\n", sandbox.name()));
+        return answer(&names.collect::<String>());
+    }
+    let processes = Processes::default();
+    let lines: Vec<Line> = sandboxes
+        .iter()
+        .map(|sandbox| Line::of(sandbox, &processes))
+        .collect();
     if json {
         return answer(&format!("{:#}\n", serde_json::json!(lines)));
     }

@@ -4,13 +4,13 @@ use crate::control::sandbox::{self, Refusal, Sandbox};
 use crate::report::escape;
 
 use super::super::arguments::Running;
-use super::super::{answer, complain, status};
+use super::super::{complain, status};
 use super::{events, list, namespaces, policy, ps, set, signal, state, stats, top, tree, wait};
 
 /// Does it.
 pub(super) fn run(verb: Running) -> Result<(), i32> {
     match verb {
-        Running::List { json } => list::list(json),
+        Running::List { json, names } => list::list(json, names),
         Running::State { name, json } => state::state(&name, json),
         Running::Set {
             name,
@@ -33,14 +33,6 @@ pub(super) fn run(verb: Running) -> Result<(), i32> {
         Running::Thaw { names } => signal::thaw(&names),
         Running::Namespaces { name, json } => namespaces::namespaces(name.as_deref(), json),
         Running::Policy { name, json } => policy::policy(&name, json),
-        Running::CompleteNames => {
-            let all = sandbox::all();
-            let names = all
-                .sandboxes
-                .iter()
-                .map(|sandbox| sandbox.name().to_owned() + "\n");
-            answer(&names.collect::<String>())
-        }
     }
 }
 

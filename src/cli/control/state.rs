@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use crate::control::sandbox::{self, user_name};
-use crate::control::statistics::Statistics;
+use crate::control::statistics::{Processes, Statistics};
 use crate::report::escape;
 
 use super::super::{answer, inspect};
@@ -17,7 +17,7 @@ pub(super) fn state(name: &str, json: bool) -> Result<(), i32> {
     let status = sandbox.status();
     let record = sandbox.record().map_err(|error| refuse(&error))?;
     let processes = sandbox.processes().unwrap_or_default();
-    let statistics = Statistics::of(&sandbox);
+    let statistics = Statistics::of(&sandbox, &Processes::default());
     if json {
         let mut value = json!(record);
         if let Some(fields) = value.as_object_mut() {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use crate::control::sandbox::user_name;
-use crate::control::statistics::{Counted, Statistics};
+use crate::control::statistics::{Counted, Processes, Statistics};
 use crate::profile::value::human_bytes;
 use crate::report::escape;
 
@@ -14,10 +14,11 @@ use super::running::{NONE, chosen};
 
 pub(super) fn stats(name: Option<&str>, json: bool) -> Result<(), i32> {
     let sandboxes = chosen(name)?;
+    let processes = Processes::default();
     let mut all = Vec::new();
     let mut text = String::new();
     for sandbox in &sandboxes {
-        let statistics = match Statistics::of(sandbox) {
+        let statistics = match Statistics::of(sandbox, &processes) {
             Ok(statistics) => statistics,
             Err(refusal) => {
                 complain(&format!(

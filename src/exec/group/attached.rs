@@ -490,7 +490,9 @@ fn watch(
     let (_, directory) = directories
         .of("memory")
         .ok_or("the group has no controller `memory`")?;
-    let mut events = directory.events().map_err(|error| told(&error))?;
+    let mut events = directory
+        .file("cgroup.events")
+        .map_err(|error| told(&error))?;
     ready();
     loop {
         // Read first: a change from here on is what the kernel tells this file.
