@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn every_user_has_a_place() {
         let of = |uid, runtime: Option<&str>, state: Option<&str>| {
-            let places = super::of(uid, runtime.map(Path::new), state.map(Path::new));
+            let places = of(uid, runtime.map(Path::new), state.map(Path::new));
             let texts = places.iter().map(|path| path.display().to_string());
             texts.collect::<Vec<_>>()
         };

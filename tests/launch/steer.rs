@@ -100,7 +100,7 @@ fn groups(scene: &Scene) -> Vec<PathBuf> {
                 continue;
             }
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with("sandbox-attached-") || name.starts_with("app-sandboxattach-") {
+            if name.starts_with("sandbox-attached.") || name.starts_with("app-sandboxattach-") {
                 found.push(entry.path());
             }
             collect(&entry.path(), found);

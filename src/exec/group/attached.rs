@@ -19,8 +19,8 @@ use crate::kernel::peer::Peer;
 use crate::kernel::{peer, process, resident};
 use crate::section::limits::{GroupPlan, Version, Way};
 
-/// `sandbox-attached-PIDNS-PID-START-RANDOM`: who made it, so that it is not removed between being made and being entered.
-const ATTACHED: &str = "sandbox-attached-";
+/// `sandbox-attached.PIDNS-PID-START-RANDOM`: who made it, so that it is not removed between being made and being entered.
+const ATTACHED: &str = "sandbox-attached.";
 
 /// A fresh name.
 fn own_name() -> Result<String, GroupError> {
@@ -532,8 +532,8 @@ mod tests {
         assert_eq!(maker.pid.cast_unsigned(), std::process::id());
         assert_eq!(Name::parse(&name), None);
         for other in [
-            "sandbox-attached-",
-            "sandbox-attached-1-2-3",
+            "sandbox-attached.",
+            "sandbox-attached.1-2-3",
             "sandbox-1-2-3-a",
         ] {
             assert_eq!(super::maker(other), None, "{other}");
@@ -561,7 +561,7 @@ mod tests {
     #[test]
     fn paths_are_cut_at_what_was_attached() {
         let cut = |path: &str| outside_of_attached(Path::new(path));
-        assert_eq!(cut("/a/sandbox-attached-1-2-3-f/b"), Path::new("/a"));
+        assert_eq!(cut("/a/sandbox-attached.1-2-3-f/b"), Path::new("/a"));
         assert_eq!(cut("/u/app-sandboxattach-x-0a.scope/box"), Path::new("/u"));
         assert_eq!(cut("/u/sandbox-1-2-3-f"), Path::new("/u/sandbox-1-2-3-f"));
         assert_eq!(cut("/"), Path::new("/"));
@@ -577,7 +577,7 @@ mod tests {
         assert!(of("/user.slice/app-sandbox-a-0.scope/box").is_some());
         for none in [
             "/",
-            "/sandbox-attached-1-2-3-f",
+            "/sandbox-attached.1-2-3-f",
             "/app-sandboxattach-x-0.scope/box",
         ] {
             assert_eq!(of(none), None, "{none}");
