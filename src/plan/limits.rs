@@ -102,12 +102,9 @@ impl Builder<'_> {
                     }
                 }
                 if let Some(group) = lowered.group {
-                    let site = group
-                        .writes
-                        .first()
-                        .map(|write| write.site)
-                        .or(group.soft.as_ref().map(|soft| soft.site))
-                        .unwrap_or(Site::DEFAULT);
+                    let written = group.writes.first().map(|write| write.site);
+                    let asked = || limits.iter().next().map(|(.., limit)| limit.site);
+                    let site = written.or_else(asked).unwrap_or(Site::DEFAULT);
                     self.step(Action::EnterGroup(group), site, "");
                 }
             }
