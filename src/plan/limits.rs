@@ -10,10 +10,11 @@ use crate::section::limits::{self, Limits};
 fn by_cause(refusals: &[limits::Refusal]) -> Vec<(&limits::Refusal, Vec<&limits::Refusal>)> {
     let mut groups: Vec<(&limits::Refusal, Vec<&limits::Refusal>)> = Vec::new();
     for refusal in refusals {
-        match groups
-            .iter_mut()
-            .find(|(first, _)| first.help == refusal.help)
-        {
+        // Where nothing helps, only the reason says whether it is the same.
+        let same = |first: &limits::Refusal| {
+            first.reason == refusal.reason || (!first.help.is_empty() && first.help == refusal.help)
+        };
+        match groups.iter_mut().find(|(first, _)| same(first)) {
             Some((_, others)) => others.push(refusal),
             None => groups.push((refusal, Vec::new())),
         }
