@@ -215,6 +215,15 @@ fn about_several(name: &str, keys: &[&Key]) -> String {
 }
 
 fn unknown(topic: &str, name: &str, section: Option<Section>) -> Diagnostic {
+    let retired = |at| table::retired(at, name);
+    let found = match section {
+        Some(section) => retired(section),
+        None => Section::ALL.into_iter().find_map(retired),
+    };
+    if let Some(wrong) = found {
+        let diagnostic = Diagnostic::general(format!("{}, so that it is no key", wrong.message));
+        return wrong.help.into_iter().fold(diagnostic, Diagnostic::help);
+    }
     let mut diagnostic = Diagnostic::general(match section {
         Some(section) => format!("there is no key `{name}` in [{section}]"),
         None => format!("there is no key or section `{topic}`"),
@@ -222,9 +231,9 @@ fn unknown(topic: &str, name: &str, section: Option<Section>) -> Diagnostic {
     let mut candidates: Vec<&str> = Vec::new();
     for key in table::KEYS {
         if section.is_none_or(|wanted| wanted == key.section)
-            && let Name::Exact(exact) = key.name
+            && let Name::Exact(name) | Name::Open { label: name, .. } = key.name
         {
-            candidates.push(exact);
+            candidates.push(name);
         }
     }
     if section.is_none() {
@@ -247,7 +256,10 @@ fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Vec<&'a str> {
         .iter()
         .map(|candidate| {
             (
-                distance(&name.replace('_', "-").to_lowercase(), candidate),
+                distance(
+                    &name.replace('_', "-").to_lowercase(),
+                    &candidate.to_lowercase(),
+                ),
                 *candidate,
             )
         })
@@ -431,6 +443,8 @@ mod tests {
         for (topic, near) in [
             ("memroy", "`memory`"),
             ("memory_soft", "`memory-soft`"),
+            ("kernel-memory", "counts towards `memory`"),
+            ("huge-page-SIZE", "`huge-pages-SIZE`"),
             ("limits.pid", "`pids`"),
             ("filesytem", "`filesystem`"),
             ("extend", "`extends`"),

@@ -25,7 +25,7 @@ pub fn title(section: Section) -> &'static str {
 pub fn about(section: Section) -> &'static str {
     match section {
         Section::Limits => {
-            "Keys from `memory` to `cpu-weight` hold for the program and all its children together and need a control group; \
+            "Keys from `memory` to `devices`, and paths, hold for the program and all its children together and need a control group; \
              where none can be had they are an error, not something weaker. The others are resource limits of setrlimit(2), \
              process by process. Sizes are binary: `\"3G\"` is 3 GiB."
         }

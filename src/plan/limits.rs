@@ -10,10 +10,11 @@ use crate::section::limits::{self, Limits};
 fn by_cause(refusals: &[limits::Refusal]) -> Vec<(&limits::Refusal, Vec<&limits::Refusal>)> {
     let mut groups: Vec<(&limits::Refusal, Vec<&limits::Refusal>)> = Vec::new();
     for refusal in refusals {
-        match groups
-            .iter_mut()
-            .find(|(first, _)| first.help == refusal.help)
-        {
+        // Where nothing helps, only the reason says whether it is the same.
+        let same = |first: &limits::Refusal| {
+            first.reason == refusal.reason || (!first.help.is_empty() && first.help == refusal.help)
+        };
+        match groups.iter_mut().find(|(first, _)| same(first)) {
             Some((_, others)) => others.push(refusal),
             None => groups.push((refusal, Vec::new())),
         }
@@ -103,12 +104,9 @@ impl Builder<'_> {
                     }
                 }
                 if let Some(group) = lowered.group {
-                    let site = group
-                        .writes
-                        .first()
-                        .map(|write| write.site)
-                        .or(group.soft.as_ref().map(|soft| soft.site))
-                        .unwrap_or(Site::DEFAULT);
+                    let written = group.writes.first().map(|write| write.site);
+                    let asked = || limits.iter().next().map(|(.., limit)| limit.site);
+                    let site = written.or_else(asked).unwrap_or(Site::DEFAULT);
                     if !view {
                         self.plan.notes.push(Note {
                             text: "the limits hold against accidents only: without a file-system view the program can \

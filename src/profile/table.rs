@@ -465,7 +465,7 @@ static RETIRED: &[Retired] = &[
 ];
 
 /// What is wrong with a name that is no key because it would do nothing.
-pub(super) fn retired(section: Section, name: &str) -> Option<Wrong> {
+pub(crate) fn retired(section: Section, name: &str) -> Option<Wrong> {
     let retired = RETIRED
         .iter()
         .find(|retired| retired.section == section && retired.name == name)?;

@@ -175,7 +175,7 @@ mod tests {
     use crate::bpf::Action;
     use crate::profile::document::parse;
     use crate::profile::key::Section;
-    use crate::profile::value::{Access, Count, Cpu, Size};
+    use crate::profile::value::{Access, Count, Cpu, Ranges, Rates, Size};
     use crate::report::SourceId;
 
     /// A value and a key that takes it.
@@ -256,6 +256,32 @@ mod tests {
             Just((Section::User, "uid", Value::Id(Id::Caller))),
             Just((Section::Devices, "/dev/kvm", Value::Device(Access::Hidden))),
             Just((Section::Network, "mode", Value::Word("none"))),
+            (1_i64..=10_000).prop_map(|n| (Section::Limits, "cpu-weight", Value::Integer(n))),
+            Just((Section::Limits, "cpu-weight", Value::Word("idle"))),
+            (1_i64..=u32::MAX.into()).prop_map(|n| (
+                Section::Limits,
+                "net-class",
+                Value::Integer(n)
+            )),
+            proptest::collection::vec((0_u32..=65_535, 0_u32..=65_535), 1..5).prop_map(|ranges| {
+                let ranges = ranges.into_iter().map(|(a, b)| (a.min(b), a.max(b)));
+                (
+                    Section::Limits,
+                    "cpus",
+                    Value::Ranges(Ranges::of(ranges.collect())),
+                )
+            }),
+            proptest::array::uniform4(proptest::option::of(1_u64..u64::from(u32::MAX)))
+                .prop_filter("says something", |rates| rates.iter().any(Option::is_some))
+                .prop_map(|[read, write, read_operations, write_operations]| {
+                    let rates = Rates {
+                        read,
+                        write,
+                        read_operations,
+                        write_operations,
+                    };
+                    (Section::Limits, "/home", Value::Rates(rates))
+                }),
         ]
     }
 

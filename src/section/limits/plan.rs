@@ -217,6 +217,18 @@ impl fmt::Display for GroupPlan {
         for write in &self.writes {
             write!(f, "\n{write}")?;
         }
+        if let Some(devices) = &self.devices {
+            write!(
+                f,
+                "\na BPF program that refuses all devices but {} (limits.devices)",
+                devices.allowed.len()
+            )?;
+        }
+        if self.kill_at_oom {
+            f.write_str(
+                "\nall of it is killed when memory costs the first process (limits.oom-group)",
+            )?;
+        }
         if let Some(soft) = &self.soft {
             write!(
                 f,
