@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -62,8 +63,14 @@ impl Who {
     /// A home directory without private directories of profiles, for each would be hidden by a mount more.
     fn home(self) -> tempfile::TempDir {
         let home = tempfile::tempdir().unwrap();
+        // Where records of running sandboxes are kept without a runtime directory: the first launch of all makes it.
+        let records = home.path().join(".local/state/sandbox/run");
+        std::fs::create_dir_all(&records).unwrap();
+        std::fs::set_permissions(&records, std::fs::Permissions::from_mode(0o700)).unwrap();
         if self.changes() {
-            std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+            for directory in records.ancestors().take(5) {
+                std::os::unix::fs::chown(directory, Some(NOBODY), Some(NOBODY)).unwrap();
+            }
         }
         home
     }

@@ -40,21 +40,21 @@ mod tests {
 
     #[test]
     fn every_user_has_a_place() {
-        let of = |uid, runtime: Option<&str>, state: Option<&str>| {
+        let texts = |uid, runtime: Option<&str>, state: Option<&str>| {
             let places = of(uid, runtime.map(Path::new), state.map(Path::new));
-            let texts = places.iter().map(|path| path.display().to_string());
-            texts.collect::<Vec<_>>()
+            let places = places.iter().map(|path| path.display().to_string());
+            places.collect::<Vec<_>>()
         };
-        assert_eq!(of(0, Some("/run/user/5"), None), ["/run/sandbox"]);
+        assert_eq!(texts(0, Some("/run/user/5"), None), ["/run/sandbox"]);
         assert_eq!(
-            of(5, Some("/x"), Some("/h/.local/state")),
+            texts(5, Some("/x"), Some("/h/.local/state")),
             [
                 "/x/sandbox",
                 "/run/user/5/sandbox",
                 "/h/.local/state/sandbox/run"
             ]
         );
-        assert_eq!(of(5, Some("/run/user/5"), None), ["/run/user/5/sandbox"]);
-        assert_eq!(of(5, Some("run"), Some("")), ["/run/user/5/sandbox"]);
+        assert_eq!(texts(5, Some("/run/user/5"), None), ["/run/user/5/sandbox"]);
+        assert_eq!(texts(5, Some("run"), Some("")), ["/run/user/5/sandbox"]);
     }
 }

@@ -30,7 +30,7 @@ type News = (&'static str, String, Value);
 
 /// A sandbox that is watched.
 struct Watched {
-    sandbox: Sandbox,
+    sandbox: Box<Sandbox>,
     record: Record,
     group: Option<Directories>,
     /// The child; none where it cannot be reached from here, so that the lock says when it has ended.
@@ -48,7 +48,7 @@ const ANNOUNCING: [&str; 3] = ["memory.events", "pids.events", "cgroup.events"];
 
 impl Watched {
     /// Gives the sandbox back while it is still being started.
-    fn of(mut sandbox: Sandbox) -> Result<Self, Sandbox> {
+    fn of(mut sandbox: Box<Sandbox>) -> Result<Self, Box<Sandbox>> {
         // It may have been written meanwhile.
         sandbox.refresh();
         let Some(record) = sandbox.record.clone() else {
@@ -253,7 +253,7 @@ pub(super) fn events(name: Option<&str>, json: bool, interval: Interval) -> Resu
             if known == Some(sandbox.entry.inode()) {
                 continue;
             }
-            match Watched::of(sandbox) {
+            match Watched::of(Box::new(sandbox)) {
                 Ok(watched) => {
                     // The one before of that name.
                     if let Some(before) = all.remove(&key) {
@@ -264,7 +264,7 @@ pub(super) fn events(name: Option<&str>, json: bool, interval: Interval) -> Resu
                     tell(&watched, started(&watched), json)?;
                     all.insert(key, watched);
                 }
-                Err(sandbox) if sandbox.entry.is_live() => starting.push(sandbox),
+                Err(sandbox) if sandbox.entry.is_live() => starting.push(*sandbox),
                 Err(_) => {}
             }
         }
