@@ -26,6 +26,7 @@ mod programs;
 mod support;
 mod syscalls;
 mod terminal;
+mod undoing;
 
 use std::process::ExitCode;
 
@@ -47,5 +48,6 @@ fn main() -> ExitCode {
         ("programs", programs::cases),
         ("syscalls", syscalls::cases),
         ("terminal", terminal::cases),
+        ("undoing", undoing::cases),
     ])
 }
