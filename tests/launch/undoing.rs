@@ -29,9 +29,8 @@ const LIMIT: &str = "[limits]\npids = 33\n";
 const TRIES: &str = r#"
 for group in $(find "$0" -type d -path "*-$PPID[-x]*" 2>/dev/null); do
     found=yes
-    for file in pids.max memory.max memory.limit_in_bytes; do
-        [ -e "$group/$file" ] && { echo 32 >"$group/$file"; } 2>/dev/null && echo "wrote $group/$file"
-    done
+    file=$group/pids.max
+    [ -e "$file" ] && { echo 32 >"$file"; } 2>/dev/null && echo "wrote $file"
     for made in "$group/inner" "${group%/*}/beside"; do
         mkdir "$made" 2>/dev/null && echo "made $made"
         { echo 0 >"$made/cgroup.procs"; } 2>/dev/null && echo "went to $made"
