@@ -108,7 +108,8 @@ fn as_the_profile_says(scene: &Scene) -> Outcome {
     );
     // The same tries that fail without that rule get through: they do try something.
     let out = tries(scene, &profile, "/sys/fs/cgroup")?;
-    assert!(out.stdout().contains("wrote "), "{out}");
+    // With `nsdelegate` the limit itself stays locked by the control group namespace; groups can be made.
+    assert!(out.stdout().contains("made "), "{out}");
     Ok(())
 }
 
