@@ -29,6 +29,7 @@ mod steer;
 mod support;
 mod syscalls;
 mod terminal;
+mod undoing;
 
 use std::process::ExitCode;
 
@@ -53,5 +54,6 @@ fn main() -> ExitCode {
         ("steer", steer::cases),
         ("syscalls", syscalls::cases),
         ("terminal", terminal::cases),
+        ("undoing", undoing::cases),
     ])
 }

@@ -161,7 +161,7 @@ impl Directories {
             .iter()
             .partition(|member| member.controllers.contains("freezer"));
         for member in first.into_iter().chain(rest) {
-            kill_all(&member.directory)?;
+            kill_all(&member.directory, PATIENCE)?;
         }
         Ok(())
     }
@@ -205,7 +205,7 @@ pub(super) fn all_processes(group: &Directory) -> BTreeSet<i32> {
 }
 
 /// Kills all processes in a group and in groups in it, and waits until they are dead.
-pub(super) fn kill_all(group: &Directory) -> Result<(), FileError> {
+pub(super) fn kill_all(group: &Directory, patience: Duration) -> Result<(), FileError> {
     let started = Instant::now();
     let mut pause = Duration::from_micros(200);
     let at_once = group.has("cgroup.kill") && group.write("cgroup.kill", "1").is_ok();
@@ -214,7 +214,7 @@ pub(super) fn kill_all(group: &Directory) -> Result<(), FileError> {
         if processes.is_empty() {
             return Ok(());
         }
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > patience {
             return Err(FileError {
                 path: group.path().to_owned(),
                 doing: format!("kill process {} in", processes.first().unwrap_or(&0)),

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::PATIENCE;
 use super::attached::{maker, remove_if_empty};
 use super::directories::{kill_all, remove_tree};
 use super::name::{Name, Supervisor, pid_namespace};
@@ -14,6 +14,8 @@ use super::scope;
 use crate::kernel::cgroup::Directory;
 use crate::kernel::process;
 
+/// How long a supervisor, whose own program runs already, may be held up by a group that does not die.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// So many supervisors are looked at closely.
 const CLOSELY: usize = 8;
 
@@ -147,7 +149,7 @@ fn remove(name: &str, parents: Vec<Directory>, swept: &mut Swept) {
     // are thawed in this one.
     groups.sort_by_key(|(group, _)| !group.has("freezer.state"));
     for (group, parent) in groups {
-        match kill_all(&group).and_then(|()| remove_tree(&parent, name, PATIENCE)) {
+        match kill_all(&group, PATIENCE).and_then(|()| remove_tree(&parent, name, PATIENCE)) {
             Ok(()) => swept.removed.push(group.path().to_owned()),
             Err(error) => swept
                 .failed
@@ -192,7 +194,7 @@ pub fn sweep_scopes(slice: &Path) -> Swept {
         if !supervisors.next().is_some_and(|who| living.is_dead(who)) {
             continue;
         }
-        match kill_all(&group) {
+        match kill_all(&group, PATIENCE) {
             Ok(()) => swept.removed.push(slice.join(&name)),
             Err(error) => swept.failed.push((slice.join(&name), error.to_string())),
         }

@@ -1,6 +1,7 @@
 //! Keeps a program that has limits from changing them: the directories of control groups are read-only in its view, unless
 //! a rule names them, and where it still reaches a service manager that would change them, that is said.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::{Draft, Surroundings, What};
@@ -55,17 +56,23 @@ pub fn tell(draft: &mut Draft) {
     let Some(groups) = &draft.around.groups else {
         return;
     };
-    let writable: Vec<PathBuf> = draft
-        .table
+    let open = |mount: &&PathBuf| {
+        let shown = draft.shown(mount);
+        let is_there = draft.known.get(*mount) == Some(&PathKind::Directory);
+        is_there
+            && shown
+                .is_some_and(|(source, access)| source == **mount && access == Access::ReadWrite)
+    };
+    let inside = draft.table.iter().filter(|(_, item)| {
+        matches!(&item.what, What::Show { source, access: Access::ReadWrite, .. }
+            if groups.mounts.iter().any(|mount| source.starts_with(mount)))
+    });
+    let writable: BTreeSet<PathBuf> = groups
+        .mounts
         .iter()
-        .filter_map(|(place, item)| match &item.what {
-            What::Show {
-                source,
-                access: Access::ReadWrite,
-                ..
-            } if groups.mounts.iter().any(|mount| source.starts_with(mount)) => Some(place.clone()),
-            _ => None,
-        })
+        .filter(open)
+        .chain(inside.map(|(place, _)| place))
+        .cloned()
         .collect();
     let reached: Vec<PathBuf> = groups
         .sockets
