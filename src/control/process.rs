@@ -314,15 +314,14 @@ pub fn child(record: &Record, owner: u32) -> Result<Process, Lost> {
     Process::open(record.child, owner)
 }
 
-/// Whether the sandbox of a record outlived its launcher, as `die-with-parent = false` allows. What cannot be known from
-/// here is left to those who can, unless the host has restarted since.
+/// Whether the sandbox of a record outlived its launcher, as `die-with-parent = false` allows. What was started in another
+/// pid namespace cannot be told from here, and counts as gone: its record would be left for ever.
 #[must_use]
 pub fn is_left(record: &Record, owner: u32) -> bool {
     match child(record, owner) {
         Ok(_) => true,
-        Err(Lost::Elsewhere) => boot() == record.boot,
         Err(Lost::Refused(_)) => true,
-        Err(Lost::Gone | Lost::Foreign) => false,
+        Err(Lost::Gone | Lost::Foreign | Lost::Elsewhere) => false,
     }
 }
 

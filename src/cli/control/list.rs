@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::control::process;
 use crate::control::sandbox::{Sandbox, Status, user_name};
 use crate::control::statistics::{Processes, Statistics};
 
@@ -31,13 +32,15 @@ impl Line {
     fn of(sandbox: &Sandbox, processes: &Processes) -> Self {
         let statistics = Statistics::of(sandbox, processes).unwrap_or_default();
         let record = sandbox.record.as_ref();
+        let here = record.filter(|record| process::is_here(record));
         Self {
             name: sandbox.name().to_owned(),
             uid: sandbox.uid(),
             user: user_name(sandbox.uid()),
             profile: record.map(|record| record.profile.clone()),
-            pid: record.map(|record| record.child.pid),
-            supervisor: record.map(|record| record.supervisor.pid),
+            // Numbers of another pid namespace mean nothing here.
+            pid: here.map(|record| record.child.pid),
+            supervisor: here.map(|record| record.supervisor.pid),
             status: sandbox.status(),
             created: record.map(|record| table::date(record.created)),
             age_seconds: sandbox.age().map(|age| age / 1000),

@@ -172,7 +172,7 @@ fn lines() -> Value {
         (
             "pid",
             maybe(count()),
-            "process 1 of the sandbox, or its program",
+            "process 1 of the sandbox, or its program; null for one of another pid namespace",
         ),
         ("supervisor", maybe(count()), "its launcher"),
         ("status", status(), "what it is doing"),
