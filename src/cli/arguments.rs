@@ -8,6 +8,8 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
+use super::notice::When;
+
 const EXAMPLES: &str = "\
 Examples:
   sandbox firefox                               the profile whose `programs` names firefox
@@ -109,6 +111,19 @@ pub struct Launch {
     /// Print what is done
     #[arg(long, help_heading = "Output")]
     pub verbose: bool,
+
+    /// When to tell by a desktop notification that a limit struck, or that PROGRAM could not be started
+    ///
+    /// `auto`: where nobody would see a message. That is so when standard error is no terminal, there is a session bus,
+    /// and `sandbox` was started by a desktop entry or has no controlling terminal.
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub notify: When,
 
     /// The program, and what it is given; options of `sandbox` end here
     #[arg(

@@ -20,12 +20,14 @@ use crate::report::Site;
 use crate::section::limits::writes::agrees;
 use crate::section::limits::{GroupPlan, LimitWrite, SoftLimit, Version, Way};
 
+mod circumstances;
 mod directories;
 mod event;
 mod name;
 mod scope;
 mod sweep;
 
+pub use circumstances::{Ceiling, Circumstances};
 pub use directories::{Current, Directories, GroupDirectory, Usage};
 use directories::{Member, remove_tree};
 pub use event::Event;

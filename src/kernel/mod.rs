@@ -14,6 +14,7 @@ pub mod entry;
 pub mod machine;
 pub mod mount;
 pub mod namespace;
+pub mod notification;
 pub mod pressure;
 pub mod process;
 pub mod seccomp;
