@@ -34,6 +34,7 @@ pub(super) struct Report {
     /// None without a control group.
     usage: Option<Usage>,
     around: Circumstances,
+    has_swapped: bool,
     limits: Vec<Limit>,
     causes: Vec<Cause>,
     entries: Vec<Entry>,
@@ -60,6 +61,8 @@ impl Report {
             reader,
         };
         let causes = facts.causes();
+        let both = outcome.circumstances.memory_and_swap_peak;
+        let has_swapped = both.is_some_and(|both| facts.has_swapped(both));
         Self {
             program: escape::os(program),
             ending: outcome.ending,
@@ -67,6 +70,7 @@ impl Report {
             timed_out: outcome.timed_out,
             usage: outcome.usage,
             around: outcome.circumstances.clone(),
+            has_swapped,
             causes,
             limits,
             entries: diary.entries().to_vec(),

@@ -231,12 +231,19 @@ impl Facts<'_> {
             || self.usage.memory_peak.is_none()
     }
 
+    /// Whether so much of memory and swap together means that swap was used: each of the two counters lags a little behind.
+    pub fn has_swapped(&self, both: u64) -> bool {
+        self.usage
+            .memory_peak
+            .is_some_and(|memory| both > memory + (4 << 20))
+    }
+
     /// What to say about swap where memory was the cause, and the swap limit if that is to be raised too.
     fn swap_at_kill(&self) -> (String, Option<&Limit>) {
         let used = match (self.usage.swap_peak, self.around.memory_and_swap_peak) {
             (Some(0), _) | (None, None) => String::new(),
             (Some(peak), _) => format!(", swap {}", human_bytes(peak)),
-            (None, Some(both)) if Some(both) > self.usage.memory_peak => {
+            (None, Some(both)) if self.has_swapped(both) => {
                 format!(", {} with swap", human_bytes(both))
             }
             (None, Some(_)) => String::new(),

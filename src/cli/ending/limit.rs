@@ -1,6 +1,7 @@
 //! The limits of a run as people know them: how much, who said so, and how to raise it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::cli::flag::Flag;
 use crate::plan::{Action, Plan};
@@ -15,6 +16,7 @@ pub(super) enum Amount {
     Count(u64),
     /// Hundredths of a percent of one CPU.
     Share(u64),
+    Time(Duration),
     /// As it was said.
     Other(String),
 }
@@ -59,6 +61,7 @@ impl Amount {
             Self::Bytes(bytes) => human_bytes(*bytes),
             Self::Count(count) => count.to_string(),
             Self::Share(share) => Cpu::Share(*share).to_string(),
+            Self::Time(time) => format!("{} s", time.as_secs_f64()),
             Self::Other(text) => escape::line(text).into_owned(),
         }
     }
@@ -67,6 +70,10 @@ impl Amount {
     pub fn value(&self) -> String {
         match self {
             Self::Bytes(bytes) => exact_bytes(*bytes),
+            Self::Time(time) => match time.subsec_millis() {
+                0 => format!("{}s", time.as_secs()),
+                _ => format!("{}ms", time.as_millis()),
+            },
             other => other.words(),
         }
     }
@@ -74,7 +81,7 @@ impl Amount {
     pub fn number(&self) -> Option<u64> {
         match *self {
             Self::Bytes(number) | Self::Count(number) | Self::Share(number) => Some(number),
-            Self::Other(_) => None,
+            Self::Time(_) | Self::Other(_) => None,
         }
     }
 
@@ -89,6 +96,7 @@ impl Amount {
             }
             Self::Count(count) => twice(count).to_string(),
             Self::Share(share) => Cpu::Share(twice(share)).to_string(),
+            Self::Time(time) => Self::Time(time.saturating_mul(2)).value(),
             Self::Other(_) => return None,
         })
     }
@@ -128,7 +136,7 @@ impl Limit {
                 }
                 Action::Timeout { after } => {
                     let mut limit = Self::said("timeout", step.site, sources, reader);
-                    limit.amount = Amount::Other(format!("{} s", after.as_secs_f64()));
+                    limit.amount = Amount::Time(*after);
                     all.push(limit);
                 }
                 _ => {}
@@ -284,6 +292,8 @@ mod tests {
             (Amount::Count(10), "20"),
             (Amount::Count(0), "2"),
             (Amount::Share(1_000), "20%"),
+            (Amount::Time(Duration::from_secs(60)), "120s"),
+            (Amount::Time(Duration::from_millis(250)), "500ms"),
         ] {
             assert_eq!(amount.more().as_deref(), Some(more), "{amount:?}");
         }

@@ -93,7 +93,11 @@ pub(super) fn full(report: &Report) -> String {
     );
     line(
         "memory and swap",
-        report.around.memory_and_swap_peak.map(human_bytes),
+        report
+            .around
+            .memory_and_swap_peak
+            .filter(|_| report.has_swapped)
+            .map(human_bytes),
     );
     line(
         "killed for memory",

@@ -174,8 +174,13 @@ impl Directories {
         }
         if let Some((Version::V1, cpuacct)) = self.of("cpuacct") {
             usage.cpu_usec = cpuacct.number("cpuacct.usage").map(usec);
-            usage.user_usec = cpuacct.number("cpuacct.usage_user").map(usec);
-            usage.system_usec = cpuacct.number("cpuacct.usage_sys").map(usec);
+            let user = cpuacct.number("cpuacct.usage_user").map(usec);
+            let system = cpuacct.number("cpuacct.usage_sys").map(usec);
+            if let (Some(all), Some(user), Some(system)) = (usage.cpu_usec, user, system) {
+                let user = share_of(all, user, system);
+                usage.user_usec = Some(user);
+                usage.system_usec = Some(all - user);
+            }
         }
         if let Some((Version::V1, cpu)) = self.of("cpu") {
             let stat = cpu.read("cpu.stat").unwrap_or_default();
@@ -256,6 +261,14 @@ impl Directories {
         }
         Ok(())
     }
+}
+
+/// The part of `all` that is the user's: v1 counts both parts by the ticks of a clock, and only their relation is true.
+fn share_of(all: u64, user: u64, system: u64) -> u64 {
+    let ticks = u128::from(user) + u128::from(system);
+    let part = (u128::from(all) * u128::from(user)).checked_div(ticks);
+    part.and_then(|part| u64::try_from(part).ok())
+        .unwrap_or(all)
 }
 
 /// Directories of a group and of all groups in it, the deepest last.
