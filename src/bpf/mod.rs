@@ -24,6 +24,7 @@ mod argument;
 mod assemble;
 mod compile;
 mod constants;
+pub mod device;
 mod groups;
 mod implied;
 mod interpret;

@@ -296,7 +296,7 @@ fn take_back(facts: &CgroupFacts, uid: u32) -> Result<Lines, Lines> {
 }
 
 fn take_back_from(mount: &Path, own: &Path, uid: u32) -> Result<(), FileError> {
-    sweep(&[own.to_owned()]);
+    sweep([own]);
     let mount = Directory::open(mount)?;
     let top = mount.child(DELEGATED)?;
     let group = top.child(&uid.to_string())?;

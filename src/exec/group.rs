@@ -7,31 +7,38 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
+use crate::kernel::bpf;
 use crate::kernel::cgroup::{Directory, FileError};
-use crate::kernel::{pressure, process};
 use crate::report::Site;
 use crate::section::limits::writes::agrees;
-use crate::section::limits::{GroupPlan, LimitWrite, SoftLimit, Version, Way};
+use crate::section::limits::{DeviceLimit, GroupPlan, LimitWrite, SoftLimit, Version, Way};
 
 mod circumstances;
 mod directories;
 mod event;
+mod freeze;
+mod measure;
 mod name;
 mod scope;
+mod soft;
 mod sweep;
+mod watch;
 
 pub use circumstances::{Ceiling, Circumstances};
-pub use directories::{Current, Directories, GroupDirectory, Usage};
+pub use directories::{Directories, GroupDirectory};
 use directories::{Member, remove_tree};
 pub use event::Event;
-pub use sweep::{Swept, sweep};
+pub use measure::{Current, Pressure, Usage};
+use soft::Soft;
+pub use sweep::{Swept, sweep, sweep_scopes};
+pub use watch::WATCHES;
+use watch::{Watch, Watches};
 
 /// A group could not be made, entered or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,8 +92,10 @@ impl From<FileError> for GroupError {
 pub struct Group {
     directories: Directories,
     writes: Vec<LimitWrite>,
+    devices: Option<DeviceLimit>,
     soft: Option<SoftLimit>,
-    pressure: Option<File>,
+    kill_at_oom: bool,
+    watches: Watches,
     scope: Option<scope::Scope>,
     warnings: Vec<GroupError>,
 }
@@ -95,8 +104,7 @@ pub struct Group {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Group {
-    /// Makes the group and writes the limits; sweeps what dead supervisors left beside it first. For a systemd scope only
-    /// its name is made: a scope cannot be empty.
+    /// Makes the group and writes the limits. For a systemd scope only its name is made: a scope cannot be empty.
     ///
     /// # Errors
     /// A directory or a limit that the kernel refuses; nothing is left behind then.
@@ -104,8 +112,10 @@ impl Group {
         let mut group = Self {
             directories: Directories::default(),
             writes: plan.writes.clone(),
+            devices: plan.devices.clone(),
             soft: plan.soft.clone(),
-            pressure: None,
+            kill_at_oom: plan.kill_at_oom,
+            watches: Watches::default(),
             scope: None,
             warnings: Vec::new(),
         };
@@ -118,12 +128,6 @@ impl Group {
                 for (path, controllers) in places.iter().flat_map(|place| &place.enable) {
                     enable_controllers(&Directory::open(path)?, controllers)?;
                 }
-                sweep(
-                    &places
-                        .iter()
-                        .map(|place| place.parent.clone())
-                        .collect::<Vec<_>>(),
-                );
                 let name = name::Name::own()?.to_string();
                 for place in places {
                     match Member::make(place, &name) {
@@ -138,8 +142,17 @@ impl Group {
         Ok(group)
     }
 
+    /// The v2 directory that the child can be born into, so that nobody has to move it there.
+    #[must_use]
+    pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {
+        match self.scope {
+            Some(_) => None,
+            None => self.directories.unified().map(Directory::as_fd),
+        }
+    }
+
     /// Files by which a child that has one thread puts itself into the group, writing `0` to each, so that nobody has to
-    /// [`Group::enter`] it: v1 only.
+    /// [`Group::enter`] it: for the hierarchies of v1.
     ///
     /// The kernel lets a single thread move itself without stopping forks and ends of processes on the whole host, for
     /// which it waits 5 to 20 milliseconds when one process moves another (cgroup_threadgroup_rwsem).
@@ -147,35 +160,62 @@ impl Group {
     /// # Errors
     /// Those of open(2).
     pub fn doors(&self) -> Result<Vec<OwnedFd>, GroupError> {
-        let members = &self.directories.members;
-        if members.iter().any(|member| member.version == Version::V2) {
-            return Ok(Vec::new());
-        }
-        let doors = members.iter().map(|member| member.directory.door());
+        let members = self.directories.members.iter();
+        let doors = members
+            .filter(|member| member.version == Version::V1)
+            .map(|member| member.directory.door());
         Ok(doors.collect::<Result<_, _>>()?)
     }
 
-    /// Puts a process that waits, and has no children yet, into the group.
+    /// Puts a process that waits, and has no children yet, into the group, where it does not do so itself by the
+    /// [`Group::doors`]. `born` says that it is in the v2 directory already ([`Group::birthplace`]). A v2 directory that
+    /// only helps, and does not take the process, is given up.
     ///
     /// # Errors
     /// The kernel or systemd refuses; or a limit that could only be written now does.
-    pub fn enter(&mut self, pid: i32) -> Result<(), GroupError> {
+    pub fn enter(&mut self, pid: i32, born: bool) -> Result<(), GroupError> {
         if let Some(scope) = &mut self.scope {
             let parts = scope.start(pid)?;
             let member = Member {
                 version: Version::V2,
                 parent: Some(parts.parent),
-                name: scope::BOX.to_owned(),
+                name: parts.name,
                 directory: parts.directory,
                 controllers: parts.controllers,
+                optional: false,
             };
             self.directories.members.push(member);
             return self.limit();
         }
-        for member in &self.directories.members {
-            member.directory.enter(pid)?;
+        if born {
+            return Ok(());
         }
-        Ok(())
+        let mut unified = self.directories.members.iter();
+        let Some(at) = unified.position(|member| member.version == Version::V2) else {
+            return Ok(());
+        };
+        let entered = match self.directories.members.get(at) {
+            Some(member) => member
+                .directory
+                .enter(pid)
+                .map_err(|error| (member.optional, error)),
+            None => Ok(()),
+        };
+        match entered {
+            Ok(()) => Ok(()),
+            Err((true, _)) => {
+                self.give_up(at);
+                Ok(())
+            }
+            Err((false, error)) => Err(error.into()),
+        }
+    }
+
+    fn give_up(&mut self, at: usize) {
+        let member = self.directories.members.remove(at);
+        if let Some(parent) = &member.parent {
+            let _ = parent.remove(&member.name);
+        }
     }
 
     /// Limits that were not held, because their rules allow that.
@@ -207,15 +247,70 @@ impl Group {
                 other => other?,
             }
         }
-        if let Some(soft) = &self.soft {
-            let result = self.watch(soft);
-            match result {
-                Ok(file) => self.pressure = Some(file),
+        if let Some(devices) = self.devices.take() {
+            match self.restrict(&devices) {
+                Err(error) if devices.may_fail => self.warnings.push(error),
+                other => other?,
+            }
+        }
+        if let Some(soft) = self.soft.take() {
+            match Soft::new(&soft, &self.directories) {
+                Ok(held) => self.watches.hold(held),
                 Err(error) if soft.may_fail => self.warnings.push(error),
                 Err(error) => return Err(error),
             }
         }
+        if self.kill_at_oom {
+            let watch = Watch::memory(&self.directories).map_err(|error| GroupError {
+                key: Some("oom-group".to_owned()),
+                ..error.into()
+            })?;
+            watch.into_iter().for_each(|watch| self.watches.add(watch));
+        }
         Ok(())
+    }
+
+    /// Has a program of ours asked about each use of a device (v2).
+    fn restrict(&mut self, devices: &DeviceLimit) -> Result<(), GroupError> {
+        let fail = |message: String| GroupError {
+            key: Some("devices".to_owned()),
+            site: devices.site,
+            message,
+            help: Vec::new(),
+        };
+        let at = self.directories.unified().ok_or_else(|| {
+            fail("the group is in no cgroup v2 hierarchy, where devices can be limited".to_owned())
+        })?;
+        let program = crate::bpf::device::compile(&devices.allowed);
+        let loaded = bpf::load_device_program(&program.words()).map_err(|errno| {
+            let refused = fail(format!(
+                "the kernel does not take the BPF program that decides about devices: {}",
+                errno.desc()
+            ));
+            match errno {
+                Errno::EPERM => refused.help(
+                    "needs root in the first user namespace of the host (CAP_BPF and CAP_NET_ADMIN)",
+                ),
+                Errno::EINVAL => {
+                    refused.help("needs a kernel with CONFIG_CGROUP_BPF (Linux 5.1 or later)")
+                }
+                Errno::ENOSYS => refused.help("this kernel has no bpf(2)"),
+                _ => refused,
+            }
+        })?;
+        bpf::attach_device_program(&loaded, at.as_fd()).map_err(|errno| {
+            let refused = fail(format!(
+                "the program that decides about devices cannot be attached to `{}`: {}",
+                at.path().display(),
+                errno.desc()
+            ));
+            match errno {
+                Errno::EPERM => refused.help(
+                    "needs CAP_NET_ADMIN; or a group above has a program that allows none below it",
+                ),
+                _ => refused,
+            }
+        })
     }
 
     fn write(&self, write: &LimitWrite) -> Result<(), GroupError> {
@@ -251,53 +346,18 @@ impl Group {
         )))
     }
 
-    fn watch(&self, soft: &SoftLimit) -> Result<File, GroupError> {
-        let fail = |message: String| GroupError {
-            key: Some("memory-soft".to_owned()),
-            site: soft.site,
-            message,
-            help: Vec::new(),
-        };
-        let memory = self.member("memory").map(|member| &member.directory);
-        if !memory.is_some_and(|directory| directory.has("memory.reclaim")) {
-            return Err(fail(
-                "this kernel cannot be asked to reclaim (`memory.reclaim`, Linux 5.19)".to_owned(),
-            ));
-        }
-        pressure::memory_trigger().map_err(|error| {
-            fail(format!(
-                "cannot watch memory pressure (/proc/pressure/memory): {error}"
-            ))
-            .help("needs Linux 6.5, or root, and a kernel started with `psi=1`")
-        })
-    }
-
-    /// What is to be polled for POLLPRI, upon which [`Group::on_pressure`] is to be called; none without a soft limit
-    /// that we hold ourselves.
-    #[must_use]
-    pub fn pressure_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.pressure.as_ref().map(AsFd::as_fd)
-    }
-
-    /// The host is short of memory: reclaims from the group down to its soft limit, in parts, for at most a fifth of a
-    /// second, so that the supervisor stays responsive. Under lasting pressure the kernel calls again every 2 s.
-    pub fn on_pressure(&self) {
-        const PART: u64 = 32 << 20;
-        let (Some(soft), Some(member)) = (&self.soft, self.member("memory")) else {
-            return;
-        };
-        let started = Instant::now();
-        while started.elapsed() < Duration::from_millis(200) {
-            let used = member.directory.number("memory.current").unwrap_or(0);
-            let excess = used.saturating_sub(soft.bytes);
-            if excess == 0 {
-                return;
-            }
-            // EAGAIN: less than that could be reclaimed; no more is to be had now.
-            let part = excess.min(PART).to_string();
-            if member.directory.write("memory.reclaim", &part).is_err() {
-                return;
-            }
+    /// Removes what dead supervisors left beside this group. Nothing waits for that: call it when the program runs.
+    pub fn sweep(&self) -> Swept {
+        let parents = self.directories.members.iter();
+        let parents = parents.filter_map(|member| member.parent.as_ref());
+        match &self.scope {
+            // The slice: what holds the scope, which holds the group.
+            Some(_) => parents
+                .filter_map(|scope| scope.path().parent())
+                .map(sweep_scopes)
+                .next()
+                .unwrap_or_default(),
+            None => sweep(parents.map(Directory::path)),
         }
     }
 
@@ -399,14 +459,15 @@ fn explain(write: &LimitWrite, errno: Errno) -> Option<String> {
     })
 }
 
-/// Start times differ between processes that had the same number, so that both together name one.
-fn is_alive(pid: i32, started: u64) -> bool {
-    match process::start_time(pid) {
-        Ok(time) => time == started,
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-    }
-}
-
 #[cfg(test)]
 #[path = "group_tests.rs"]
 pub(crate) mod tests;
+
+#[cfg(test)]
+#[path = "group/life_tests.rs"]
+#[allow(
+    clippy::unwrap_used,
+    clippy::undocumented_unsafe_blocks,
+    clippy::multiple_unsafe_ops_per_block
+)]
+mod life_tests;

@@ -16,9 +16,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// The facts of this host; none, with the reason printed, where `limits` cannot be held.
-fn plan(limits: &Limits) -> Option<GroupPlan> {
+pub(super) fn plan(limits: &Limits) -> Option<GroupPlan> {
     let mut facts = Facts {
         cgroup: probe_self(),
         ..Facts::default()
@@ -37,13 +38,13 @@ fn plan(limits: &Limits) -> Option<GroupPlan> {
 }
 
 /// A child that waits for a byte, then does `work` and ends with its result.
-struct Child {
-    pid: Pid,
-    go: OwnedFd,
+pub(super) struct Child {
+    pub(super) pid: Pid,
+    pub(super) go: OwnedFd,
 }
 
 impl Child {
-    fn start(work: fn() -> i32) -> Self {
+    pub(super) fn start(work: fn() -> i32) -> Self {
         let (reader, go) = nix::unistd::pipe().unwrap();
         match unsafe { fork() }.unwrap() {
             ForkResult::Child => {
@@ -56,14 +57,14 @@ impl Child {
         }
     }
 
-    fn finish(self) -> WaitStatus {
+    pub(super) fn finish(self) -> WaitStatus {
         nix::unistd::write(&self.go, b"x").unwrap();
         waitpid(self.pid, None).unwrap()
     }
 }
 
 /// Touches 256 MiB.
-fn hog() -> i32 {
+pub(super) fn hog() -> i32 {
     let size = 256 << 20;
     let memory = unsafe {
         libc::mmap(
@@ -85,7 +86,7 @@ fn hog() -> i32 {
 }
 
 /// Forks until it is refused; the number of children, which sleep.
-fn forks() -> i32 {
+pub(super) fn forks() -> i32 {
     for count in 0..100 {
         match unsafe { libc::fork() } {
             0 => unsafe {
@@ -99,17 +100,27 @@ fn forks() -> i32 {
     100
 }
 
-fn sleeps() -> i32 {
+pub(super) fn sleeps() -> i32 {
     unsafe { libc::pause() };
     0
 }
 
-fn limits(memory: u64, pids: u64) -> Limits {
+pub(super) fn limits(memory: u64, pids: u64) -> Limits {
     Limits {
         memory: Some(Traced::default_value(memory)),
         pids: Some(Traced::default_value(pids)),
         ..Limits::default()
     }
+}
+
+/// As a launcher does it, but that the child does not write itself into the v1 hierarchies.
+pub(super) fn enter(group: &mut Group, pid: Pid) -> Result<(), GroupError> {
+    for member in &group.directories.members {
+        if member.version == Version::V1 {
+            member.directory.enter(pid.as_raw())?;
+        }
+    }
+    group.enter(pid.as_raw(), false)
 }
 
 fn exists(paths: &[PathBuf]) -> bool {
@@ -129,7 +140,7 @@ fn a_memory_hog_is_killed_counted_and_gone() {
     let Some(plan) = plan(&swapless) else { return };
     let child = Child::start(hog);
     let mut group = Group::create(&plan).unwrap();
-    group.enter(child.pid.as_raw()).unwrap();
+    enter(&mut group, child.pid).unwrap();
     let places = paths(&group);
     assert!(!places.is_empty() && exists(&places));
     let status = child.finish();
@@ -156,9 +167,8 @@ pub(crate) fn a_hog_dies() -> Result<bool, String> {
     };
     let plan = plan(&swapless).ok_or("refused")?;
     let child = Child::start(hog);
-    let pid = child.pid.as_raw();
     let mut group = Group::create(&plan).map_err(|error| error.to_string())?;
-    group.enter(pid).map_err(|error| error.to_string())?;
+    enter(&mut group, child.pid).map_err(|error| error.to_string())?;
     let places = paths(&group);
     let died = matches!(child.finish(), WaitStatus::Signaled(_, Signal::SIGKILL, _));
     let counted = group.usage().oom_kills == Some(1);
@@ -173,7 +183,7 @@ fn forks_are_refused_at_the_limit_and_what_is_left_is_killed() {
     };
     let child = Child::start(forks);
     let mut group = Group::create(&plan).unwrap();
-    group.enter(child.pid.as_raw()).unwrap();
+    enter(&mut group, child.pid).unwrap();
     let status = child.finish();
     // It counts itself.
     assert!(matches!(status, WaitStatus::Exited(_, 9)), "{status:?}");
@@ -202,7 +212,7 @@ fn every_limit_reads_back_and_a_child_that_ended_is_still_counted() {
     eprintln!("{plan}");
     let child = Child::start(|| 7);
     let mut group = Group::create(&plan).unwrap();
-    group.enter(child.pid.as_raw()).unwrap();
+    enter(&mut group, child.pid).unwrap();
     assert!(group.warnings().is_empty());
     assert!(matches!(child.finish(), WaitStatus::Exited(_, 7)));
     std::thread::sleep(Duration::from_millis(300));
@@ -211,9 +221,14 @@ fn every_limit_reads_back_and_a_child_that_ended_is_still_counted() {
     assert_eq!(usage.oom_kills, Some(0));
     assert_eq!(usage.throttled_usec, Some(0));
     // Whatever is there to reclaim, asking must not fail or hang.
-    group.on_pressure();
-    assert_eq!(group.pressure_fd().is_some(), plan.soft.is_some());
+    assert_eq!(push_back(&group).is_some(), plan.soft.is_some());
     group.remove().unwrap();
+}
+
+/// What the supervisor does when the host is short of memory; none without a soft limit that it holds.
+fn push_back(group: &Group) -> Option<Option<Event>> {
+    let soft = group.watches.soft.as_ref();
+    soft.map(|soft| soft.push_back(&group.directories))
 }
 
 /// Leaves 40 MiB of page cache behind.
@@ -241,7 +256,7 @@ fn under_pressure_a_v2_group_is_pushed_back_to_its_soft_limit() {
     }
     let child = Child::start(caches);
     let mut group = Group::create(&plan).unwrap();
-    group.enter(child.pid.as_raw()).unwrap();
+    enter(&mut group, child.pid).unwrap();
     nix::unistd::write(&child.go, b"x").unwrap();
     let used = |group: &Group| {
         group.directories.members[0]
@@ -256,7 +271,7 @@ fn under_pressure_a_v2_group_is_pushed_back_to_its_soft_limit() {
     let before = used(&group);
     // Written pages are clean a moment later; the host would call again every 2 s.
     while used(&group) > 9 << 20 && started.elapsed() < Duration::from_secs(30) {
-        group.on_pressure();
+        push_back(&group);
         std::thread::sleep(Duration::from_millis(50));
     }
     eprintln!("{before} -> {}", used(&group));
@@ -277,7 +292,7 @@ fn a_limit_that_the_kernel_does_not_take_names_its_rule_and_leaves_nothing() {
     }
     let child = Child::start(|| 0);
     let error = Group::create(&plan)
-        .and_then(|mut group| group.enter(child.pid.as_raw()))
+        .and_then(|mut group| enter(&mut group, child.pid))
         .unwrap_err();
     eprintln!("{error}");
     assert_eq!(error.key.as_deref(), Some("pids"));
@@ -289,7 +304,7 @@ fn a_limit_that_the_kernel_does_not_take_names_its_rule_and_leaves_nothing() {
     }
     let child = Child::start(|| 0);
     let mut group = Group::create(&plan).unwrap();
-    group.enter(child.pid.as_raw()).unwrap();
+    enter(&mut group, child.pid).unwrap();
     assert_eq!(group.warnings().len(), 1);
     child.finish();
     group.remove().unwrap();
@@ -318,7 +333,7 @@ fn groups_of_a_killed_supervisor_are_swept_and_those_of_a_live_one_are_not() {
         ForkResult::Child => {
             let program = Child::start(sleeps);
             let mut group = Group::create(&plan).unwrap();
-            group.enter(program.pid.as_raw()).unwrap();
+            enter(&mut group, program.pid).unwrap();
             let text = paths(&group)
                 .iter()
                 .map(|path| path.display().to_string())
@@ -336,7 +351,7 @@ fn groups_of_a_killed_supervisor_are_swept_and_those_of_a_live_one_are_not() {
     let left: Vec<PathBuf> = text.lines().map(PathBuf::from).collect();
     assert_eq!(left.len(), live.paths().count());
 
-    let early = sweep(&parents(&plan));
+    let early = sweep(parents(&plan).iter().map(PathBuf::as_path));
     assert!(
         !early.removed.iter().any(|path| left.contains(path)),
         "{early:?}"
@@ -345,7 +360,7 @@ fn groups_of_a_killed_supervisor_are_swept_and_those_of_a_live_one_are_not() {
     waitpid(supervisor, None).unwrap();
     assert!(exists(&left));
     // Another test may sweep first.
-    let swept = sweep(&parents(&plan));
+    let swept = sweep(parents(&plan).iter().map(PathBuf::as_path));
     eprintln!("{swept:?}");
     let started = Instant::now();
     while exists(&left) && started.elapsed() < Duration::from_secs(10) {
@@ -373,7 +388,7 @@ fn the_scope_of_a_killed_supervisor_ends_with_its_program() {
                 sleeps()
             });
             let mut group = Group::create(&plan).unwrap();
-            group.enter(program.pid.as_raw()).unwrap();
+            enter(&mut group, program.pid).unwrap();
             nix::unistd::write(&program.go, b"x").unwrap();
             let path = paths(&group).remove(0);
             nix::unistd::write(&writer, path.display().to_string().as_bytes()).unwrap();
@@ -386,7 +401,7 @@ fn the_scope_of_a_killed_supervisor_ends_with_its_program() {
     let mut text = [0; 4096];
     let count = nix::unistd::read(&reader, &mut text).unwrap();
     let path = PathBuf::from(String::from_utf8_lossy(&text[..count]).into_owned());
-    assert!(path.ends_with("box") && path.exists());
+    assert!(path.exists());
     waitpid(Pid::from_raw(supervisor), None).unwrap();
     let started = Instant::now();
     while path.exists() && started.elapsed() < Duration::from_secs(20) {

@@ -10,7 +10,7 @@ use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
 use super::child::{self, DROPPED_LENGTH, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
 use super::failure::LaunchError;
-use super::group::{Circumstances, Event, Group, GroupError, Usage};
+use super::group::{Circumstances, Event, Group, GroupError, Usage, WATCHES};
 use super::init::STOPPED;
 use super::outside;
 use super::prepare::Prepared;
@@ -113,7 +113,7 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
             child,
             lines,
             signals,
-            group: group.as_ref(),
+            group: group.as_mut(),
             tell,
             relay: None,
             terminal_group: relay::own_foreground(),
@@ -191,7 +191,16 @@ fn start(
     };
     let arguments = pointers(&prepared.execute.arguments);
     let environment = pointers(&prepared.execute.environment);
-    let side = clone3(prepared.clone_flags).map_err(|errno| match prepared.clone_step {
+    let birthplace = group.as_deref().and_then(Group::birthplace);
+    let mut born = birthplace.is_some();
+    let mut side = clone3(prepared.clone_flags, birthplace);
+    if born && side.is_err() {
+        // An old kernel, or a group that takes no children in this way: it is moved there, or what speaks against that is
+        // said then.
+        born = false;
+        side = clone3(prepared.clone_flags, None);
+    }
+    let side = side.map_err(|errno| match prepared.clone_step {
         Some(step) => LaunchError::at_step(step, errno),
         None => LaunchError::doing("making a process", errno),
     })?;
@@ -216,11 +225,7 @@ fn start(
         .and_then(|()| outside::adjust_oom_score(prepared, child.pid))
         .and_then(|()| match (&prepared.group, group) {
             (Some((step, _)), Some(group)) => {
-                let entered = if doors.is_empty() {
-                    group.enter(child.pid)
-                } else {
-                    Ok(())
-                };
+                let entered = group.enter(child.pid, born);
                 for warning in group.warnings() {
                     tell(Remark::Group(warning.to_string()));
                 }
@@ -260,7 +265,7 @@ struct Supervisor<'a> {
     child: Child,
     lines: Ends,
     signals: OwnedFd,
-    group: Option<&'a Group>,
+    group: Option<&'a mut Group>,
     tell: &'a mut dyn FnMut(Remark),
     relay: Option<Relay>,
     terminal_group: Option<libc::pid_t>,
@@ -296,15 +301,23 @@ impl Supervisor<'_> {
     fn run(&mut self, started: Instant) -> Result<Outcome, LaunchError> {
         self.deadline = self.prepared.timeout.map(|timeout| started + timeout);
         self.settled = Some(started + SETTLED);
+        if let Some(group) = &mut self.group {
+            for event in group.watch() {
+                (self.tell)(Remark::Event(event));
+            }
+            // What cannot be removed now is tried again by the next launch.
+            let _ = group.sweep();
+        }
         let change = self.watch();
         if let Some(relay) = self.relay.take() {
             relay.finish();
         }
         relay::reclaim_foreground(self.terminal_group);
         // Read while the dead child still holds its group in being: a service manager removes an empty one at once.
-        let usage = self.group.map(Group::usage);
+        let usage = self.group.as_deref().map(Group::usage);
         let circumstances = self
             .group
+            .as_deref()
             .map(|group| group.directories().circumstances())
             .unwrap_or_default();
         let _ = process::wait_for(self.child.pidfd.as_fd(), libc::WEXITED);
@@ -350,26 +363,27 @@ impl Supervisor<'_> {
             let relayed = self.relay.as_ref().map(Relay::interests);
             let idle = interest(None);
             let [master, input] = relayed.unwrap_or([idle, idle]);
+            let limits = self.group.as_deref().map(Group::watches);
+            let limits = limits.unwrap_or([idle; WATCHES]);
             let mut ready = [
                 interest(Some(self.child.pidfd.as_fd())),
                 interest(Some(self.signals.as_fd())),
                 interest(self.lines.socket.as_ref().map(AsFd::as_fd)),
                 interest(self.lines.status.as_ref().map(AsFd::as_fd)),
-                self.group
-                    .and_then(Group::pressure_fd)
-                    .map_or(idle, |fd| libc::pollfd {
-                        events: libc::POLLPRI,
-                        ..interest(Some(fd))
-                    }),
                 master,
                 input,
+                limits[0],
+                limits[1],
+                limits[2],
             ];
             match descriptor::poll(&mut ready, self.patience()) {
                 Ok(_) => {}
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno),
             }
-            let [ended, signalled, heard, status, pressed, master, input] =
+            let [_, _, _, _, _, _, limits @ ..] = &ready;
+            self.notice(limits);
+            let [ended, signalled, heard, status, master, input, ..] =
                 ready.map(|entry| entry.revents);
             if signalled != 0 {
                 self.forward();
@@ -379,11 +393,6 @@ impl Supervisor<'_> {
             }
             if status != 0 {
                 self.stopped();
-            }
-            if pressed != 0
-                && let Some(group) = self.group
-            {
-                group.on_pressure();
             }
             if (master != 0 || input != 0)
                 && let Some(relay) = &mut self.relay
@@ -405,9 +414,29 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Tells which limits have made themselves felt.
+    fn notice(&mut self, ready: &[libc::pollfd]) {
+        let Some(group) = &mut self.group else {
+            return;
+        };
+        let (events, failed) = group.notice(ready);
+        for event in events {
+            (self.tell)(Remark::Event(event));
+        }
+        if let Some(error) = failed {
+            (self.tell)(Remark::Group(error.to_string()));
+        }
+    }
+
     /// Milliseconds until there is something to do; −1 if nothing.
     fn patience(&self) -> libc::c_int {
-        let next = self.deadline.into_iter().chain(self.settled).min();
+        let look = self.group.as_deref().and_then(Group::next_look);
+        let next = self
+            .deadline
+            .into_iter()
+            .chain(self.settled)
+            .chain(look)
+            .min();
         next.map_or(-1, |next| {
             let left = next.saturating_duration_since(Instant::now());
             libc::c_int::try_from(left.as_millis() + 1).unwrap_or(libc::c_int::MAX)
@@ -431,7 +460,7 @@ impl Supervisor<'_> {
         if self.timed_out {
             self.deadline = None;
             let _ = signal::send(self.child.pidfd.as_fd(), libc::SIGKILL);
-            if let Some(group) = self.group {
+            if let Some(group) = &self.group {
                 // What cannot be killed now is reported when the group is removed.
                 let _ = group.kill();
             }

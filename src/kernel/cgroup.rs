@@ -68,6 +68,12 @@ impl Directory {
         })
     }
 
+    /// Its descriptor, for what is born into it or attached to it.
+    #[must_use]
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
     /// Its path, for messages.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -266,7 +272,7 @@ impl Directory {
         }
     }
 
-    fn opened(&self, file: &str, mode: OFlag, doing: &str) -> Result<File, FileError> {
+    pub(super) fn opened(&self, file: &str, mode: OFlag, doing: &str) -> Result<File, FileError> {
         let flags = mode | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         again(|| openat(&self.fd, file, flags, Mode::empty()))
             .map(File::from)

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod at;
+pub mod bpf;
 pub mod capability;
 pub mod cgroup;
 pub mod clone;
@@ -21,6 +22,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod systemd;
 pub mod terminal;
+pub mod watch;
 
 pub use nix::errno::Errno;
 

@@ -319,6 +319,12 @@ pub fn give_memory_back() {
     unsafe { libc::dl_iterate_phdr(Some(each), std::ptr::null_mut()) };
 }
 
+/// Whether there is a process of this number; it may be another one than was meant, see [`start_time`].
+#[must_use]
+pub fn exists(pid: i32) -> bool {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None) != Err(Errno::ESRCH)
+}
+
 /// When a process started, in clock ticks since boot (proc_pid_stat(5), field 22).
 ///
 /// # Errors

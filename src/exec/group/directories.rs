@@ -1,4 +1,4 @@
-//! The directories of one sandbox's control group, whoever made them: what it uses, freezing, killing, removing.
+//! The directories of one sandbox's control group, whoever made them: what is in it, killing, removing.
 //!
 //! The supervisor has them from making them; `sandboxctl` opens them anew by a [`GroupDirectory`] each.
 
@@ -10,56 +10,8 @@ use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::PATIENCE;
-use crate::kernel::cgroup::{Directory, FileError, field};
+use crate::kernel::cgroup::{Directory, FileError};
 use crate::section::limits::{Place, Version};
-
-/// What the group has used, as far as this kernel counts it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Usage {
-    /// The most bytes of memory at a time.
-    pub memory_peak: Option<u64>,
-    /// The most bytes of swap at a time (v2, Linux 6.5).
-    pub swap_peak: Option<u64>,
-    /// Processes that the kernel killed at the memory limit.
-    pub oom_kills: Option<u64>,
-    /// The most processes and threads at a time.
-    pub pids_peak: Option<u64>,
-    /// Forks refused at the limit.
-    pub pids_refused: Option<u64>,
-    /// CPU time in microseconds.
-    pub cpu_usec: Option<u64>,
-    /// Of it in the program's own code, in microseconds.
-    pub user_usec: Option<u64>,
-    /// Of it in the kernel, in microseconds.
-    pub system_usec: Option<u64>,
-    /// Times that the group was held back at its CPU quota.
-    pub throttled: Option<u64>,
-    /// Time for which the group was held back at its CPU quota, in microseconds.
-    pub throttled_usec: Option<u64>,
-    /// Times that the memory limit was reached, also where reclaiming helped.
-    pub memory_limit_hits: Option<u64>,
-    /// Bytes read from block devices.
-    pub io_read_bytes: Option<u64>,
-    /// Bytes written to block devices.
-    pub io_write_bytes: Option<u64>,
-    /// Reads from block devices.
-    pub io_reads: Option<u64>,
-    /// Writes to block devices.
-    pub io_writes: Option<u64>,
-}
-
-/// What the group uses now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Current {
-    /// Bytes of memory.
-    pub memory: Option<u64>,
-    /// Bytes of swap.
-    pub swap: Option<u64>,
-    /// Processes and threads.
-    pub pids: Option<u64>,
-    /// Whether it is frozen.
-    pub frozen: bool,
-}
 
 /// Where a directory of a group is, as it is written down for others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,20 +32,29 @@ pub(super) struct Member {
     pub parent: Option<Directory>,
     pub name: String,
     pub directory: Directory,
-    /// v1: of its hierarchy; v2: all that hold limits.
+    /// v1: of its hierarchy; v2: all that hold limits or count.
     pub controllers: BTreeSet<String>,
+    /// Whether the launch goes on without it.
+    pub optional: bool,
 }
 
 impl Member {
     pub fn make(place: &Place, name: &str) -> Result<Self, FileError> {
         let parent = Directory::open(&place.parent)?;
         let directory = parent.make(name)?;
+        let mut controllers = place.controllers.clone();
+        if place.version == Version::V2 {
+            // Those that hold no limit count.
+            let available = directory.read("cgroup.controllers").unwrap_or_default();
+            controllers.extend(available.split_whitespace().map(str::to_owned));
+        }
         Ok(Self {
             version: place.version,
             parent: Some(parent),
             name: name.to_owned(),
             directory,
-            controllers: place.controllers.clone(),
+            controllers,
+            optional: place.optional,
         })
     }
 }
@@ -117,6 +78,7 @@ impl Directories {
                 name: String::new(),
                 directory: Directory::open(&place.path)?,
                 controllers: place.controllers.clone(),
+                optional: false,
             })
         });
         Ok(Self {
@@ -148,94 +110,22 @@ impl Directories {
             .map(|member| (member.version, &member.directory))
     }
 
-    /// What the group has used until now.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        let mut usage = Usage::default();
-        let usec = |nanoseconds: u64| nanoseconds / 1000;
-        match self.of("memory") {
-            Some((Version::V1, memory)) => {
-                usage.memory_peak = memory.number("memory.max_usage_in_bytes");
-                usage.memory_limit_hits = memory.number("memory.failcnt");
-                usage.oom_kills = memory.field("memory.oom_control", "oom_kill");
-            }
-            Some((Version::V2, memory)) => {
-                usage.memory_peak = memory.number("memory.peak");
-                usage.swap_peak = memory.number("memory.swap.peak");
-                let events = memory.read("memory.events").unwrap_or_default();
-                usage.memory_limit_hits = field(&events, "max");
-                usage.oom_kills = field(&events, "oom_kill");
-            }
-            None => {}
-        }
-        if let Some((_, pids)) = self.of("pids") {
-            usage.pids_peak = pids.number("pids.peak");
-            usage.pids_refused = pids.field("pids.events", "max");
-        }
-        if let Some((Version::V1, cpuacct)) = self.of("cpuacct") {
-            usage.cpu_usec = cpuacct.number("cpuacct.usage").map(usec);
-            let user = cpuacct.number("cpuacct.usage_user").map(usec);
-            let system = cpuacct.number("cpuacct.usage_sys").map(usec);
-            if let (Some(all), Some(user), Some(system)) = (usage.cpu_usec, user, system) {
-                let user = share_of(all, user, system);
-                usage.user_usec = Some(user);
-                usage.system_usec = Some(all - user);
-            }
-        }
-        if let Some((Version::V1, cpu)) = self.of("cpu") {
-            let stat = cpu.read("cpu.stat").unwrap_or_default();
-            usage.throttled = field(&stat, "nr_throttled");
-            usage.throttled_usec = field(&stat, "throttled_time").map(usec);
-        }
-        let unified = self
-            .members
+    /// The directory in the v2 hierarchy.
+    pub(super) fn unified(&self) -> Option<&Directory> {
+        self.members
             .iter()
-            .find(|member| member.version == Version::V2);
-        if let Some(member) = unified
-            && self.of("cpuacct").is_none()
-        {
-            // Without the controller the file is there too, with the time alone.
-            let stat = member.directory.read("cpu.stat").unwrap_or_default();
-            usage.cpu_usec = field(&stat, "usage_usec");
-            usage.user_usec = field(&stat, "user_usec");
-            usage.system_usec = field(&stat, "system_usec");
-            usage.throttled = usage.throttled.or(field(&stat, "nr_throttled"));
-            usage.throttled_usec = usage.throttled_usec.or(field(&stat, "throttled_usec"));
-        }
-        usage
+            .find(|member| member.version == Version::V2)
+            .map(|member| &member.directory)
     }
 
-    /// What the group uses now.
-    #[must_use]
-    pub fn current(&self) -> Current {
-        let mut current = Current::default();
-        match self.of("memory") {
-            Some((Version::V1, memory)) => {
-                current.memory = memory.number("memory.usage_in_bytes");
-                let both = memory.number("memory.memsw.usage_in_bytes");
-                current.swap = both
-                    .zip(current.memory)
-                    .map(|(both, memory)| both.saturating_sub(memory));
-            }
-            Some((Version::V2, memory)) => {
-                current.memory = memory.number("memory.current");
-                current.swap = memory.number("memory.swap.current");
-            }
-            None => {}
-        }
-        current.pids = self
-            .of("pids")
-            .and_then(|(_, pids)| pids.number("pids.current"));
-        current
-    }
-
-    /// The processes in the group and in groups that the program made in it.
+    /// The processes in the group and in groups that the program made in it. One that left the group in one hierarchy,
+    /// as root may on v1, is still found in another.
     #[must_use]
     pub fn processes(&self) -> BTreeSet<i32> {
         self.members
-            .first()
-            .map(|member| all_processes(&member.directory))
-            .unwrap_or_default()
+            .iter()
+            .flat_map(|member| all_processes(&member.directory))
+            .collect()
     }
 
     /// Whether a process is in the group or in a group that the program made in it.
@@ -246,11 +136,18 @@ impl Directories {
             .any(|member| !all_processes(&member.directory).is_empty())
     }
 
-    /// Kills every process in the group, and waits until they are dead. They may still have to be reaped.
+    /// Kills every process in the group, and waits until they are dead. They may still have to be reaped. Frozen ones die
+    /// too, and the group is thawed by that.
     ///
     /// # Errors
     /// Some are still there after 10 s (in uninterruptible sleep), or the kernel refuses.
     pub fn kill(&self) -> Result<(), FileError> {
+        if let Some(unified) = self.unified()
+            && self.members.len() > 1
+        {
+            // All at once, while the v1 hierarchies can only be asked for one process after another.
+            let _ = unified.write("cgroup.kill", "1");
+        }
         // The hierarchies hold the same processes; where they can be frozen, none escapes between listing and killing.
         let (first, rest): (Vec<_>, Vec<_>) = self
             .members
@@ -261,14 +158,6 @@ impl Directories {
         }
         Ok(())
     }
-}
-
-/// The part of `all` that is the user's: v1 counts both parts by the ticks of a clock, and only their relation is true.
-fn share_of(all: u64, user: u64, system: u64) -> u64 {
-    let ticks = u128::from(user) + u128::from(system);
-    let part = (u128::from(all) * u128::from(user)).checked_div(ticks);
-    part.and_then(|part| u64::try_from(part).ok())
-        .unwrap_or(all)
 }
 
 /// Directories of a group and of all groups in it, the deepest last.
@@ -326,25 +215,19 @@ pub(super) fn kill_all(group: &Directory) -> Result<(), FileError> {
             });
         }
         if !at_once {
-            freeze(group, true);
+            // Without a freezer processes may fork between being listed and being killed, and the list is read again.
+            let _ = group.write("freezer.state", "FROZEN");
             let _ = group.kill_processes();
             for below in tree(group) {
                 let child = below.to_str().and_then(|name| group.child(name).ok());
                 let _ = child.map(|child| child.kill_processes());
             }
             // On v1 a frozen process dies only when it is thawed.
-            freeze(group, false);
+            let _ = group.write("freezer.state", "THAWED");
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
     }
-}
-
-/// Freezes or thaws where the group can; without it processes may fork between being listed and being killed, and the
-/// list is read again.
-fn freeze(group: &Directory, frozen: bool) {
-    let value = if frozen { "FROZEN" } else { "THAWED" };
-    let _ = group.write("freezer.state", value);
 }
 
 pub(super) fn remove_tree(

@@ -1,12 +1,17 @@
 //! A group in a delegated scope of systemd.
 //!
 //! A scope vanishes with its last process, and its counters with it. So a process of ours, which does nothing, keeps the
-//! scope: in a group of its own (`keep`) beside the program's (`box`), where it is neither counted nor limited. The
-//! limits are those of `box`; what an administrator sets for the scope itself holds beside them.
+//! scope: in a group of its own (`keep`) beside the program's (`box-…`), where it is neither counted nor limited. The
+//! limits are those of `box-…`; what an administrator sets for the scope itself holds beside them.
+//!
+//! When the supervisor is killed, the process that keeps the scope ends, and so does the program, unless its profile lets
+//! it live on; then the scope ends with it, or at the next launch: who the supervisor was stands in the scope's name and,
+//! exactly, in that of the inner group.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::name::Supervisor;
 use super::{GroupError, enable_controllers};
 use crate::host::cgroup::{directory, memberships, mounts};
 use crate::kernel::cgroup::Directory;
@@ -14,8 +19,6 @@ use crate::kernel::process::random_hex;
 use crate::kernel::systemd::{Keeper, ScopeRequest, start_scope};
 use crate::section::limits::GroupPlan;
 
-/// The program's group in the scope.
-pub(super) const BOX: &str = "box";
 const KEEP: &str = "keep";
 
 /// A scope, and the process that keeps it.
@@ -23,12 +26,14 @@ const KEEP: &str = "keep";
 pub(super) struct Scope {
     request: ScopeRequest,
     controllers: BTreeSet<String>,
+    supervisor: Supervisor,
     keeper: Option<Keeper>,
 }
 
 /// The program's group in a scope that runs.
 pub(super) struct Parts {
     pub parent: Directory,
+    pub name: String,
     pub directory: Directory,
     pub controllers: BTreeSet<String>,
 }
@@ -37,10 +42,16 @@ impl Scope {
     pub fn new(plan: &GroupPlan, bus: &Path, slice: &str) -> Result<Self, GroupError> {
         let random = random_hex()
             .map_err(|error| GroupError::general(format!("cannot get random bytes: {error}")))?;
+        let supervisor = Supervisor::own()?;
         Ok(Self {
+            supervisor,
             request: ScopeRequest {
                 bus: bus.to_owned(),
-                unit: format!("app-sandbox-{}-{random}.scope", escape(&plan.name)),
+                unit: format!(
+                    "app-sandbox-{}-{}x{random}.scope",
+                    escape(&plan.name),
+                    supervisor.pid
+                ),
                 slice: slice.to_owned(),
                 description: format!("sandbox {}", plan.name),
                 pids: Vec::new(),
@@ -81,7 +92,8 @@ impl Scope {
         }
         let scope = Directory::open(&path)?;
         let keep = scope.make(KEEP)?;
-        let directory = scope.make(BOX)?;
+        let name = self.supervisor.inner();
+        let directory = scope.make(&name)?;
         keep.enter(keeping)?;
         directory.enter(pid)?;
         let available = scope.read("cgroup.controllers")?;
@@ -107,6 +119,7 @@ impl Scope {
         enable_controllers(&scope, &controllers)?;
         Ok(Parts {
             parent: scope,
+            name,
             directory,
             controllers,
         })
@@ -145,6 +158,16 @@ impl Scope {
     }
 }
 
+/// Which process made a scope, by its name (`app-sandbox-ID-PIDxRANDOM.scope`); none for what is no scope of ours. After
+/// the last `-` only letters and digits may stand, for portals to know the application.
+pub(super) fn maker(unit: &str) -> Option<i32> {
+    let name = unit.strip_prefix("app-sandbox-")?.strip_suffix(".scope")?;
+    let (pid, random) = name.rsplit_once('-')?.1.split_once('x')?;
+    let is_ours = !random.is_empty() && random.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number: i32 = pid.parse().ok()?;
+    (is_ours && number > 1 && number.to_string() == pid).then_some(number)
+}
+
 /// A part of a unit's name: `-` separates parts, and what systemd has no letter for is written as `\xNN`
 /// (systemd-escape(1)).
 fn escape(name: &str) -> String {
@@ -161,11 +184,28 @@ fn escape(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::escape;
+    use super::{escape, maker};
 
     #[test]
     fn names_are_escaped_as_systemd_does() {
         assert_eq!(escape("org.notify-rust.x"), r"org.notify\x2drust.x");
         assert_eq!(escape("../a b"), r"\x2e.\x2fa\x20b");
+    }
+
+    #[test]
+    fn the_name_of_a_scope_says_who_made_it() {
+        assert_eq!(maker(r"app-sandbox-a\x2db-77x0af.scope"), Some(77));
+        for other in [
+            "app-sandbox-a-0af.scope",
+            "app-sandbox-a-77x.scope",
+            "app-sandbox-a-077x1.scope",
+            "app-sandbox-a-77x1.service",
+            "app-sandbox-a-1x1.scope",
+            "app-sandbox-a-+5x1.scope",
+            "app-other-a-77x1.scope",
+            "app-sandbox-77xzz.scope",
+        ] {
+            assert_eq!(maker(other), None, "{other}");
+        }
     }
 }

@@ -102,7 +102,7 @@ pub fn directly() -> Attempts {
 /// # Errors
 /// clone3(2).
 pub fn plain_clone() -> Result<(), Errno> {
-    match clone3(0)? {
+    match clone3(0, None)? {
         Side::Child => process::exit(0),
         Side::Parent(child) => {
             let _ = process::wait_for(child.pidfd.as_fd(), libc::WEXITED);
@@ -115,7 +115,7 @@ fn user_trial(uid: u32, gid: u32, attempts: &mut Attempts) -> Result<(), Errno> 
     let (read, write) = descriptor::pipe()?;
     let (wait, go) = descriptor::pipe()?;
     // The flag is a positive constant of type int.
-    let child = match clone3(libc::CLONE_NEWUSER as u64)? {
+    let child = match clone3(libc::CLONE_NEWUSER as u64, None)? {
         Side::Child => {
             drop((read, go));
             if descriptor::read(wait.as_fd(), &mut [0]) == Ok(1) {
