@@ -47,12 +47,6 @@ pub struct Directory {
     path: PathBuf,
 }
 
-impl AsFd for Directory {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
 impl Directory {
     /// Opens a directory; no symbolic link is followed in its last component.
     ///

@@ -14,10 +14,13 @@ mod errors;
 mod escapes;
 mod filesystem;
 mod harness;
+mod hogs;
 mod limits;
 mod namespaces;
+mod notify;
 mod process;
 mod programs;
+mod soft;
 #[allow(
     dead_code,
     reason = "a vocabulary for cases; which of it is in use depends on the cases"
@@ -25,6 +28,7 @@ mod programs;
 mod support;
 mod syscalls;
 mod terminal;
+mod truth;
 
 use std::process::ExitCode;
 
@@ -39,11 +43,15 @@ fn main() -> ExitCode {
         ("escapes", escapes::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
+        ("hogs", hogs::cases),
         ("limits", limits::cases),
         ("namespaces", namespaces::cases),
+        ("notify", notify::cases),
         ("process", process::cases),
         ("programs", programs::cases),
+        ("soft", soft::cases),
         ("syscalls", syscalls::cases),
         ("terminal", terminal::cases),
+        ("truth", truth::cases),
     ])
 }

@@ -2,7 +2,6 @@
 //! and whether somebody else killed. Without it a report would blame the sandbox's own limit for the host's or an
 //! administrator's.
 
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
