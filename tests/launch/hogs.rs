@@ -195,11 +195,7 @@ fn forks_within_forks(scene: &Scene) -> Outcome {
             "[limits]\npids = 30\n[process]\ntimeout = \"{seconds}s\"\n"
         ))?
         .args(["--json"])
-        .program([
-            "sh",
-            "-c",
-            "bomb() { bomb | bomb & wait; }; while :; do bomb 2>/dev/null; done",
-        ])
+        .probe(["fork-storm"])
         .limit(Duration::from_secs(120));
     let out = while_host_answers(scene, || sandbox.run())?;
     let report = report(&out)?;

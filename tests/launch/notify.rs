@@ -80,6 +80,7 @@ impl Desktop {
             .arg(format!("--config-file={}", configuration.display()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(Stdio::null()) // it complains of limits that it may not raise
             .spawn()?;
         let mut desktop = Desktop {
             bus,
@@ -192,11 +193,7 @@ fn not_started(scene: &Scene) -> Outcome {
     assert_eq!(received.len(), 1, "{received:?}");
     let notice = &received[0];
     assert_eq!(notice.application, "sandbox");
-    assert_eq!(
-        notice.summary,
-        "program<_i> was not started".replace("program<_i>", "i>"),
-        "{notice:?}"
-    );
+    assert_eq!(notice.summary, "i> was not started", "{notice:?}");
     assert!(
         notice.body.contains("/no/such/&lt;i&gt;program"),
         "{notice:?}"

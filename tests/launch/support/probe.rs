@@ -9,6 +9,7 @@
 //! |                                 | path; prints `held BYTES`                              |
 //! | `keep-warm BYTES SECS`          | fills memory and touches all of it again and again     |
 //! | `fork-bomb SECONDS [MOST]`      | forks as fast as it can; prints `forked N refused N`   |
+//! | `fork-storm`                    | forks, as do all its children, until it is killed      |
 //! | `burn SECONDS`                  | computes; prints `cpu-ms N`                            |
 //! | `tiocsti`                       | pushes a character into the terminal on descriptor 0   |
 //! | `syscall NAME\|NUMBER [ARG…]`   | prints `= VALUE` or the error's name                   |
@@ -76,6 +77,7 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
         ("keep-warm", [bytes, seconds]) => keep_warm(bytes, seconds),
         ("fork-bomb", [seconds]) => fork_bomb(seconds, "20000"),
         ("fork-bomb", [seconds, most]) => fork_bomb(seconds, most),
+        ("fork-storm", []) => fork_storm(),
         ("burn", [seconds]) => burn(seconds),
         ("tiocsti", []) => push_character(),
         ("syscall", [name, arguments @ ..]) => system_call(name, arguments),
@@ -263,6 +265,18 @@ fn fork_bomb(seconds: &str, most: &str) -> Answer {
         unsafe { libc::waitpid(*pid, std::ptr::null_mut(), 0) };
     }
     Ok(format!("forked {} refused {refused}", children.len()))
+}
+
+/// The bomb of every textbook: whoever was forked forks as well.
+fn fork_storm() -> Answer {
+    println!("forking");
+    io::stdout().flush()?;
+    loop {
+        // SAFETY: this process has one thread, and the child goes on with the same loop.
+        if unsafe { libc::fork() } < 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 fn burn(seconds: &str) -> Answer {
