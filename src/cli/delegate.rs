@@ -28,8 +28,22 @@ pub struct Delegate<'a> {
     pub pid: Option<i32>,
 }
 
-/// The controllers that limits and killing need.
-const CONTROLLERS: &[&str] = &["cpu", "cpuacct", "freezer", "memory", "pids"];
+/// The controllers that limits, killing and counting need, of both versions. Not among them are `devices`, whose rules the
+/// kernel takes from CAP_SYS_ADMIN alone, and `net_cls` and `net_prio`, which mark packets for rules of root's.
+const CONTROLLERS: &[&str] = &[
+    "blkio",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "freezer",
+    "hugetlb",
+    "io",
+    "memory",
+    "misc",
+    "perf_event",
+    "pids",
+    "rdma",
+];
 /// v2: the group of the user's processes that are in no sandbox.
 const SESSION: &str = "session";
 
@@ -144,9 +158,13 @@ fn give_legacy(facts: &CgroupFacts, uid: u32, gid: u32) -> Result<Lines, Lines> 
         {
             continue;
         }
-        let (group, new) = top(&hierarchy.mount)?
-            .made(&uid.to_string())
-            .map_err(told)?;
+        let top = top(&hierarchy.mount)?;
+        let (group, new) = top.made(&uid.to_string()).map_err(told)?;
+        if hierarchy.controllers.contains("cpuset") {
+            let mount = Directory::open(&hierarchy.mount).map_err(told)?;
+            fill_cpuset(&mount, &top)?;
+            fill_cpuset(&top, &group)?;
+        }
         for file in ["cgroup.procs", "tasks"] {
             group.give_file(file, uid, gid).map_err(told)?;
         }
@@ -161,6 +179,17 @@ fn give_legacy(facts: &CgroupFacts, uid: u32, gid: u32) -> Result<Lines, Lines> 
     }
     lines.push(until_reboot());
     Ok(lines)
+}
+
+/// A new group of v1's cpuset has neither CPUs nor memory nodes, and neither has what is made in it.
+fn fill_cpuset(parent: &Directory, group: &Directory) -> Result<(), Lines> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if group.read(file).map_err(told)?.trim().is_empty() {
+            let own = parent.read(file).map_err(told)?;
+            group.write(file, own.trim()).map_err(told)?;
+        }
+    }
+    Ok(())
 }
 
 fn said(new: bool, path: &Path) -> String {

@@ -77,7 +77,7 @@ pub(super) struct Check {
     needed: bool,
     detail: String,
     /// What fails without it; empty unless it is missing.
-    costs: &'static str,
+    costs: String,
     fix: Vec<String>,
 }
 

@@ -4,6 +4,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use crate::host::facts::{Caller, CgroupFacts};
 use crate::host::{self, Facts, Scope};
 use crate::plan::{self, Plan, Request};
 use crate::policy::{self, Policy};
@@ -11,12 +12,13 @@ use crate::profile::Profile;
 use crate::profile::key::Section;
 use crate::profile::load::load;
 use crate::profile::search::Library;
-use crate::profile::value::{Size, Value, View};
+use crate::profile::value::{Access, Size, Value, View};
 use crate::report::paint::Paint;
 use crate::report::render::{Style, render};
 use crate::report::{Diagnostic, Diagnostics, SourceMap};
-use crate::section::filesystem;
+use crate::section::expand::{Expanded, expand};
 use crate::section::process::{Process, Terminal};
+use crate::section::{devices, filesystem, limits};
 
 use super::complain;
 
@@ -153,6 +155,23 @@ fn names_part_of_ram(policy: &Policy) -> bool {
         .any(|section| policy.section(section).any(|(_, value, _)| part(value)))
 }
 
+/// The control groups, as far as this policy's limits need to know them.
+fn control_groups(policy: &Policy, caller: &Caller) -> CgroupFacts {
+    let wanted = limits::wanted(policy);
+    let mut facts = host::cgroup::probe_for(caller.uid, &wanted);
+    for key in wanted.paths {
+        let disk = match expand(&key, caller) {
+            Ok(Expanded::Path(path)) => host::disk::find(&path),
+            Ok(Expanded::NotApplicable(why)) | Err(why) => Err(why),
+            Ok(Expanded::Glob(_)) => Err(format!("{key} is a pattern")),
+        };
+        facts.disks.insert(key, disk);
+    }
+    facts.may_refuse_devices =
+        wanted.devices && caller.is_privileged() && host::is_initial_user_namespace();
+    facts
+}
+
 /// Gathers what a plan for this policy depends on.
 pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
     let names_user_directory = |text: &str| text.contains("_DIR}");
@@ -160,6 +179,9 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
         names_user_directory(key)
             || matches!(value, Value::View(View::Bind { source, .. }) if names_user_directory(source))
     }) || policy
+        .section(Section::Limits)
+        .any(|(key, ..)| names_user_directory(key))
+        || policy
         .get(Section::Process, "working-directory")
         .is_some_and(|said| matches!(said.value, Value::Text(text) if names_user_directory(text)));
     let scope = Scope {
@@ -173,7 +195,7 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
     };
     let mut facts = host::probe(scope).map_err(|error| vec![error])?;
     if policy.mentions(Section::Limits) {
-        facts.cgroup = host::cgroup::probe(facts.caller.uid);
+        facts.cgroup = control_groups(policy, &facts.caller);
         // Who may not hold a limit is told by name.
         if let Some(name) = host::login_name(facts.caller.uid) {
             facts.caller.user = name;
@@ -185,7 +207,26 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
     facts.paths = seen.paths;
     facts.globs = seen.globs;
     facts.notes = seen.notes;
+    if policy.get(Section::Limits, "devices").is_some() {
+        facts.cgroup.nodes = host::disk::nodes(&listed_devices(policy, &facts)?);
+    }
     Ok(facts)
+}
+
+/// The paths below /dev that `[devices]` gives.
+fn listed_devices(policy: &Policy, facts: &Facts) -> Result<Vec<PathBuf>, Diagnostics> {
+    let rules = devices::rules(policy)?;
+    let mut paths = Vec::new();
+    for rule in rules
+        .into_iter()
+        .filter(|rule| rule.access == Access::ReadWrite)
+    {
+        match facts.globs.get(&rule.path) {
+            Some(found) => paths.extend(found.iter().cloned()),
+            None => paths.push(rule.path),
+        }
+    }
+    Ok(paths)
 }
 
 /// The plan for a policy on this host.

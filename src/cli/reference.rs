@@ -77,6 +77,7 @@ pub fn name(key: &Key) -> &'static str {
         Name::Capability => "CAPABILITY",
         Name::Variable => "VARIABLE",
         Name::Device => "DEVICE",
+        Name::Open { label, .. } => label,
     }
 }
 
@@ -121,6 +122,10 @@ pub fn values(kind: Kind) -> String {
         Kind::Variable => "true, false, or text".to_owned(),
         Kind::Device => "true, false, \"read-write\" or \"hidden\"".to_owned(),
         Kind::Id => "\"caller\", \"root\", or a number".to_owned(),
+        Kind::Weight => "a whole number from 1 to 10000, or \"idle\"".to_owned(),
+        Kind::Ranges => "numbers and ranges with commas (\"0-3,7\")".to_owned(),
+        Kind::Rates => "{ read = BYTES, write = BYTES, read-operations = NUMBER, write-operations = NUMBER }, any of them".to_owned(),
+        Kind::NetClass => "MAJOR:MINOR in hexadecimal (\"10:1\"), or one number (\"0x100001\")".to_owned(),
     }
 }
 

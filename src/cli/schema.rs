@@ -51,13 +51,13 @@ const HOSTNAME: &str =
 
 fn section(section: Section) -> Value {
     let mut exact = Map::new();
-    let mut pattern = None;
+    let mut patterns: Vec<(String, Value)> = Vec::new();
     for key in reference::keys(section) {
         match name_pattern(key.name) {
             None => {
                 exact.insert(reference::name(key).to_owned(), value(key));
             }
-            Some(names) => pattern = Some((names, value(key))),
+            Some(names) => patterns.push((names, value(key))),
         }
     }
     let description = format!(
@@ -66,10 +66,11 @@ fn section(section: Section) -> Value {
         reference::about(section)
     );
     let mut out = json!({ "type": "object", "description": description });
-    match pattern {
+    match patterns.len() {
         // A word such as `default` is a key of its own although a system call could be called so: what a pattern takes is
         // said for all keys that are not named, not by patternProperties, which would hold for the named ones too.
-        Some((names, others)) => {
+        1 => {
+            let (names, others) = patterns.swap_remove(0);
             let mut allowed = vec![json!({ "pattern": names })];
             if !exact.is_empty() {
                 allowed.insert(0, json!({ "enum": exact.keys().collect::<Vec<_>>() }));
@@ -77,7 +78,12 @@ fn section(section: Section) -> Value {
             out["propertyNames"] = json!({ "anyOf": allowed });
             out["additionalProperties"] = others;
         }
-        None => out["additionalProperties"] = json!(false),
+        // Several patterns never meet each other or a word.
+        0 => out["additionalProperties"] = json!(false),
+        _ => {
+            out["additionalProperties"] = json!(false);
+            out["patternProperties"] = Value::Object(patterns.into_iter().collect());
+        }
     }
     if !exact.is_empty() {
         out["properties"] = Value::Object(exact);
@@ -86,14 +92,17 @@ fn section(section: Section) -> Value {
 }
 
 /// The names that a pattern key takes.
-fn name_pattern(name: Name) -> Option<&'static str> {
+fn name_pattern(name: Name) -> Option<String> {
     match name {
         Name::Exact(_) => None,
-        Name::Path => Some(PATH),
-        Name::Syscall => Some(r"^(@[a-z_][a-z0-9_-]*|[a-z_][a-z0-9_-]*( *\([^()]+\))?)$"),
-        Name::Capability => Some(r"^[A-Za-z_]+$"),
-        Name::Variable => Some(r"^[^=]+$"),
-        Name::Device => Some(r"^/dev/."),
+        Name::Path => Some(PATH.to_owned()),
+        Name::Syscall => {
+            Some(r"^(@[a-z_][a-z0-9_-]*|[a-z_][a-z0-9_-]*( *\([^()]+\))?)$".to_owned())
+        }
+        Name::Capability => Some(r"^[A-Za-z_]+$".to_owned()),
+        Name::Variable => Some(r"^[^=]+$".to_owned()),
+        Name::Device => Some(r"^/dev/.".to_owned()),
+        Name::Open { start, .. } => Some(format!("^{start}[A-Za-z0-9._:-]+$")),
     }
 }
 
@@ -129,6 +138,7 @@ fn fits(kind: Kind, value: &Value) -> bool {
     match kind {
         Kind::Bool => value.is_boolean(),
         Kind::Integer(low, high) => value.as_i64().is_some_and(|n| (low..=high).contains(&n)),
+        Kind::Weight => fits(Kind::Integer(1, 10_000), value),
         Kind::Words(_) | Kind::Rules => value.is_array(),
         _ => value.is_string(),
     }
@@ -149,6 +159,10 @@ fn kind(kind: Kind) -> Value {
         Kind::SyscallAction => "syscall-action",
         Kind::Device => "device",
         Kind::Id => "id",
+        Kind::Weight => "weight",
+        Kind::Ranges => "ranges",
+        Kind::Rates => "rates",
+        Kind::NetClass => "net-class",
         Kind::Bool => return json!({ "type": "boolean" }),
         Kind::Integer(low, high) => {
             return json!({ "type": "integer", "minimum": low, "maximum": high });
@@ -260,6 +274,37 @@ fn definitions() -> Value {
             { "enum": ["caller", "root"] },
             { "type": "integer", "minimum": 0, "maximum": u32::MAX - 1 },
         ] }),
+        ),
+        (
+            "weight",
+            Kind::Weight,
+            json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 10_000 }, { "const": "idle" }] }),
+        ),
+        (
+            "ranges",
+            Kind::Ranges,
+            json!({ "type": "string", "pattern": "^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$" }),
+        ),
+        (
+            "rates",
+            Kind::Rates,
+            json!({
+                "type": "object", "minProperties": 1, "additionalProperties": false,
+                "properties": {
+                    "read": { "$ref": "#/$defs/bytes" },
+                    "write": { "$ref": "#/$defs/bytes" },
+                    "read-operations": { "$ref": "#/$defs/count" },
+                    "write-operations": { "$ref": "#/$defs/count" },
+                }
+            }),
+        ),
+        (
+            "net-class",
+            Kind::NetClass,
+            json!({ "anyOf": [
+                { "type": "integer", "minimum": 1, "maximum": u32::MAX },
+                { "type": "string", "pattern": "^(0x[0-9A-Fa-f]+|[0-9]+|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4})$" },
+            ] }),
         ),
     ];
     let mut out = Map::new();

@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use crate::kernel::bpf;
 use crate::kernel::cgroup::{Directory, FileError};
 use crate::report::Site;
-use crate::section::limits::writes::agrees;
+use crate::section::limits::writes::{agrees, reads_back};
 use crate::section::limits::{DeviceLimit, GroupPlan, LimitWrite, SoftLimit, Version, Way};
 
 mod circumstances;
@@ -26,6 +26,7 @@ mod freeze;
 mod measure;
 mod name;
 mod scope;
+mod shortage;
 mod soft;
 mod sweep;
 mod watch;
@@ -331,6 +332,9 @@ impl Group {
             let mut refused = fail(error.to_string());
             refused.help.extend(explain(write, error.errno));
             return Err(refused);
+        }
+        if !reads_back(&write.file) {
+            return Ok(());
         }
         let read = directory
             .read(&write.file)

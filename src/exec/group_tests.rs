@@ -10,7 +10,6 @@
 use super::*;
 use crate::host::Facts;
 use crate::host::cgroup::probe_self;
-use crate::policy::Traced;
 use crate::section::limits::{Limits, lower};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -106,11 +105,9 @@ pub(super) fn sleeps() -> i32 {
 }
 
 pub(super) fn limits(memory: u64, pids: u64) -> Limits {
-    Limits {
-        memory: Some(Traced::default_value(memory)),
-        pids: Some(Traced::default_value(pids)),
-        ..Limits::default()
-    }
+    Limits::default()
+        .with_number("memory", memory)
+        .with_number("pids", pids)
 }
 
 /// As a launcher does it, but that the child does not write itself into the v1 hierarchies.
@@ -133,10 +130,7 @@ fn paths(group: &Group) -> Vec<PathBuf> {
 
 #[test]
 fn a_memory_hog_is_killed_counted_and_gone() {
-    let swapless = Limits {
-        swap: Some(Traced::default_value(0)),
-        ..limits(64 << 20, 50)
-    };
+    let swapless = limits(64 << 20, 50).with_number("swap", 0);
     let Some(plan) = plan(&swapless) else { return };
     let child = Child::start(hog);
     let mut group = Group::create(&plan).unwrap();
@@ -161,10 +155,7 @@ fn a_memory_hog_is_killed_counted_and_gone() {
 
 /// For tests that run as another user in a forked child: whether a hog dies at its limit, and nothing is left.
 pub(crate) fn a_hog_dies() -> Result<bool, String> {
-    let swapless = Limits {
-        swap: Some(Traced::default_value(0)),
-        ..limits(64 << 20, 50)
-    };
+    let swapless = limits(64 << 20, 50).with_number("swap", 0);
     let plan = plan(&swapless).ok_or("refused")?;
     let child = Child::start(hog);
     let mut group = Group::create(&plan).map_err(|error| error.to_string())?;
@@ -201,13 +192,11 @@ fn forks_are_refused_at_the_limit_and_what_is_left_is_killed() {
 
 #[test]
 fn every_limit_reads_back_and_a_child_that_ended_is_still_counted() {
-    let all = Limits {
-        swap: Some(Traced::default_value(1 << 20)),
-        memory_soft: Some(Traced::default_value(32 << 20)),
-        cpu: Some(Traced::default_value(5_000)),
-        cpu_weight: Some(Traced::default_value(50)),
-        ..limits(64_000_000, 20)
-    };
+    let all = limits(64_000_000, 20)
+        .with_number("swap", 1 << 20)
+        .with_number("memory-soft", 32 << 20)
+        .with_number("cpu", 5_000)
+        .with_number("cpu-weight", 50);
     let Some(plan) = plan(&all) else { return };
     eprintln!("{plan}");
     let child = Child::start(|| 7);
@@ -245,10 +234,7 @@ fn caches() -> i32 {
 
 #[test]
 fn under_pressure_a_v2_group_is_pushed_back_to_its_soft_limit() {
-    let soft = Limits {
-        memory_soft: Some(Traced::default_value(8 << 20)),
-        ..limits(512 << 20, 20)
-    };
+    let soft = limits(512 << 20, 20).with_number("memory-soft", 8 << 20);
     let Some(plan) = plan(&soft) else { return };
     if plan.soft.is_none() {
         eprintln!("skipped: v1 has a file for it");

@@ -8,23 +8,32 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
-use super::facts::cgroup::{CgroupFacts, Group, Hierarchy, Manager, OPTIONAL_FILES, Unified};
+use super::facts::cgroup::{CgroupFacts, Group, Hierarchy, Manager, Unified, Wanted};
+use crate::profile::value::Ranges;
 
 /// The directory that `sandboxctl delegate` makes in each hierarchy; users' directories are below it, by number.
 pub const DELEGATED: &str = "sandbox.user";
 
-/// Looks at the control groups, for the caller with this (effective) user id.
+/// Looks at the control groups, for the caller with this (effective) user id; at nothing that only some limits need.
 #[must_use]
 pub fn probe(uid: u32) -> CgroupFacts {
+    probe_for(uid, &Wanted::default())
+}
+
+/// Looks at the control groups, for the caller with this (effective) user id, and at what is wanted. On which disks paths
+/// lie, and devices, are looked at elsewhere.
+#[must_use]
+pub fn probe_for(uid: u32, wanted: &Wanted) -> CgroupFacts {
     let mounts = mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default());
     let own = memberships(&fs::read("/proc/self/cgroup").unwrap_or_default());
     let mut facts = CgroupFacts {
         systemd: Path::new("/run/systemd/system").is_dir(),
-        pressure: fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/proc/pressure/memory")
-            .is_ok(),
+        pressure: wanted.pressure
+            && fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open("/proc/pressure/memory")
+                .is_ok(),
         pid_namespace: fs::metadata("/proc/self/ns/pid").map_or(0, |meta| meta.ino()),
         ..CgroupFacts::default()
     };
@@ -34,7 +43,7 @@ pub fn probe(uid: u32) -> CgroupFacts {
                 let group = own
                     .iter()
                     .find(|line| line.controllers.is_empty() && !line.named);
-                facts.unified = Some(unified(mount, group));
+                facts.unified = Some(unified(mount, group, wanted));
             }
             // The first mount of a hierarchy that shows the own group serves; further ones are the same again.
             1 if !mount.controllers.is_empty()
@@ -46,7 +55,7 @@ pub fn probe(uid: u32) -> CgroupFacts {
                 let group = own
                     .iter()
                     .find(|line| line.controllers == mount.controllers);
-                let hierarchy = hierarchy(mount, group, uid);
+                let hierarchy = hierarchy(mount, group, uid, wanted);
                 facts
                     .legacy
                     .retain(|known| known.controllers != mount.controllers);
@@ -59,7 +68,53 @@ pub fn probe(uid: u32) -> CgroupFacts {
         Ok(manager) => facts.manager = Some(manager),
         Err(why) => facts.no_manager = why,
     }
+    cpuset(&mut facts, wanted);
+    if wanted.weights {
+        facts.weights = Some(shared_by_weight(facts.unified.as_ref()));
+    }
     facts
+}
+
+/// The CPUs and memory nodes of the group that would get a child.
+fn cpuset(facts: &mut CgroupFacts, wanted: &Wanted) {
+    let ranges = |directory: &Path, names: [&str; 2]| {
+        let text = names
+            .iter()
+            .find_map(|name| fs::read_to_string(directory.join(name)).ok())?;
+        Ranges::parse(&text).filter(|found| !found.0.is_empty())
+    };
+    if let Some(hierarchy) = facts.legacy("cpuset") {
+        // Mounted together with another controller, it must be filled in whenever that is used.
+        if let Some(parent) = hierarchy.parent()
+            && (wanted.cpuset || hierarchy.controllers.len() > 1)
+        {
+            let parent = parent.to_owned();
+            facts.cpus = ranges(&parent, ["cpuset.effective_cpus", "cpuset.cpus"]);
+            facts.memory_nodes = ranges(&parent, ["cpuset.effective_mems", "cpuset.mems"]);
+        }
+        return;
+    }
+    if let Some(tree) = facts.unified.as_ref().filter(|_| wanted.cpuset) {
+        let find = |name: &str| {
+            tree.groups
+                .iter()
+                .find_map(|group| ranges(&group.path, [name, name]))
+        };
+        let found = (find("cpuset.cpus.effective"), find("cpuset.mems.effective"));
+        (facts.cpus, facts.memory_nodes) = found;
+    }
+}
+
+/// Whether some block device is shared by weight: its scheduler is BFQ, or iocost is on for it.
+fn shared_by_weight(tree: Option<&Unified>) -> bool {
+    let iocost = tree.and_then(|tree| fs::read_to_string(tree.mount.join("io.cost.qos")).ok());
+    if iocost.is_some_and(|text| text.contains("enable=1")) {
+        return true;
+    }
+    let disks = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    disks
+        .filter_map(|disk| fs::read_to_string(disk.path().join("queue/scheduler")).ok())
+        .any(|text| text.contains("[bfq]"))
 }
 
 /// A mounted hierarchy.
@@ -133,7 +188,7 @@ pub fn mounts(mountinfo: &[u8]) -> Vec<Mount> {
 }
 
 /// Turns `\040` and the like back.
-fn unescaped(field: &str) -> PathBuf {
+pub(super) fn unescaped(field: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
@@ -212,26 +267,39 @@ fn may_make_groups(directory: &Path) -> bool {
     may(directory, AccessFlags::W_OK | AccessFlags::X_OK)
 }
 
-/// Those of the [`OPTIONAL_FILES`] that a group has; its hierarchy has no others than those of these controllers.
-fn files_of(directory: &Path, controllers: &BTreeSet<String>) -> BTreeSet<String> {
-    let controller = |file: &str| file.split('.').next().unwrap_or_default().to_owned();
-    OPTIONAL_FILES
+/// Files of v1 that the root of a hierarchy does not show, and one that it shows on the same kernels.
+const NOT_ON_ROOT: [(&str, &str); 2] = [
+    ("blkio.bfq.weight", "blkio.bfq.io_service_bytes"),
+    ("blkio.weight", "blkio.io_merged"),
+];
+
+/// Those of the wanted files that groups of a v1 hierarchy do not have.
+fn missing(directory: &Path, is_root: bool, mount: &Mount, wanted: &Wanted) -> BTreeSet<String> {
+    let files = wanted
+        .files
         .iter()
-        .filter(|file| controllers.contains(&controller(file)))
-        .filter(|file| directory.join(file).exists())
-        .map(|file| (*file).to_owned())
+        .filter(|(controller, _)| mount.controllers.contains(*controller));
+    files
+        .filter(|(_, file)| {
+            let stand_in = NOT_ON_ROOT.iter().find(|(name, _)| is_root && name == file);
+            let shown = stand_in.map_or(file.as_str(), |(_, shown)| shown);
+            !directory.join(shown).exists()
+        })
+        .map(|(_, file)| file.clone())
         .collect()
 }
 
-fn hierarchy(mount: &Mount, group: Option<&Membership>, uid: u32) -> Hierarchy {
+fn hierarchy(mount: &Mount, group: Option<&Membership>, uid: u32, wanted: &Wanted) -> Hierarchy {
     let own = group
         .and_then(|line| directory(mount, &line.group))
         .filter(|path| path.is_dir());
     let delegated = mount.point.join(DELEGATED).join(uid.to_string());
+    let shows = own.as_deref().unwrap_or(&mount.point);
+    let is_root = shows == mount.point && mount.root == Path::new("/");
     Hierarchy {
         controllers: mount.controllers.clone(),
         own_writable: own.as_deref().is_some_and(may_make_groups),
-        files: files_of(own.as_deref().unwrap_or(&mount.point), &mount.controllers),
+        missing: missing(shows, is_root, mount, wanted),
         own,
         delegated: Some(delegated).filter(|path| may_make_groups(path)),
         mount: mount.point.clone(),
@@ -243,7 +311,7 @@ fn words(path: &Path) -> BTreeSet<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-fn unified(mount: &Mount, group: Option<&Membership>) -> Unified {
+fn unified(mount: &Mount, group: Option<&Membership>, wanted: &Wanted) -> Unified {
     let own = group
         .and_then(|line| directory(mount, &line.group))
         .filter(|path| path.is_dir());
@@ -266,24 +334,61 @@ fn unified(mount: &Mount, group: Option<&Membership>) -> Unified {
         }
         at = path.parent();
     }
-    let memory = BTreeSet::from(["memory".to_owned()]);
     Unified {
-        files: witness(mount, &groups).map(|path| files_of(&path, &memory)),
+        missing: missing_of_v2(mount, &groups, wanted),
         mount: mount.point.clone(),
         groups,
     }
 }
 
-/// A group that has the memory controller and is not the root, which shows what files this kernel has.
-fn witness(mount: &Mount, groups: &[Group]) -> Option<PathBuf> {
-    let has_memory = |path: &Path| path.join("memory.max").exists();
-    if let Some(group) = groups.iter().find(|group| has_memory(&group.path)) {
+/// Those of the wanted files that v2 groups do not have: a group that has the controller and is not the root shows it.
+fn missing_of_v2(mount: &Mount, groups: &[Group], wanted: &Wanted) -> BTreeSet<String> {
+    let mut missing = BTreeSet::new();
+    let top = groups.last();
+    for controller in wanted
+        .files
+        .iter()
+        .map(|(controller, _)| *controller)
+        .collect::<BTreeSet<_>>()
+    {
+        let is_here = top.is_none_or(|group| group.controllers.contains(controller));
+        let Some(witness) = is_here
+            .then(|| witness(mount, groups, controller))
+            .flatten()
+        else {
+            // The root shows this one alone.
+            let iocost = ("io", "io.weight".to_owned());
+            if controller == "io"
+                && wanted.files.contains(&iocost)
+                && !mount.point.join("io.cost.qos").exists()
+            {
+                missing.insert(iocost.1);
+            }
+            continue;
+        };
+        let files = wanted.files.iter().filter(|(of, _)| *of == controller);
+        missing.extend(
+            files
+                .filter(|(_, file)| !witness.join(file).exists())
+                .map(|(_, file)| file.clone()),
+        );
+    }
+    missing
+}
+
+/// A group that has a controller and is not the root.
+fn witness(mount: &Mount, groups: &[Group], controller: &str) -> Option<PathBuf> {
+    let found = groups
+        .iter()
+        .find(|group| !group.root && group.controllers.contains(controller));
+    if let Some(group) = found {
         return Some(group.path.clone());
     }
     let mut children = fs::read_dir(&mount.point).ok()?.flatten();
     children
         .find(|child| {
-            child.file_type().is_ok_and(|kind| kind.is_dir()) && has_memory(&child.path())
+            child.file_type().is_ok_and(|kind| kind.is_dir())
+                && words(&child.path().join("cgroup.controllers")).contains(controller)
         })
         .map(|child| child.path())
 }
@@ -354,10 +459,14 @@ fn check_socket(path: &Path, uid: u32) -> Result<(), String> {
     }
 }
 
-/// The probe for this process.
+/// The probe for this process, with what a soft limit needs.
 #[must_use]
 pub fn probe_self() -> CgroupFacts {
-    probe(geteuid().as_raw())
+    let wanted = Wanted {
+        pressure: true,
+        ..Wanted::default()
+    };
+    probe_for(geteuid().as_raw(), &wanted)
 }
 
 #[cfg(test)]

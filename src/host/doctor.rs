@@ -12,6 +12,7 @@ use super::facts::Facts;
 use super::probe::{Scope, helper, probe};
 use crate::kernel::{Errno, at, descriptor, machine, mount, process, seccomp};
 use crate::report::Diagnostic;
+use crate::section::limits::{Limits, want};
 
 pub use trial::{Attempts, Step};
 pub use verdict::{Cause, Surroundings, Verdict, classify};
@@ -106,7 +107,14 @@ const HELPERS: [&str; 6] = [
 /// Those of [`probe`].
 pub fn examine() -> Result<Findings, Diagnostic> {
     let mut facts = probe(Scope::ALL)?;
-    facts.cgroup = super::cgroup::probe(facts.caller.uid);
+    let sample = Limits::sample();
+    let wanted = want::all(sample.iter().map(|(key, ..)| key));
+    facts.cgroup = super::cgroup::probe_for(facts.caller.uid, &wanted);
+    for key in wanted.paths {
+        let disk = super::disk::find(Path::new(&key));
+        facts.cgroup.disks.insert(key, disk);
+    }
+    facts.cgroup.may_refuse_devices = facts.caller.is_privileged() && is_initial_user_namespace();
     let (uid, gid) = (facts.caller.uid, facts.caller.gid);
     Ok(Findings {
         architecture: nix::sys::utsname::uname()
@@ -169,6 +177,13 @@ fn surroundings(privileged: bool) -> Surroundings {
             .map(|path| path.with_file_name("sandbox"))
             .unwrap_or_default(),
     }
+}
+
+/// Whether this process is in the initial user namespace, whose capabilities count for everything.
+#[must_use]
+pub fn is_initial_user_namespace() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    !map.is_empty() && !is_nested(&map)
 }
 
 /// Whether a map of ids is not that of the first user namespace, which has all of them.

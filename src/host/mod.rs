@@ -1,11 +1,13 @@
 //! This host and this caller: facts as a plain value, and the only code that gathers them.
 
 pub mod cgroup;
+pub mod disk;
 pub mod doctor;
 pub mod facts;
 pub mod glob;
 pub mod paths;
 pub mod probe;
 
+pub use doctor::is_initial_user_namespace;
 pub use facts::Facts;
 pub use probe::{Scope, login_name, probe};

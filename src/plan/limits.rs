@@ -82,18 +82,25 @@ impl Builder<'_> {
         let Some(limits) = self.take(limits) else {
             return;
         };
-        if let Some(soft) = &limits.yielded {
+        for (key, limit) in &limits.yielded {
             self.plan.notes.push(Note {
-                text: "`memory-soft` has no effect: `memory` was set below it by a later layer"
-                    .to_owned(),
+                text: format!("`{key}` has no effect: `memory` was set below it by a later layer"),
                 help: None,
-                site: soft.site,
+                site: limit.site,
             });
         }
         let may_degrade = |key: &str| self.may_degrade(Section::Limits, key);
         match limits::lower(&limits, self.facts, &self.request.name, may_degrade) {
             Ok(lowered) => {
                 self.plan.warnings.extend(not_applied(&lowered.dropped));
+                for (site, text, help) in lowered.remarks {
+                    let note = Note { text, help, site };
+                    // Where nothing can be done about it, it is no warning.
+                    match note.help.is_some() {
+                        true => self.plan.warnings.push(note),
+                        false => self.plan.notes.push(note),
+                    }
+                }
                 if let Some(group) = lowered.group {
                     let site = group
                         .writes

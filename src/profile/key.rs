@@ -90,6 +90,13 @@ pub enum Name {
     Variable,
     /// The path of a device node below `/dev`.
     Device,
+    /// A word with an end that the host knows: `huge-pages-2MB`.
+    Open {
+        /// What it begins with.
+        start: &'static str,
+        /// The whole of it for people, with capitals for the end: `huge-pages-SIZE`.
+        label: &'static str,
+    },
 }
 
 /// What a key's value must be.
@@ -137,6 +144,14 @@ pub enum Kind {
     Device,
     /// `"caller"`, `"root"`, or a number.
     Id,
+    /// A weight from 1 to 10000, or `"idle"`.
+    Weight,
+    /// CPUs or memory nodes as the kernel lists them: `"0-3,7"`.
+    Ranges,
+    /// `{ read = "20M", write = "10M", read-operations = 500, write-operations = 200 }`, any of them.
+    Rates,
+    /// The class of network packets: `"1:1"` (tc(8), hexadecimal), or one number (`"0x10001"`).
+    NetClass,
 }
 
 /// One key of the language.
@@ -173,6 +188,7 @@ impl Key {
             Name::Capability => "CAPABILITY",
             Name::Variable => "VARIABLE",
             Name::Device => "/dev/DEVICE",
+            Name::Open { label, .. } => label,
         }
     }
 

@@ -6,10 +6,21 @@ use super::table::{self, KEYS};
 use crate::report::suggest::nearest;
 use crate::section::capabilities::{self, CAPABILITIES};
 
-/// The key of a section that has no words but patterns for names, if any.
-fn pattern(section: Section) -> Option<&'static Key> {
-    KEYS.iter()
-        .find(|key| key.section == section && !matches!(key.name, Name::Exact(_)))
+/// The key of a section whose pattern a name may follow, if any: of several the one that its beginning says.
+fn pattern(section: Section, text: &str) -> Option<&'static Key> {
+    let mut patterns = KEYS
+        .iter()
+        .filter(|key| key.section == section && !matches!(key.name, Name::Exact(_)))
+        .peekable();
+    // Where there is but one, what is wrong with a name is said in its words.
+    let several = section == Section::Limits;
+    if !several {
+        return patterns.next();
+    }
+    patterns.find(|key| match key.name {
+        Name::Open { start, .. } => text.starts_with(start),
+        _ => text.starts_with(['/', '~', '$', '.']),
+    })
 }
 
 /// The words that a section knows.
@@ -28,12 +39,17 @@ pub fn lookup(section: Section, text: &str) -> Result<(&'static Key, String), Wr
     if let Some(key) = table::find(section, text) {
         return Ok((key, text.to_owned()));
     }
-    let Some(key) = pattern(section) else {
+    if let Some(retired) = table::retired(section, text) {
+        return Err(retired);
+    }
+    let Some(key) = pattern(section, text) else {
         return Err(unknown(section, text));
     };
     let canonical = match key.name {
         Name::Exact(_) => return Err(unknown(section, text)),
+        Name::Path if section == Section::Limits => on_a_device(text)?,
         Name::Path => path::key(text)?,
+        Name::Open { start, label } => open(text, start, label)?,
         Name::Syscall => check_syscall_key(text)?,
         Name::Capability => capability(section, text)?,
         Name::Variable => variable(text)?,
@@ -59,7 +75,11 @@ fn unknown(section: Section, text: &str) -> Wrong {
             .label("in a table")
             .help(format!("`{text}` must stand above the first `[table]`"));
     }
-    match nearest(text, words(section)) {
+    let labels = KEYS.iter().filter_map(|key| match key.name {
+        Name::Open { label, .. } if key.section == section => Some(label),
+        _ => None,
+    });
+    match nearest(text, words(section).chain(labels)) {
         Some(near) => wrong.label(format!("did you mean `{near}`?")),
         None => {
             let known: Vec<&str> = words(section).collect();
@@ -68,6 +88,49 @@ fn unknown(section: Section, text: &str) -> Wrong {
                 .help(format!("keys of `[{section}]`: {}", known.join(", ")))
         }
     }
+}
+
+/// The path of something whose device is meant: no pattern.
+fn on_a_device(text: &str) -> Result<String, Wrong> {
+    let path = path::key(text)?;
+    if path.contains(['*', '?', '[']) {
+        return Err(Wrong::new(format!("`{text}` is a pattern"))
+            .label("rates are of one device")
+            .help(
+                "write a path on it, such as \"/home\", or the device itself, such as \"/dev/sda\"",
+            ));
+    }
+    Ok(path)
+}
+
+/// A word with an end that the host knows.
+fn open(text: &str, start: &str, label: &str) -> Result<String, Wrong> {
+    let end = text.strip_prefix(start).unwrap_or_default();
+    let wrong =
+        |label: &str| Wrong::new(format!("unknown key `{text}` in `[limits]`")).label(label);
+    if end.is_empty() {
+        return Err(wrong("its end is missing").help(format!("it is `{label}`")));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':');
+    if end.len() > 64 || !end.chars().all(plain) {
+        return Err(wrong("no name of the kernel's").help(format!("it is `{label}`")));
+    }
+    if start == "huge-pages-" {
+        let number = end.trim_end_matches(char::is_alphabetic);
+        let unit = end.get(number.len()..).unwrap_or_default();
+        let good = matches!(unit, "KB" | "MB" | "GB")
+            && !number.is_empty()
+            && !number.starts_with('0')
+            && number.bytes().all(|byte| byte.is_ascii_digit());
+        if !good {
+            return Err(wrong("no size of pages")
+                .help("the kernel names them such as huge-pages-2MB and huge-pages-1GB"));
+        }
+    }
+    if start == "net-priority-" && end.len() > 15 {
+        return Err(wrong("no interface's name is that long"));
+    }
+    Ok(text.to_owned())
 }
 
 fn capability(section: Section, text: &str) -> Result<String, Wrong> {

@@ -1,6 +1,7 @@
 //! The entries of the table of keys (see [`super::key`]). A table: long, flat, and read from top to bottom.
 
 use super::key::{Key, Kind, Name, Section};
+use super::read::Wrong;
 
 const fn key(
     section: Section,
@@ -55,9 +56,54 @@ pub static KEYS: &[Key] = &[
     ),
     key(Section::Limits, Name::Exact("memory-soft"), Kind::Size, "no limit", "memory-soft = \"1G\"").says(
         "memory that the program is pushed back to when the host runs short of it",
-        "Without memory pressure the program runs free up to `memory`. v1 `memory.soft_limit_in_bytes`. v2 has no such file \
-         (`memory.high` throttles always, `memory.low` protects instead): there the launcher watches the host's memory pressure \
-         (PSI) and reclaims down to this amount through `memory.reclaim`.",
+        "Without memory pressure the program runs free up to `memory`. What exactly happens under pressure says \
+         `memory-soft-mode`. v1 `memory.soft_limit_in_bytes`; v2 has no file of that meaning.",
+    ),
+    key(Section::Limits, Name::Exact("memory-soft-mode"), Kind::Word(&["pressure", "throttle", "protect"]), "\"pressure\"", "memory-soft-mode = \"pressure\"").says(
+        "what `memory-soft` means",
+        "`\"pressure\"`: nothing happens until the host runs short of memory; then the program is pushed back towards the soft \
+         limit. v1: the kernel does so (`memory.soft_limit_in_bytes`). v2: the launcher watches the host's memory pressure (PSI) \
+         and has the kernel reclaim down to the soft limit through `memory.reclaim`; this never throttles. `\"throttle\"`: v2 `memory.high`, \
+         systemd `MemoryHigh`: at the soft limit the kernel reclaims and holds the program back at once, whether or not anybody \
+         else needs the memory; a program that needs more than that nearly stands still. `\"protect\"`: v2 `memory.low`, \
+         systemd `MemoryLow`: the opposite favour; memory up to the soft limit is taken from the program last. The two are \
+         refused on v1, which has nothing like them.",
+    ),
+    key(Section::Limits, Name::Exact("memory-high"), Kind::Size, "no limit", "memory-high = \"2G\"").says(
+        "memory above which the program is throttled, at all times",
+        "The kernel reclaims and holds the program back, but kills nothing. v2 `memory.high`, systemd `MemoryHigh`; v1 has no \
+         such file. A program without swap that needs more stands nearly still, and its stalls can make systemd-oomd kill \
+         another group of the same user.",
+    ),
+    key(Section::Limits, Name::Exact("memory-low"), Kind::Size, "0", "memory-low = \"512M\"").says(
+        "memory of the program that the kernel takes last when the host runs short of it",
+        "A favour, not a bound; it counts only as far as all groups above allow it too. v2 `memory.low`, systemd `MemoryLow`; v1 has \
+         no such file.",
+    ),
+    key(Section::Limits, Name::Exact("memory-min"), Kind::Size, "0", "memory-min = \"128M\"").says(
+        "memory of the program that the kernel never takes",
+        "Rather than take it the kernel kills other programs. It counts only as far as all groups above allow it too. v2 \
+         `memory.min`, systemd `MemoryMin`; v1 has no such file.",
+    ),
+    key(Section::Limits, Name::Exact("swappiness"), Kind::Integer(0, 200), "the host's", "swappiness = 10").says(
+        "how readily the program's memory is swapped rather than its page cache dropped",
+        "0 to 200; 100 treats both alike, 0 swaps only in need. v1 `memory.swappiness`. v2 has no such file: there `swap = 0` \
+         forbids swapping.",
+    ),
+    key(Section::Limits, Name::Exact("zswap"), Kind::Size, "no limit", "zswap = \"256M\"").says(
+        "compressed memory of the program in zswap, before it is written to swap",
+        "Bytes after compression; 0 keeps the program out of zswap. v2 `memory.zswap.max`, systemd `MemoryZSwapMax`; v1 has no \
+         such file. Needs a kernel with zswap.",
+    ),
+    key(Section::Limits, Name::Exact("zswap-writeback"), Kind::Bool, "true", "zswap-writeback = false").says(
+        "whether what is in zswap may be written to the swap device",
+        "`false`: the program's memory is compressed, but never written to a disk. v2 `memory.zswap.writeback` (Linux 6.8), systemd \
+         `MemoryZSwapWriteback`.",
+    ),
+    key(Section::Limits, Name::Exact("oom-group"), Kind::Bool, "false", "oom-group = true").says(
+        "whether everything in the sandbox is killed together when memory runs out",
+        "`false`: the kernel kills one process, and the rest goes on. v2 `memory.oom.group`; on v1 the launcher kills the rest as \
+         soon as the kernel has killed one. systemd `OOMPolicy=kill`.",
     ),
     key(Section::Limits, Name::Exact("pids"), Kind::Count, "no limit", "pids = 512").says(
         "the most processes and threads at the same time",
@@ -65,12 +111,81 @@ pub static KEYS: &[Key] = &[
     ),
     key(Section::Limits, Name::Exact("cpu"), Kind::Cpu, "no limit", "cpu = \"150%\"").says(
         "CPU time, as a part of one CPU",
-        "\"150%\" is one and a half CPUs. v1 `cpu.cfs_quota_us` per `cpu.cfs_period_us` of 100 ms, v2 `cpu.max`, systemd \
+        "\"150%\" is one and a half CPUs. v1 `cpu.cfs_quota_us` per `cpu.cfs_period_us`, v2 `cpu.max`, systemd \
          `CPUQuotaPerSecUSec`.",
     ),
-    key(Section::Limits, Name::Exact("cpu-weight"), Kind::Integer(1, 10_000), "100", "cpu-weight = 50").says(
+    key(Section::Limits, Name::Exact("cpu-period"), Kind::Duration, "100 ms", "cpu-period = \"10ms\"").says(
+        "the time over which `cpu` is dealt out",
+        "1 ms to 1 s. A short one spreads the pauses of a program at its limit, and costs more. v1 `cpu.cfs_period_us`, v2 the \
+         second number in `cpu.max`, systemd `CPUQuotaPeriodUSec`.",
+    ),
+    key(Section::Limits, Name::Exact("cpu-burst"), Kind::Duration, "none", "cpu-burst = \"20ms\"").says(
+        "CPU time that may be saved up from periods that needed less, and spent beyond `cpu` later",
+        "At most what `cpu` gives in one period. v1 `cpu.cfs_burst_us`, v2 `cpu.max.burst` (Linux 5.14); systemd has no property for it.",
+    ),
+    key(Section::Limits, Name::Exact("cpu-weight"), Kind::Weight, "100", "cpu-weight = 50").says(
         "share of the CPU against others when it is contended",
-        "1 to 10000, 100 is everybody's default. v2 `cpu.weight`, systemd `CPUWeight`; v1 `cpu.shares` = weight × 1024 / 100.",
+        "1 to 10000, 100 is everybody's default. v2 `cpu.weight`, systemd `CPUWeight`; v1 `cpu.shares` = weight × 1024 / 100. \
+         `\"idle\"`: only CPU time that nobody else wants (`cpu.idle`, Linux 5.15).",
+    ),
+    key(Section::Limits, Name::Exact("cpus"), Kind::Ranges, "all of the caller's", "cpus = \"0-3,7\"").says(
+        "the CPUs that the program may run on",
+        "The program cannot leave them, unlike an affinity. `cpuset.cpus` on v1 and v2, systemd `AllowedCPUs`. On v1 the memory \
+         nodes of the group are filled in too, since a group without them takes no process.",
+    ),
+    key(Section::Limits, Name::Exact("memory-nodes"), Kind::Ranges, "all of the caller's", "memory-nodes = \"0\"").says(
+        "the memory nodes (NUMA) that the program's memory comes from",
+        "`cpuset.mems` on v1 and v2, systemd `AllowedMemoryNodes`.",
+    ),
+    key(Section::Limits, Name::Exact("io-weight"), Kind::Integer(1, 10_000), "100", "io-weight = 50").says(
+        "share of block devices against others when they are contended",
+        "1 to 10000, 100 is everybody's default. v2 `io.weight`, else `io.bfq.weight`; v1 `blkio.bfq.weight`, else `blkio.weight`, \
+         whose 1000 is 10000 here and whose 100 is 100, as systemd (`IOWeight`) counts. It acts where the device's scheduler is BFQ or, on v2, iocost \
+         is switched on for it; elsewhere a warning says that it does not.",
+    ),
+    key(Section::Limits, Name::Path, Kind::Rates, "no limit", "\"/home\" = { read = \"20M\", write = \"10M\", write-operations = 200 }").says(
+        "how much may be read and written in a second on the block device that the path lies on",
+        "The path is a block device (`\"/dev/sda\"`) or anything on its file system; `~` and `${…}` expand as in `[filesystem]`. `read` and `write` \
+         are bytes, `read-operations` and `write-operations` are numbers, all in a second. The kernel limits whole disks, so that a \
+         partition stands for its disk; of two paths on one disk the smaller rate holds. v1 \
+         `blkio.throttle.read_bps_device` and so on, which see only direct and synchronous writing, not what goes through the page cache; v2 `io.max`; \
+         systemd `IOReadBandwidthMax`, `IOWriteBandwidthMax`, `IOReadIOPSMax`, `IOWriteIOPSMax`.",
+    ),
+    key(Section::Limits, Name::Open { start: "huge-pages-", label: "huge-pages-SIZE" }, Kind::Bytes, "no limit", "huge-pages-2MB = \"64M\"").says(
+        "memory in huge pages of that size (hugetlbfs)",
+        "The size is the kernel's name, `2MB` or `1GB`. Bytes, rounded down to whole pages. Beyond it a fault gets SIGBUS. v1 `hugetlb.SIZE.limit_in_bytes`, v2 \
+         `hugetlb.SIZE.max`; systemd has no property for it.",
+    ),
+    key(Section::Limits, Name::Open { start: "rdma-handles-", label: "rdma-handles-DEVICE" }, Kind::Count, "no limit", "rdma-handles-mlx5_0 = 4").says(
+        "handles of an RDMA device that may be open",
+        "`hca_handle` in `rdma.max` on v1 and v2; systemd has no property for it.",
+    ),
+    key(Section::Limits, Name::Open { start: "rdma-objects-", label: "rdma-objects-DEVICE" }, Kind::Count, "no limit", "rdma-objects-mlx5_0 = 2000").says(
+        "objects of an RDMA device that may exist",
+        "`hca_object` in `rdma.max` on v1 and v2; systemd has no property for it.",
+    ),
+    key(Section::Limits, Name::Open { start: "misc-", label: "misc-RESOURCE" }, Kind::Count, "no limit", "misc-sev = 4").says(
+        "how much may be used of a resource that the kernel only counts",
+        "The resources of this host are in `misc.capacity` at the top of the hierarchy. `misc.max` on v1 and v2 (Linux 5.13); systemd has no property for it.",
+    ),
+    key(Section::Limits, Name::Exact("net-class"), Kind::NetClass, "none", "net-class = \"10:1\"").says(
+        "the class that marks the program's network packets, for tc(8) and iptables(8)",
+        "Two hexadecimal numbers as tc writes them, or one (`\"0x100001\"`). v1 `net_cls.classid`. v2 has no such file: there firewall rules match the group itself \
+         (nft `socket cgroupv2`, iptables `-m cgroup --path`).",
+    ),
+    key(Section::Limits, Name::Open { start: "net-priority-", label: "net-priority-INTERFACE" }, Kind::Integer(0, u32::MAX as i64), "0", "net-priority-eth0 = 5").says(
+        "the priority of the program's packets on an interface",
+        "v1 `net_prio.ifpriomap`. v2 has no such file.",
+    ),
+    key(Section::Limits, Name::Exact("perf-event"), Kind::Bool, "false", "perf-event = true").says(
+        "whether `perf stat -G` can count the sandbox by itself",
+        "v1: a group of its own in the hierarchy `perf_event`, which holds no limit. On v2 every group can be counted (`perf stat --for-each-cgroup`).",
+    ),
+    key(Section::Limits, Name::Exact("devices"), Kind::Word(&["any", "listed"]), "\"any\"", "devices = \"listed\"").says(
+        "which devices may be used, whatever nodes for them can be reached or made",
+        "`\"listed\"`: null, zero, full, random, urandom, tty, ptmx, pts, and what `[devices]` allows; the kernel refuses all others with \
+         EPERM. v1 `devices.deny` and `devices.allow`, v2 a BPF program at the group, systemd `DevicePolicy=strict`. Needs CAP_SYS_ADMIN in the \
+         initial user namespace.",
     ),
     key(Section::Limits, Name::Exact("open-files"), Kind::Count, "the caller's", "open-files = 8192").says(
         "the highest number of open descriptors of a process (RLIMIT_NOFILE)",
@@ -311,6 +426,54 @@ pub fn find(section: Section, name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| {
         key.section == section && matches!(key.name, Name::Exact(exact) if exact == name)
     })
+}
+
+/// A name that a profile could be expected to take, and why it is no key.
+struct Retired {
+    section: Section,
+    name: &'static str,
+    why: &'static str,
+    help: &'static str,
+}
+
+/// Limits that would be accepted by a kernel, and do nothing.
+static RETIRED: &[Retired] = &[
+    Retired {
+        section: Section::Limits,
+        name: "kernel-memory",
+        why: "has no effect on today's kernels (`memory.kmem.limit_in_bytes` is written and forgotten)",
+        help: "kernel memory counts towards `memory`",
+    },
+    Retired {
+        section: Section::Limits,
+        name: "kernel-memory-tcp",
+        why: "has no effect on today's kernels (`memory.kmem.tcp.limit_in_bytes` is deprecated)",
+        help: "memory of network buffers counts towards `memory`",
+    },
+    Retired {
+        section: Section::Limits,
+        name: "resident-set",
+        why: "has no effect: Linux does not look at RLIMIT_RSS (setrlimit(2))",
+        help: "`memory` holds for the program and its children together",
+    },
+    Retired {
+        section: Section::Limits,
+        name: "file-locks",
+        why: "has no effect: Linux has not looked at RLIMIT_LOCKS since 2.4.25 (setrlimit(2))",
+        help: "leave it out",
+    },
+];
+
+/// What is wrong with a name that is no key because it would do nothing.
+pub(super) fn retired(section: Section, name: &str) -> Option<Wrong> {
+    let retired = RETIRED
+        .iter()
+        .find(|retired| retired.section == section && retired.name == name)?;
+    Some(
+        Wrong::new(format!("`{name}` {}", retired.why))
+            .label("would limit nothing")
+            .help(retired.help),
+    )
 }
 
 /// Keys of the document itself, outside of all tables, with one line about each.

@@ -35,6 +35,131 @@ pub enum Cpu {
     Max,
 }
 
+/// Numbers of CPUs or memory nodes, as ranges with both ends included: in order, apart from each other, never empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
+pub struct Ranges(pub Vec<(u32, u32)>);
+
+impl Ranges {
+    /// The ranges in order, those that touch or overlap as one.
+    #[must_use]
+    pub fn of(mut ranges: Vec<(u32, u32)>) -> Self {
+        ranges.sort_unstable();
+        let mut apart: Vec<(u32, u32)> = Vec::new();
+        for (first, last) in ranges {
+            match apart.last_mut() {
+                Some(before) if first <= before.1.saturating_add(1) => {
+                    before.1 = before.1.max(last)
+                }
+                _ => apart.push((first, last)),
+            }
+        }
+        Self(apart)
+    }
+
+    /// The kernel's way to write it (cpuset(7), list format): `0-3,7`. None for another text, or a range that runs
+    /// backwards; the empty text is no ranges.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut ranges = Vec::new();
+        for part in text.trim().split(',').filter(|_| !text.trim().is_empty()) {
+            let number = |text: &str| {
+                text.bytes()
+                    .all(|byte| byte.is_ascii_digit())
+                    .then(|| text.parse::<u32>().ok())
+                    .flatten()
+            };
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (first, last) = (number(first)?, number(last)?);
+            if first > last {
+                return None;
+            }
+            ranges.push((first, last));
+        }
+        Some(Self::of(ranges))
+    }
+
+    /// Those that are not among others.
+    #[must_use]
+    pub fn without(&self, others: &Self) -> Self {
+        let mut left = Vec::new();
+        for &(first, last) in &self.0 {
+            let mut next = first;
+            let mut over = false;
+            for &(from, to) in others
+                .0
+                .iter()
+                .filter(|(from, to)| *to >= first && *from <= last)
+            {
+                if from > next {
+                    left.push((next, from - 1));
+                }
+                match to.checked_add(1) {
+                    Some(after) => next = next.max(after),
+                    None => over = true,
+                }
+            }
+            if !over && next <= last {
+                left.push((next, last));
+            }
+        }
+        Self(left)
+    }
+}
+
+impl fmt::Display for Ranges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (first, last)) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            match first == last {
+                true => write!(f, "{comma}{first}")?,
+                false => write!(f, "{comma}{first}-{last}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How much may be read from and written to a block device in a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Rates {
+    /// Bytes read.
+    pub read: Option<u64>,
+    /// Bytes written.
+    pub write: Option<u64>,
+    /// Read operations.
+    pub read_operations: Option<u64>,
+    /// Write operations.
+    pub write_operations: Option<u64>,
+}
+
+impl Rates {
+    /// The words for them in a profile, and each; whether it is counted in bytes.
+    #[must_use]
+    pub fn parts(&self) -> [(&'static str, Option<u64>, bool); 4] {
+        [
+            ("read", self.read, true),
+            ("write", self.write, true),
+            ("read-operations", self.read_operations, false),
+            ("write-operations", self.write_operations, false),
+        ]
+    }
+
+    /// The smaller of each.
+    #[must_use]
+    pub fn least(self, other: Self) -> Self {
+        let least = |a: Option<u64>, b: Option<u64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Self {
+            read: least(self.read, other.read),
+            write: least(self.write, other.write),
+            read_operations: least(self.read_operations, other.read_operations),
+            write_operations: least(self.write_operations, other.write_operations),
+        }
+    }
+}
+
 /// What becomes of one kind of namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Namespace {
@@ -128,6 +253,10 @@ pub enum Value {
     Device(Access),
     /// An id as seen inside.
     Id(Id),
+    /// CPUs or memory nodes.
+    Ranges(Ranges),
+    /// How fast a device may be used.
+    Rates(Rates),
 }
 
 impl Value {
@@ -140,7 +269,9 @@ impl Value {
             | Self::Size(_)
             | Self::Count(_)
             | Self::Cpu(_)
-            | Self::Duration(_) => true,
+            | Self::Duration(_)
+            | Self::Ranges(_)
+            | Self::Rates(_) => true,
             Self::Word(word) => !matches!(*word, "host" | "caller" | "pass"),
             Self::Namespace(namespace) => *namespace == Namespace::New,
             Self::View(view) => matches!(view, View::Host(Access::Hidden | Access::ReadOnly)),

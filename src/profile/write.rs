@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::read::{action_word, time};
-use super::value::{Id, Namespace, Value, Variable, View};
+use super::value::{Id, Namespace, Value, Variable, View, exact_bytes};
 use crate::report::escape::is_harmful;
 
 /// A text as a TOML string on one line. What must not reach a terminal is escaped.
@@ -89,6 +89,8 @@ impl Value {
             Self::Device(access) => quoted(access.word()),
             Self::Id(Id::Caller) => quoted("caller"),
             Self::Id(Id::Number(number)) => number.to_string(),
+            Self::Ranges(ranges) => quoted(&ranges.to_string()),
+            Self::Rates(rates) => self::rates(rates),
         }
     }
 
@@ -126,8 +128,26 @@ impl Value {
             Self::Device(access) => json!(access.word()),
             Self::Id(Id::Caller) => json!("caller"),
             Self::Id(Id::Number(number)) => json!(number),
+            Self::Ranges(ranges) => json!(ranges.to_string()),
+            Self::Rates(rates) => {
+                let parts = rates.parts().into_iter();
+                let parts =
+                    parts.filter_map(|(name, rate, _)| Some((name.to_owned(), rate?.into())));
+                serde_json::Value::Object(parts.collect())
+            }
         }
     }
+}
+
+fn rates(rates: &super::value::Rates) -> String {
+    let parts = rates.parts().into_iter().filter_map(|(name, rate, bytes)| {
+        let rate = rate?;
+        Some(match (bytes, exact_bytes(rate)) {
+            (true, text) if text != rate.to_string() => format!("{name} = {}", quoted(&text)),
+            _ => format!("{name} = {rate}"),
+        })
+    });
+    format!("{{ {} }}", parts.collect::<Vec<_>>().join(", "))
 }
 
 fn view(view: &View) -> String {

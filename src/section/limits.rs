@@ -1,46 +1,55 @@
 //! `[limits]`: what a control group is to hold. Which group that is on this host: [`lower()`]; what is written to it:
-//! [`writes`].
+//! [`writes`]; how each key is held: [`control`].
 //!
 //! The keys that are limits of each process are in [`super::rlimits`].
 
+mod check;
+pub mod control;
 pub mod lower;
 pub mod plan;
+pub mod want;
 pub mod writes;
 
+use std::collections::BTreeMap;
+
+use crate::host::facts::cgroup::Disk;
 use crate::policy::{Policy, Traced};
 use crate::profile::key::Section;
-use crate::profile::value::{Count, Cpu, Size, Value, exact_bytes};
-use crate::report::{Diagnostic, Diagnostics, Site};
+use crate::profile::value::{Count, Cpu, Ranges, Rates, Size, Value};
+use crate::report::Diagnostics;
 
+pub use control::{CONTROLS, Control, is_held_by_group};
 pub use lower::{Lowered, Refusal, lower};
 pub use plan::{DeviceLimit, DeviceRule, GroupPlan, LimitWrite, Place, SoftLimit, Version, Way};
+pub use want::wanted;
 
-/// The keys of `[limits]` that need a control group.
-pub const KEYS: &[&str] = &["memory", "swap", "memory-soft", "pids", "cpu", "cpu-weight"];
-
-/// What the program and all its children may use together. A missing entry is no limit, as is `"max"`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes.
-    pub memory: Option<Traced<u64>>,
-    /// Bytes in addition to `memory`.
-    pub swap: Option<Traced<u64>>,
-    /// Bytes.
-    pub memory_soft: Option<Traced<u64>>,
-    /// Processes and threads.
-    pub pids: Option<Traced<u64>>,
-    /// Hundredths of a percent of one CPU.
-    pub cpu: Option<Traced<u64>>,
-    /// 1 to 10000; 100 is everybody's.
-    pub cpu_weight: Option<Traced<u64>>,
-    /// A soft limit that a later layer's smaller hard limit leaves without effect.
-    pub yielded: Option<Traced<u64>>,
+/// How much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// Bytes, things, hundredths of a percent of one CPU, a weight, or microseconds, as the key says.
+    Number(u64),
+    /// As much as there is: only where a limit that holds is to be taken back ([`Limits::change`]).
+    Max,
+    /// One of the key's words.
+    Word(&'static str),
+    /// Yes or no.
+    Flag(bool),
+    /// CPUs or memory nodes.
+    Ranges(Ranges),
+    /// Rates of a block device.
+    Rates(Rates),
 }
 
-/// The least CPU time that the kernel can deal out: 1 ms (its shortest quota) in every second (its longest period).
-const LEAST_CPU: u64 = 10;
-/// The most: the kernel counts the quota of a period of 100 ms in 44 bits of microseconds.
-const MOST_CPU: u64 = ((1 << 44) - 1) / 10;
+/// What the program and all its children may use together, by the keys of `[limits]`. A key that is not there is no limit,
+/// as is `"max"`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    held: BTreeMap<String, Traced<Amount>>,
+    /// Limits that a later layer's smaller `memory` leaves without effect, with their keys.
+    pub yielded: Vec<(String, Traced<u64>)>,
+    /// On which disks the paths lie, as far as that is known.
+    disks: BTreeMap<String, Disk>,
+}
 
 impl Limits {
     /// What the policy says, with parts of the RAM turned into bytes (rounded down); `ram` is this host's, in bytes.
@@ -48,281 +57,200 @@ impl Limits {
     /// # Errors
     /// Limits that contradict each other, and values that no kernel takes.
     pub fn of(policy: &Policy, ram: u64) -> Result<Self, Diagnostics> {
-        let mut wrong = Vec::new();
-        let size = |key| {
-            let rule = policy.get(Section::Limits, key)?;
-            match *rule.value {
-                Value::Size(Size::Bytes(bytes)) => Some(Traced::new(bytes, rule.site)),
-                Value::Size(Size::OfRam(part)) => {
-                    let bytes = u128::from(ram) * u128::from(part) / 10_000;
-                    Some(Traced::new(
-                        u64::try_from(bytes).unwrap_or(u64::MAX),
-                        rule.site,
-                    ))
+        let mut limits = Self::read(policy, ram);
+        limits
+            .held
+            .retain(|key, limit| !is_default(key, &limit.value));
+        limits.yield_to_memory(policy);
+        limits.check(policy)?;
+        Ok(limits)
+    }
+
+    /// The same for limits that are to change in a group that runs: what is no limit any more is there as
+    /// [`Amount::Max`], or as the word for it.
+    ///
+    /// # Errors
+    /// Limits that contradict each other, and values that no kernel takes.
+    pub fn change(policy: &Policy, ram: u64) -> Result<Self, Diagnostics> {
+        let limits = Self::read(policy, ram);
+        limits.check(policy)?;
+        Ok(limits)
+    }
+
+    fn read(policy: &Policy, ram: u64) -> Self {
+        let held = policy
+            .section(Section::Limits)
+            .filter(|(key, ..)| is_held_by_group(key))
+            .filter_map(|(key, value, rule)| {
+                let amount = amount(value, ram)?;
+                Some((key.to_owned(), Traced::new(amount, rule.site)))
+            });
+        Self {
+            held: held.collect(),
+            ..Self::default()
+        }
+    }
+
+    /// With one more limit.
+    #[must_use]
+    pub fn with(mut self, key: &str, limit: Traced<Amount>) -> Self {
+        self.held.insert(key.to_owned(), limit);
+        self
+    }
+
+    /// With one more limit that is a number and that nobody asked for.
+    #[must_use]
+    pub fn with_number(self, key: &str, number: u64) -> Self {
+        self.with(key, Traced::default_value(Amount::Number(number)))
+    }
+
+    /// One of each, small enough to be valid anywhere: for the question what a host can hold.
+    #[must_use]
+    pub fn sample() -> Self {
+        let some = CONTROLS.iter().map(|control| {
+            let (key, amount) = match control.label() {
+                "cpus" | "memory-nodes" => (control.label(), Amount::Ranges(Ranges(vec![(0, 0)]))),
+                "memory" | "swap" => (control.label(), Amount::Number(1 << 30)),
+                "memory-soft" | "memory-high" | "memory-low" | "memory-min" | "zswap" => {
+                    (control.label(), Amount::Number(1 << 29))
                 }
-                _ => None,
-            }
-        };
-        let number = |key| {
-            let rule = policy.get(Section::Limits, key)?;
-            let value = match *rule.value {
-                Value::Count(Count::Number(number)) => number,
-                Value::Cpu(Cpu::Share(share)) => share,
-                Value::Integer(number) => u64::try_from(number).ok()?,
-                _ => return None,
+                "oom-group" | "perf-event" => (control.label(), Amount::Flag(true)),
+                "zswap-writeback" => (control.label(), Amount::Flag(false)),
+                "cpu" => ("cpu", Amount::Number(10_000)),
+                "devices" => ("devices", Amount::Word("listed")),
+                "PATH" => {
+                    let rates = Rates {
+                        read: Some(1 << 20),
+                        ..Rates::default()
+                    };
+                    ("/", Amount::Rates(rates))
+                }
+                "huge-pages-SIZE" => ("huge-pages-2MB", Amount::Number(1 << 21)),
+                "net-priority-INTERFACE" => ("net-priority-lo", Amount::Number(1)),
+                label => (label, Amount::Number(100)),
             };
-            Some(Traced::new(value, rule.site))
-        };
-        let mut limits = Self {
-            memory: size("memory"),
-            swap: size("swap"),
-            memory_soft: size("memory-soft"),
-            pids: number("pids"),
-            cpu: number("cpu"),
-            cpu_weight: number("cpu-weight"),
-            yielded: None,
-        };
-        let layer = |key: &str| {
-            policy
-                .rules
-                .get(&(Section::Limits, key.to_owned()))
-                .map(|rule| rule.layer)
-        };
-        if layer("memory-soft") < layer("memory") {
-            limits.yield_soft();
-        }
-        limits.check(&mut wrong);
-        if wrong.is_empty() {
-            Ok(limits)
-        } else {
-            Err(wrong)
-        }
-    }
-
-    /// Somebody lowered the hard limit of an extended profile below its soft one, which is then never reached.
-    fn yield_soft(&mut self) {
-        if let (Some(memory), Some(soft)) = (&self.memory, &self.memory_soft)
-            && soft.value > memory.value
-        {
-            self.yielded = self.memory_soft.take();
-        }
-    }
-
-    fn check(&self, wrong: &mut Diagnostics) {
-        if let (Some(memory), Some(soft)) = (&self.memory, &self.memory_soft)
-            && soft.value > memory.value
-        {
-            wrong.push(
-                Diagnostic::error(
-                    format!(
-                        "`memory-soft` ({}) is more than `memory` ({})",
-                        exact_bytes(soft.value),
-                        exact_bytes(memory.value)
-                    ),
-                    soft.site,
-                    "would never be reached",
-                )
-                .related(memory.site, "the hard limit"),
-            );
-        }
-        for (key, limit) in [
-            ("memory", &self.memory),
-            ("swap", &self.swap),
-            ("memory-soft", &self.memory_soft),
-        ] {
-            if let Some(limit) = limit
-                && limit.value > MOST_BYTES
-            {
-                wrong.push(too_large(key, limit.site));
-            }
-        }
-        if let (Some(memory), Some(swap)) = (&self.memory, &self.swap)
-            && wrong.is_empty()
-            && memory.value.saturating_add(swap.value) > MOST_BYTES
-        {
-            wrong.push(
-                Diagnostic::error(
-                    "`memory` and `swap` are too much together",
-                    swap.site,
-                    "their sum does not fit into 63 bits",
-                )
-                .related(memory.site, "the other part")
-                .help("`\"max\"` is no limit"),
-            );
-        }
-        if let Some(cpu) = &self.cpu
-            && !(LEAST_CPU..=MOST_CPU).contains(&cpu.value)
-        {
-            wrong.push(
-                Diagnostic::error(
-                    format!("`cpu` is {}", Cpu::Share(cpu.value)),
-                    cpu.site,
-                    format!(
-                        "the kernel deals out {} to {} of a CPU",
-                        Cpu::Share(LEAST_CPU),
-                        Cpu::Share(MOST_CPU)
-                    ),
-                )
-                .help("`\"max\"` is no limit"),
-            );
+            (key.to_owned(), Traced::default_value(amount))
+        });
+        Self {
+            held: some.collect(),
+            ..Self::default()
         }
     }
 
     /// Whether there is anything that a control group must hold.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        self.iter().next().is_none()
+    }
+
+    /// The limits in the order of [`CONTROLS`], with their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'static Control, &Traced<Amount>)> {
+        CONTROLS.iter().flat_map(move |control| {
+            let of = move |(key, limit): (&'_ String, _)| control.end(key).map(|_| limit);
+            self.held
+                .iter()
+                .filter(move |(key, limit)| of((key, *limit)).is_some())
+                .map(move |(key, limit)| (key.as_str(), control, limit))
+        })
     }
 
     /// The limit of that key.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Traced<u64>> {
-        match key {
-            "memory" => self.memory.as_ref(),
-            "swap" => self.swap.as_ref(),
-            "memory-soft" => self.memory_soft.as_ref(),
-            "pids" => self.pids.as_ref(),
-            "cpu" => self.cpu.as_ref(),
-            "cpu-weight" => self.cpu_weight.as_ref(),
+    pub fn get(&self, key: &str) -> Option<&Traced<Amount>> {
+        self.held.get(key)
+    }
+
+    /// The limit of that key, when it is a number.
+    #[must_use]
+    pub fn number(&self, key: &str) -> Option<Traced<u64>> {
+        let limit = self.held.get(key)?;
+        match limit.value {
+            Amount::Number(number) => Some(Traced::new(number, limit.site)),
             _ => None,
         }
     }
 
-    /// Drops the limit of that key.
-    fn forget(&mut self, key: &str) {
-        match key {
-            "memory" => self.memory = None,
-            "swap" => self.swap = None,
-            "memory-soft" => self.memory_soft = None,
-            "pids" => self.pids = None,
-            "cpu" => self.cpu = None,
-            "cpu-weight" => self.cpu_weight = None,
-            _ => {}
+    /// What `memory-soft` means.
+    #[must_use]
+    pub fn soft_mode(&self) -> &'static str {
+        match self.held.get("memory-soft-mode").map(|mode| &mode.value) {
+            Some(Amount::Word(word)) => word,
+            _ => "pressure",
+        }
+    }
+
+    /// Says on which disks the paths among the keys lie; those that are not told hold nothing.
+    pub fn locate(&mut self, disks: &BTreeMap<String, Result<Disk, String>>) {
+        let known = disks.iter();
+        self.disks = known
+            .filter_map(|(key, disk)| Some((key.clone(), *disk.as_ref().ok()?)))
+            .collect();
+    }
+
+    /// Drops the limit of that key, and what only says how it is meant.
+    pub fn forget(&mut self, key: &str) {
+        self.held.remove(key);
+        for (modifier, _) in control::MODIFIERS.iter().filter(|(_, of)| *of == key) {
+            self.held.remove(*modifier);
+        }
+    }
+
+    /// Somebody lowered the hard limit of an extended profile below other limits, which are then never reached.
+    fn yield_to_memory(&mut self, policy: &Policy) {
+        let layer = |key: &str| {
+            let rule = policy.rules.get(&(Section::Limits, key.to_owned()));
+            rule.map(|rule| rule.layer)
+        };
+        let Some(memory) = self.number("memory") else {
+            return;
+        };
+        for key in ["memory-soft", "memory-high", "memory-low", "memory-min"] {
+            if let Some(limit) = self.number(key)
+                && limit.value > memory.value
+                && layer(key) < layer("memory")
+            {
+                self.forget(key);
+                self.yielded.push((key.to_owned(), limit));
+            }
         }
     }
 }
 
-/// The largest number of bytes that the kernel's counters hold.
-const MOST_BYTES: u64 = i64::MAX as u64;
+/// A value of a profile as an amount.
+fn amount(value: &Value, ram: u64) -> Option<Amount> {
+    Some(match value {
+        Value::Size(Size::Bytes(bytes)) => Amount::Number(*bytes),
+        Value::Size(Size::OfRam(part)) => {
+            let bytes = u128::from(ram) * u128::from(*part) / 10_000;
+            Amount::Number(u64::try_from(bytes).unwrap_or(u64::MAX))
+        }
+        Value::Count(Count::Number(number)) => Amount::Number(*number),
+        Value::Cpu(Cpu::Share(share)) => Amount::Number(*share),
+        Value::Size(Size::Max) | Value::Count(Count::Max) | Value::Cpu(Cpu::Max) => Amount::Max,
+        Value::Integer(number) => Amount::Number(u64::try_from(*number).ok()?),
+        Value::Duration(time) => {
+            Amount::Number(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+        }
+        Value::Bool(on) => Amount::Flag(*on),
+        Value::Word(word) => Amount::Word(word),
+        Value::Ranges(ranges) => Amount::Ranges(ranges.clone()),
+        Value::Rates(rates) => Amount::Rates(*rates),
+        _ => return None,
+    })
+}
 
-fn too_large(key: &str, site: Site) -> Diagnostic {
-    Diagnostic::error(
-        format!("`{key}` is too large"),
-        site,
-        "does not fit into 63 bits",
-    )
-    .help("`\"max\"` is no limit")
+/// Whether a fresh group is so anyway.
+fn is_default(key: &str, amount: &Amount) -> bool {
+    match amount {
+        Amount::Max => true,
+        Amount::Flag(on) => *on == (key == "zswap-writeback"),
+        Amount::Word(word) => *word == "any",
+        Amount::Rates(rates) => *rates == Rates::default(),
+        Amount::Number(number) => *number == 0 && matches!(key, "memory-low" | "memory-min"),
+        Amount::Ranges(_) => false,
+    }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::policy::Rule;
-    use crate::report::{Source, SourceId, SourceKind, SourceMap};
-
-    fn source() -> SourceId {
-        SourceMap::new().add(Source {
-            name: "a.toml".to_owned(),
-            kind: SourceKind::CommandLine,
-            text: String::new(),
-        })
-    }
-
-    /// A policy of `[limits]` alone; the nth value stands at byte n.
-    pub(crate) fn policy(entries: &[(&str, Value)]) -> Policy {
-        let source = source();
-        let mut policy = Policy::default();
-        for (at, (key, value)) in entries.iter().enumerate() {
-            let site = Site::new(source, at..at + 1);
-            policy.rules.insert(
-                (Section::Limits, (*key).to_owned()),
-                Rule {
-                    value: Some(value.clone()),
-                    site,
-                    key_site: site,
-                    layer: 0,
-                    overruled: Vec::new(),
-                },
-            );
-        }
-        policy
-    }
-
-    fn bytes(n: u64) -> Value {
-        Value::Size(Size::Bytes(n))
-    }
-
-    #[test]
-    fn parts_of_the_ram_become_bytes_and_max_becomes_nothing() {
-        let limits = Limits::of(
-            &policy(&[
-                ("memory", Value::Size(Size::OfRam(2_500))),
-                ("swap", Value::Size(Size::Max)),
-                ("pids", Value::Count(Count::Max)),
-                ("cpu", Value::Cpu(Cpu::Max)),
-                ("cpu-weight", Value::Integer(50)),
-            ]),
-            8 << 30,
-        )
-        .unwrap();
-        assert_eq!(limits.memory.unwrap().value, 2 << 30);
-        assert_eq!(limits.cpu_weight.unwrap().value, 50);
-        assert!(limits.swap.is_none() && limits.pids.is_none() && limits.cpu.is_none());
-    }
-
-    #[test]
-    fn zero_is_a_limit() {
-        let limits = Limits::of(
-            &policy(&[("swap", bytes(0)), ("pids", Value::Count(Count::Number(0)))]),
-            1,
-        )
-        .unwrap();
-        assert_eq!(limits.swap.map(|limit| limit.value), Some(0));
-        assert_eq!(limits.pids.map(|limit| limit.value), Some(0));
-    }
-
-    #[test]
-    fn a_later_hard_limit_leaves_a_higher_soft_one_without_effect() {
-        let mut policy = policy(&[("memory", bytes(1)), ("memory-soft", bytes(2))]);
-        let memory = (Section::Limits, "memory".to_owned());
-        policy.rules.get_mut(&memory).unwrap().layer = 1;
-        let limits = Limits::of(&policy, 1).unwrap();
-        assert_eq!(limits.memory_soft, None);
-        assert_eq!(limits.yielded.map(|limit| limit.value), Some(2));
-    }
-
-    #[test]
-    fn contradictions_are_found_with_both_places() {
-        let soft = Limits::of(
-            &policy(&[("memory", bytes(1)), ("memory-soft", bytes(2))]),
-            1,
-        )
-        .unwrap_err();
-        assert_eq!(soft.len(), 1);
-        assert_eq!(soft[0].primary.as_ref().unwrap().site.start, 1);
-        assert_eq!(soft[0].related[0].site.start, 0);
-
-        let sum = Limits::of(
-            &policy(&[("memory", bytes(1 << 62)), ("swap", bytes(1 << 62))]),
-            1,
-        )
-        .unwrap_err();
-        assert_eq!(sum[0].message, "`memory` and `swap` are too much together");
-
-        let huge = Limits::of(&policy(&[("memory", bytes(1 << 63))]), 1).unwrap_err();
-        assert_eq!(huge[0].message, "`memory` is too large");
-    }
-
-    #[test]
-    fn cpu_time_that_no_kernel_can_deal_out_is_refused() {
-        for share in [0, 9, MOST_CPU + 1, u64::MAX] {
-            let wrong = Limits::of(&policy(&[("cpu", Value::Cpu(Cpu::Share(share)))]), 1);
-            assert!(wrong.is_err(), "{share}");
-        }
-        for share in [10, 10_000, MOST_CPU] {
-            let right = Limits::of(&policy(&[("cpu", Value::Cpu(Cpu::Share(share)))]), 1);
-            assert!(right.is_ok(), "{share}");
-        }
-    }
-}
+#[path = "limits/tests.rs"]
+pub(crate) mod tests;

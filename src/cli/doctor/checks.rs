@@ -2,7 +2,7 @@
 
 use crate::host::doctor::{Cause, Findings, Helper, Step, classify};
 use crate::kernel::Errno;
-use crate::section::limits::KEYS;
+use crate::section::limits::CONTROLS;
 
 use super::limits::Answer;
 use super::{Check, Group, State};
@@ -24,7 +24,7 @@ fn check(name: &'static str, group: Group, state: State, detail: impl Into<Strin
         state,
         needed: false,
         detail: detail.into(),
-        costs: "",
+        costs: String::new(),
         fix: Vec::new(),
     }
 }
@@ -36,9 +36,9 @@ impl Check {
     }
 
     /// What its lack costs and what helps; nothing is said unless it is missing.
-    fn costs(mut self, costs: &'static str, fix: impl IntoIterator<Item = String>) -> Self {
+    fn costs(mut self, costs: impl Into<String>, fix: impl IntoIterator<Item = String>) -> Self {
         if self.state == State::Missing {
-            self.costs = costs;
+            self.costs = costs.into();
             self.fix.extend(fix);
         }
         self
@@ -286,27 +286,23 @@ fn control_groups(found: &Findings, limits: &Answer) -> Vec<Check> {
         detail.push_str(&format!("; limits take this way: {way}"));
     }
     checks.push(check("control-groups", Group::Limits, State::Info, detail));
-    for &key in KEYS {
-        let name = match key {
+    for control in CONTROLS {
+        let name = match control.label() {
             "memory" => "memory-limit",
             "swap" => "swap-limit",
             "memory-soft" => "memory-soft-limit",
             "pids" => "pids-limit",
             "cpu" => "cpu-limit",
-            _ => "cpu-weight",
+            "PATH" => "io-rates",
+            label => label,
         };
-        let costs = match key {
-            "memory" => "`limits.memory`",
-            "swap" => "`limits.swap`",
-            "memory-soft" => "`limits.memory-soft`",
-            "pids" => "`limits.pids`",
-            "cpu" => "`limits.cpu`",
-            _ => "`limits.cpu-weight`",
-        };
-        checks.push(match limits.refusal(key) {
+        checks.push(match limits.refusal(control) {
             None => check(name, Group::Limits, State::Ok, ""),
-            Some(refusal) => check(name, Group::Limits, State::Missing, &*refusal.reason)
-                .costs(costs, refusal.help.iter().cloned()),
+            Some(refusal) => Check {
+                costs: format!("`limits.{}`", control.label()),
+                fix: refusal.help.clone(),
+                ..check(name, Group::Limits, State::Missing, &*refusal.reason)
+            },
         });
     }
     let pressure = if found.facts.cgroup.pressure {

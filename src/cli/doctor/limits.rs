@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::host::Facts;
-use crate::policy::Traced;
-use crate::report::Site;
-use crate::section::limits::{Limits, Refusal, Version, Way, lower};
+use crate::section::limits::lower::ways::{Offer, ways};
+use crate::section::limits::{Limits, Refusal, Way, control, lower};
 
 /// What the planner says.
 #[derive(Clone, Debug, Default)]
@@ -18,20 +17,13 @@ pub(super) struct Answer {
     pub controllers: BTreeSet<String>,
     /// Limits that this host cannot hold.
     pub refused: Vec<Refusal>,
+    /// All ways, in the order in which they are tried.
+    pub ways: Vec<Offer>,
 }
 
-/// Asks for each limit, small enough to be valid anywhere.
+/// Asks for each limit.
 pub(super) fn judge(facts: &Facts) -> Answer {
-    let some = |value| Some(Traced::new(value, Site::DEFAULT));
-    let limits = Limits {
-        memory: some(1 << 30),
-        swap: some(1 << 30),
-        memory_soft: some(1 << 29),
-        pids: some(512),
-        cpu: some(10_000),
-        cpu_weight: some(50),
-        yielded: None,
-    };
+    let limits = Limits::sample();
     let lowered = lower(&limits, facts, "doctor", |_| true);
     let (group, refused) = match lowered {
         Ok(lowered) => (lowered.group, lowered.dropped),
@@ -39,6 +31,7 @@ pub(super) fn judge(facts: &Facts) -> Answer {
     };
     let cgroup = &facts.cgroup;
     Answer {
+        ways: ways(facts, group.as_ref()),
         layout: match (cgroup.is_legacy(), cgroup.unified.is_some()) {
             (true, true) => "hybrid",
             (true, false) => "v1",
@@ -55,21 +48,21 @@ pub(super) fn judge(facts: &Facts) -> Answer {
 }
 
 impl Answer {
-    /// The refusal of a limit, by its key.
-    pub(super) fn refusal(&self, key: &str) -> Option<&Refusal> {
-        self.refused.iter().find(|refusal| refusal.key == key)
+    /// The key of a refused limit for people.
+    pub(super) fn label(refusal: &Refusal) -> &str {
+        control::of(&refusal.key).map_or(&*refusal.key, |control| control.label())
     }
 
-    /// The word for the way.
+    /// The refusal of a limit.
+    pub(super) fn refusal(&self, control: &control::Control) -> Option<&Refusal> {
+        self.refused
+            .iter()
+            .find(|refusal| control.end(&refusal.key).is_some())
+    }
+
+    /// The word for the way that is taken.
     pub(super) fn way_word(&self) -> Option<&'static str> {
-        self.way.as_ref().map(|way| match way {
-            Way::Direct { places } => match places.iter().map(|place| place.version).max() {
-                Some(Version::V2) if places.len() > 1 => "hybrid",
-                Some(Version::V2) => "v2",
-                _ => "v1",
-            },
-            Way::Scope { system: true, .. } => "systemd-system",
-            Way::Scope { system: false, .. } => "systemd-user",
-        })
+        let taken = self.ways.iter().find(|offer| offer.taken)?;
+        self.way.as_ref().map(|_| taken.name)
     }
 }

@@ -37,6 +37,9 @@ pub(super) fn text(found: &Findings, checks: &[Check], limits: &Answer) -> Strin
         .unwrap_or(0);
     for group in Group::ALL {
         let _ = writeln!(text, "\n{}", group.word());
+        if group == Group::Limits {
+            text.push_str(&ways(limits));
+        }
         let mut told: &[String] = &[];
         for check in checks.iter().filter(|check| check.group == group) {
             let line = format!(
@@ -76,7 +79,7 @@ pub(super) fn text(found: &Findings, checks: &[Check], limits: &Answer) -> Strin
         );
         return text;
     }
-    let refused: Vec<&str> = limits.refused.iter().map(|refusal| refusal.key).collect();
+    let refused: Vec<&str> = limits.refused.iter().map(Answer::label).collect();
     if refused.is_empty() {
         text.push_str("this host is fit for profiles with and without limits\n");
     } else {
@@ -84,6 +87,33 @@ pub(super) fn text(found: &Findings, checks: &[Check], limits: &Answer) -> Strin
             text,
             "this host is fit for profiles, but not for those that set {}",
             refused.join(", ")
+        );
+    }
+    text
+}
+
+/// The ways to a control group, one below the other in the order in which they are tried.
+fn ways(limits: &Answer) -> String {
+    let mut text = "  ways to a control group, in this order:\n".to_owned();
+    let width = limits
+        .ways
+        .iter()
+        .map(|offer| offer.name.len())
+        .max()
+        .unwrap_or(0);
+    for (at, offer) in limits.ways.iter().enumerate() {
+        let mark = match (offer.taken, offer.applies) {
+            (true, _) => "taken",
+            (false, true) => "",
+            (false, false) => "no",
+        };
+        let _ = writeln!(
+            text,
+            "  {mark:7}  {}. {:width$}  {}: {}",
+            at + 1,
+            offer.name,
+            offer.about,
+            escape::line(&offer.why)
         );
     }
     text
@@ -109,7 +139,7 @@ pub(super) fn json(found: &Findings, checks: &[Check], limits: &Answer) -> Value
     let refused: Vec<Value> = limits
         .refused
         .iter()
-        .map(|refusal| json!({ "limit": refusal.key, "reason": refusal.reason, "fix": refusal.help }))
+        .map(|refusal| json!({ "limit": Answer::label(refusal), "reason": refusal.reason, "fix": refusal.help }))
         .collect();
     json!({
         "fit": is_fit(checks),
@@ -126,6 +156,13 @@ pub(super) fn json(found: &Findings, checks: &[Check], limits: &Answer) -> Value
             "way": limits.way_word(),
             "controllers": limits.controllers,
             "refused": refused,
+            "ways": limits.ways.iter().map(|offer| json!({
+                "name": offer.name,
+                "about": offer.about,
+                "applies": offer.applies,
+                "taken": offer.taken,
+                "why": offer.why,
+            })).collect::<Vec<_>>(),
         },
     })
 }

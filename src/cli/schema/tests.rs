@@ -72,10 +72,21 @@ pub(crate) fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
             o.iter()
                 .all(|(key, value)| says.get(key).is_none_or(|one| valid(root, one, value)))
         }),
+        "patternProperties" => value.as_object().is_none_or(|o| {
+            o.iter().all(|(key, value)| {
+                let mut says = says.as_object().unwrap().iter();
+                says.all(|(pattern, one)| !matches(&json!(pattern), key) || valid(root, one, value))
+            })
+        }),
         "additionalProperties" => value.as_object().is_none_or(|o| {
             let named = schema.get("properties").and_then(Value::as_object);
+            let patterns = schema.get("patternProperties").and_then(Value::as_object);
+            let named = |key: &String| {
+                named.is_some_and(|named| named.contains_key(key))
+                    || patterns.is_some_and(|all| all.keys().any(|one| matches(&json!(one), key)))
+            };
             o.iter()
-                .filter(|(key, _)| named.is_none_or(|named| !named.contains_key(*key)))
+                .filter(|(key, _)| !named(key))
                 .all(|(_, value)| valid(root, says, value))
         }),
         other => panic!("the validator does not know `{other}`"),
@@ -205,6 +216,14 @@ fn what_is_wrong_is_not_valid() {
         "[limits]\nfile-size = \"25%\"",
         "[limits]\ncpu = 2",
         "[limits]\ncpu-weight = 0",
+        "[limits]\ncpu-weight = \"busy\"",
+        "[limits]\ncpus = \"a\"",
+        "[limits]\n\"home\" = { read = 1 }",
+        "[limits]\n\"/home\" = { raed = 1 }",
+        "[limits]\n\"/home\" = 5",
+        "[limits]\nhuge-pages- = 5",
+        "[limits]\nmisc-sev = \"1M\"",
+        "[limits]\nnet-class = \"1:g\"",
         "[namespaces]\nuser = \"yes\"",
         "[filesystem]\nhome = \"hidden\"",
         "[filesystem]\n\"/\" = \"secret\"",

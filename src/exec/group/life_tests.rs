@@ -12,7 +12,6 @@ use super::tests::{Child, enter, forks, hog, limits, plan, sleeps};
 use super::*;
 use crate::kernel::clone::{Side, clone3};
 use crate::kernel::descriptor;
-use crate::policy::Traced;
 use crate::section::limits::{DeviceRule, Limits, Place};
 
 /// Polls like a supervisor until `count` events have come or ten seconds have passed; how often it was woken, too.
@@ -36,10 +35,7 @@ fn events(group: &mut Group, count: usize) -> (Vec<Event>, u32) {
 }
 
 fn swapless() -> Limits {
-    Limits {
-        swap: Some(Traced::default_value(0)),
-        ..limits(64 << 20, 50)
-    }
+    limits(64 << 20, 50).with_number("swap", 0)
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::event::Event;
+use super::shortage::Shortage;
 use super::{Directories, GroupError};
 use crate::kernel::pressure;
 use crate::section::limits::SoftLimit;
@@ -14,6 +15,7 @@ use crate::section::limits::SoftLimit;
 pub(super) struct Soft {
     bytes: u64,
     trigger: File,
+    shortage: Shortage,
 }
 
 impl Soft {
@@ -39,7 +41,19 @@ impl Soft {
         Ok(Self {
             bytes: limit.bytes,
             trigger,
+            shortage: Shortage::new(directories),
         })
+    }
+
+    /// The trigger has fired: pushes the group back, unless the pressure is the group's own or of our own making.
+    pub fn pressed(&mut self, directories: &Directories) -> Option<Event> {
+        if !self.shortage.is_real(directories) {
+            return None;
+        }
+        let started = Instant::now();
+        let event = self.push_back(directories);
+        self.shortage.spent(started.elapsed());
+        event
     }
 
     /// Reclaims from the group down to its soft limit, in parts, for at most a fifth of a second, so that the supervisor

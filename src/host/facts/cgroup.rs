@@ -1,9 +1,12 @@
 //! The control groups of this host, as far as this caller may use them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+
+use crate::profile::value::Ranges;
 
 /// Control groups as the caller finds them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -18,8 +21,23 @@ pub struct CgroupFacts {
     pub manager: Option<Manager>,
     /// Why there is no [`CgroupFacts::manager`]; empty when there is one.
     pub no_manager: String,
-    /// Whether a trigger can be set on the host's memory pressure (`/proc/pressure/memory` opens for writing).
+    /// Whether a trigger can be set on the host's memory pressure (`/proc/pressure/memory` opens for writing); no when that
+    /// was not wanted.
     pub pressure: bool,
+    /// The CPUs that a group which the caller makes can have, when that was wanted and is seen.
+    pub cpus: Option<Ranges>,
+    /// Its memory nodes.
+    pub memory_nodes: Option<Ranges>,
+    /// Whether some block device is shared by weight (its scheduler is BFQ, or iocost is on for it); none when that was not
+    /// wanted or is not seen.
+    pub weights: Option<bool>,
+    /// On which disks the wanted paths lie, by their keys; or why on none.
+    pub disks: BTreeMap<String, Result<Disk, String>>,
+    /// Whether the caller may refuse devices to a group (CAP_SYS_ADMIN in the initial user namespace); no when that was not
+    /// wanted.
+    pub may_refuse_devices: bool,
+    /// The device nodes that `[devices]` lists, when that was wanted.
+    pub nodes: BTreeSet<Node>,
     /// The inode of the caller's pid namespace; part of the names of groups, so that sweeping is exact.
     pub pid_namespace: u64,
 }
@@ -37,18 +55,52 @@ pub struct Hierarchy {
     pub own_writable: bool,
     /// The directory that `sandboxctl delegate` made for the caller, when the caller may make groups in it.
     pub delegated: Option<PathBuf>,
-    /// Those optional interface files that exist in the caller's own group (or, if that is unseen, at the mount).
-    pub files: BTreeSet<String>,
+    /// Those of the wanted files that its groups do not have.
+    pub missing: BTreeSet<String>,
 }
 
-/// Files whose presence depends on how the kernel was built.
-pub const OPTIONAL_FILES: &[&str] = &[
-    "cpu.cfs_quota_us",
-    "memory.memsw.limit_in_bytes",
-    "memory.soft_limit_in_bytes",
-    "memory.swap.max",
-    "memory.reclaim",
-];
+/// What is to be looked at, so that a launch pays only for what its limits need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Controllers and interface files whose presence depends on how the kernel was built.
+    pub files: BTreeSet<(&'static str, String)>,
+    /// The CPUs and memory nodes of the group that gets a child.
+    pub cpuset: bool,
+    /// Whether a trigger can be set on the host's memory pressure.
+    pub pressure: bool,
+    /// Whether some block device is shared by weight.
+    pub weights: bool,
+    /// The keys of `[limits]` that are paths: on which disks they lie.
+    pub paths: BTreeSet<String>,
+    /// Whether devices can be refused to a group, and the numbers of those that `[devices]` lists.
+    pub devices: bool,
+}
+
+/// The number of a whole disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Disk {
+    /// The driver's number.
+    pub major: u32,
+    /// The device's.
+    pub minor: u32,
+}
+
+impl fmt::Display for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+/// A device node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Node {
+    /// A block device rather than a character device.
+    pub block: bool,
+    /// The driver's number.
+    pub major: u32,
+    /// The device's.
+    pub minor: u32,
+}
 
 /// The v2 hierarchy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -57,8 +109,9 @@ pub struct Unified {
     pub mount: PathBuf,
     /// The caller's own group and its ancestors up to the mount, the nearest first; empty when the own group is unseen.
     pub groups: Vec<Group>,
-    /// [`OPTIONAL_FILES`] of a group below the root; none when no group was found that could show it.
-    pub files: Option<BTreeSet<String>>,
+    /// Those of the wanted files that groups below the root do not have; none of a controller that no group was found to
+    /// have.
+    pub missing: BTreeSet<String>,
 }
 
 /// One v2 group.

@@ -3,6 +3,7 @@
 //! `"inherit"` never arrives here: it is taken out before, for every kind alike.
 
 pub mod amount;
+mod control;
 pub mod path;
 mod syscall;
 pub mod time;
@@ -149,6 +150,10 @@ pub fn expectation(kind: Kind) -> String {
         Kind::Variable => "`true`, `false` or a string".to_owned(),
         Kind::Device => "`true`, `false`, \"read-write\" or \"hidden\"".to_owned(),
         Kind::Id => "\"caller\", \"root\" or a number".to_owned(),
+        Kind::Weight => "an integer from 1 to 10000, or \"idle\"".to_owned(),
+        Kind::Ranges => "a list of numbers and ranges such as \"0-3,7\"".to_owned(),
+        Kind::Rates => "a table such as { read = \"20M\", write-operations = 200 }".to_owned(),
+        Kind::NetClass => "a class such as \"1:1\" or \"0x10001\"".to_owned(),
     }
 }
 
@@ -186,7 +191,8 @@ fn mistyped(kind: Kind, value: &DeValue<'_>) -> Wrong {
         (Kind::Bool | Kind::Integer(..), DeValue::String(text)) => {
             wrong.help(format!("without quotes, if it is to be {text}"))
         }
-        (_, DeValue::Table(_)) if !matches!(kind, Kind::View) => {
+        (Kind::Ranges, DeValue::Integer(n)) => wrong.help(format!("write \"{n}\"")),
+        (_, DeValue::Table(_)) if !matches!(kind, Kind::View | Kind::Rates) => {
             wrong.help("a name with dots in it must be quoted, else every dot opens a table")
         }
         _ => wrong,
@@ -249,6 +255,7 @@ pub fn read(
         Kind::Words(words) => word::words(words, value, place).map(Value::List),
         Kind::Rules => word::rules(value, place).map(Value::List),
         Kind::View => view::read(value, place).map(Value::View),
+        Kind::Rates => control::rates(value, place).map(Value::Rates),
         _ => scalar(kind, value.get_ref()).map_err(located),
     }
 }
@@ -293,6 +300,11 @@ fn scalar(kind: Kind, value: &DeValue<'_>) -> Result<Value, Wrong> {
         (Kind::Variable, value) => word::variable(value).map(Value::Variable),
         (Kind::Device, value) => word::device(value).map(Value::Device),
         (Kind::Id, value) => word::id(value).map(Value::Id),
+        (Kind::Weight, DeValue::String(text)) => word::word(&["idle"], text).map(Value::Word),
+        (Kind::Weight, value) => scalar(Kind::Integer(1, 10_000), value),
+        (Kind::Ranges, DeValue::String(text)) => control::ranges(text).map(Value::Ranges),
+        (Kind::NetClass, DeValue::String(text)) => control::net_class(text).map(Value::Integer),
+        (Kind::NetClass, DeValue::Integer(_)) => scalar(Kind::Integer(1, u32::MAX.into()), value),
         _ => Err(mistyped(kind, value)),
     }
 }

@@ -1,18 +1,23 @@
 //! Which control group holds the limits on this host: a decision over values, made once.
 //!
-//! The order of the ways: a delegated v2 group that the caller may write to already; systemd, which alone may make
-//! groups in its own part of the tree; a v2 group directly, as root; v1, where a limit needs a group in the hierarchy
-//! of its controller.
+//! Each limit is held where its controller is: on v2, or in a v1 hierarchy of its own. The order of the ways into the v2
+//! hierarchy: a delegated group that the caller may write to already; systemd, which alone may make groups in its own part
+//! of the tree; a group directly, as root.
+
+mod legacy;
+mod unified;
+pub mod ways;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
-use super::plan::{list, plain_name};
-use super::writes::{controller, writes};
-use super::{GroupPlan, KEYS, Limits, Place, SoftLimit, Version, Way};
+use super::control::{By, Control, NO_IDLE, named};
+use super::plan::plain_name;
+use super::writes::{Group as Written, device_writes, seat, writes};
+use super::{Amount, DeviceLimit, DeviceRule, GroupPlan, Limits, SoftLimit, Version, Way};
 use crate::host::Facts;
-use crate::host::facts::cgroup::{Group, Unified};
+use crate::host::facts::cgroup::Node;
 use crate::profile::key::Section;
+use crate::profile::value::Ranges;
 use crate::report::Site;
 
 /// A limit that this host cannot hold.
@@ -21,7 +26,7 @@ pub struct Refusal {
     /// The section of the rule.
     pub section: Section,
     /// Its key.
-    pub key: &'static str,
+    pub key: String,
     /// The rule.
     pub site: Site,
     /// Why, in this host's terms.
@@ -37,7 +42,12 @@ pub struct Lowered {
     pub group: Option<GroupPlan>,
     /// Limits that are dropped with a warning.
     pub dropped: Vec<Refusal>,
+    /// What is to be known about limits that are held: the rule, what, and what would help.
+    pub remarks: Vec<(Site, String, Option<String>)>,
 }
+
+/// Why something cannot be, and what would help, a line each.
+type Reason = (String, Vec<String>);
 
 /// Chooses the group, and what is written to it.
 ///
@@ -54,388 +64,254 @@ pub fn lower(
     if limits.is_empty() {
         return Ok(Lowered::default());
     }
-    let version = if facts.cgroup.is_legacy() {
-        Version::V1
-    } else {
-        Version::V2
-    };
-    let choice = match version {
-        Version::V1 => legacy(limits, facts),
-        Version::V2 => unified(limits, facts),
-    };
     let mut held = limits.clone();
-    let (mut fatal, mut dropped) = (Vec::new(), Vec::new());
-    for refusal in choice.refusals {
-        held.forget(refusal.key);
-        if may_degrade(refusal.key) {
-            dropped.push(refusal);
-        } else {
-            fatal.push(refusal);
+    held.locate(&facts.cgroup.disks);
+    let mut refusals = Vec::new();
+    refuse(&mut held, &mut refusals, |limits, key, control| {
+        own_reason(limits, facts, key, control)
+    });
+    let beside = facts.cgroup.is_legacy() || on(&held, facts, Version::V1).next().is_some();
+    let needed: BTreeSet<&str> = on(&held, facts, Version::V2)
+        .map(|(_, control)| control.v2.controller)
+        .filter(|name| !name.is_empty())
+        .collect();
+    let found = on(&held, facts, Version::V2)
+        .next()
+        .map(|_| unified::find(facts, &needed, beside));
+    refuse(&mut held, &mut refusals, |_, _, control| {
+        match version(control, facts) {
+            Version::V1 => legacy::refusal(control, facts),
+            Version::V2 => found.as_ref()?.refusal(control.v2.controller, facts),
         }
-    }
+    });
+    // In the order of the table, not of the causes.
+    refusals.sort_by_key(|refusal| limits.iter().position(|(key, ..)| key == refusal.key));
+    let (dropped, fatal): (Vec<Refusal>, Vec<Refusal>) = refusals
+        .into_iter()
+        .partition(|refusal| may_degrade(&refusal.key));
     if !fatal.is_empty() {
         return Err(fatal);
     }
-    let Some(way) = choice.way.filter(|_| !held.is_empty()) else {
-        return Ok(Lowered {
-            group: None,
-            dropped,
-        });
+    let mut lowered = Lowered {
+        remarks: remarks(&held, facts),
+        dropped,
+        group: None,
     };
-    let soft = held.memory_soft.as_ref().filter(|_| version == Version::V2);
-    let group = GroupPlan {
+    if held.is_empty() {
+        return Ok(lowered);
+    }
+    let names = |version: Version| -> BTreeSet<String> {
+        on(&held, facts, version)
+            .map(|(_, control)| control.hold(version).controller.to_owned())
+            .filter(|name| !name.is_empty())
+            .collect()
+    };
+    let (old, new) = (names(Version::V1), names(Version::V2));
+    let is_unified = on(&held, facts, Version::V2).next().is_some();
+    let way = found
+        .filter(|_| is_unified)
+        .and_then(|found| found.way(new.clone()));
+    let way = match way {
+        Some(scope @ Way::Scope { .. }) => scope,
+        way => Way::Direct {
+            places: legacy::places(facts, &old, way, !old.is_empty()),
+        },
+    };
+    let devices = devices(&held, facts, &may_degrade);
+    let v1_devices = devices.as_ref().filter(|_| old.contains("devices"));
+    let group = Written {
+        version: &|controller| match (old.contains(controller), new.contains(controller)) {
+            (true, _) => Some(Version::V1),
+            (_, true) => Some(Version::V2),
+            _ => None,
+        },
+        lacks: &|file| lacks(facts, file),
+        may_fail: &may_degrade,
+    };
+    let mut all = writes(&held, group);
+    all.extend(v1_devices.map(device_writes).unwrap_or_default());
+    legacy::fill_cpuset(&way, facts, &held, &may_degrade, &mut all);
+    let soft = held
+        .number("memory-soft")
+        .filter(|_| new.contains("memory") && held.soft_mode() == "pressure");
+    lowered.group = Some(GroupPlan {
         name: plain_name(name),
-        controllers: needed(&held),
-        writes: writes(&held, version, &may_degrade),
+        controllers: old.union(&new).cloned().collect(),
+        writes: all,
         soft: soft.map(|limit| SoftLimit {
             bytes: limit.value,
             may_fail: may_degrade("memory-soft"),
             site: limit.site,
         }),
-        devices: None,
-        kill_at_oom: false,
-        way: trimmed(way, &needed(&held)),
+        devices: devices.filter(|_| !old.contains("devices")),
+        kill_at_oom: old.contains("memory")
+            && held
+                .get("oom-group")
+                .is_some_and(|limit| limit.value == Amount::Flag(true)),
+        way,
+    });
+    Ok(lowered)
+}
+
+/// The version that holds a control here.
+fn version(control: &Control, facts: &Facts) -> Version {
+    let cgroup = &facts.cgroup;
+    let known = |controller: &str| {
+        let tree = cgroup.unified.as_ref()?;
+        let top = tree.groups.last()?;
+        if cgroup.legacy(controller).is_some() {
+            Some(Version::V1)
+        } else if top.controllers.contains(controller) {
+            Some(Version::V2)
+        } else {
+            None
+        }
     };
-    Ok(Lowered {
-        group: Some(group),
-        dropped,
-    })
-}
-
-/// A way, and what it cannot do.
-struct Choice {
-    way: Option<Way>,
-    refusals: Vec<Refusal>,
-}
-
-fn needed(limits: &Limits) -> BTreeSet<String> {
-    KEYS.iter()
-        .filter(|key| limits.get(key).is_some())
-        .map(|key| controller(key).to_owned())
-        .collect()
-}
-
-/// Without what dropped limits would have needed.
-fn trimmed(way: Way, controllers: &BTreeSet<String>) -> Way {
-    match way {
-        Way::Direct { places } => Way::Direct {
-            places: places
-                .into_iter()
-                .filter(|place| {
-                    place.version == Version::V2
-                        || place.optional
-                        || !place.controllers.is_disjoint(controllers)
-                })
-                .collect(),
-        },
-        way => way,
+    let v1 = control.v1.controller;
+    if !v1.is_empty() && cgroup.legacy(v1).is_some() {
+        return Version::V1;
+    }
+    if let Some(version) = seat(control, &known) {
+        return version;
+    }
+    // Nobody has it: said in the words of the version that this host uses.
+    if cgroup.unified.is_none() || (cgroup.is_legacy() && !control.v2.controller.is_empty()) {
+        Version::V1
+    } else {
+        Version::V2
     }
 }
 
-/// A refusal for each limit that `why` has a reason against.
+/// The limits that a version holds here.
+fn on<'l>(
+    limits: &'l Limits,
+    facts: &'l Facts,
+    at: Version,
+) -> impl Iterator<Item = (&'l str, &'static Control)> {
+    limits
+        .iter()
+        .map(|(key, control, _)| (key, control))
+        .filter(move |(_, control)| version(control, facts) == at)
+}
+
+/// Takes away each limit that `why` has a reason against.
 fn refuse(
-    limits: &Limits,
-    mut why: impl FnMut(&'static str) -> Option<(String, Vec<String>)>,
-) -> Vec<Refusal> {
-    KEYS.iter()
-        .filter_map(|&key| {
-            let limit = limits.get(key)?;
-            let (reason, help) = why(key)?;
+    limits: &mut Limits,
+    refusals: &mut Vec<Refusal>,
+    why: impl Fn(&Limits, &str, &'static Control) -> Option<Reason>,
+) {
+    let refused: Vec<Refusal> = limits
+        .iter()
+        .filter_map(|(key, control, limit)| {
+            let (reason, help) = why(limits, key, control)?;
             Some(Refusal {
                 section: Section::Limits,
-                key,
+                key: key.to_owned(),
                 site: limit.site,
                 reason,
                 help,
             })
         })
-        .collect()
+        .collect();
+    for refusal in &refused {
+        limits.forget(&refusal.key);
+    }
+    refusals.extend(refused);
 }
 
-// ------------------------------------------------------------------------------------------------ v1
-
-fn legacy(limits: &Limits, facts: &Facts) -> Choice {
+/// Whether the kernel lacks a file, as far as that was looked at.
+fn lacks(facts: &Facts, file: &str) -> bool {
     let cgroup = &facts.cgroup;
-    let refusals = refuse(limits, |key| {
-        let controller = controller(key);
-        let Some(hierarchy) = cgroup.legacy(controller) else {
-            return Some((
-                format!("no cgroup v1 hierarchy with the controller `{controller}` is mounted"),
-                vec![format!(
-                    "mount it: mkdir /sys/fs/cgroup/{controller}; mount -t cgroup -o {controller} cgroup /sys/fs/cgroup/{controller}"
-                )],
-            ));
-        };
-        if hierarchy.parent().is_none() {
-            let mount = hierarchy.mount.display();
-            return Some((
-                format!(
-                    "this host uses cgroup v1, and `{}` may make no group in {mount}",
-                    facts.caller.user
-                ),
-                delegation(facts),
-            ));
-        }
-        let lacks = |file: &str| !hierarchy.files.contains(file);
-        match key {
-            "swap" if limits.memory.is_none() => Some((
-                "cgroup v1 limits memory and swap by their sum, so that `swap` needs `memory` too"
-                    .to_owned(),
-                vec!["set `limits.memory`".to_owned()],
-            )),
-            "swap" if lacks("memory.memsw.limit_in_bytes") => Some((
-                "this kernel does not count swap (`memory.memsw.limit_in_bytes` is missing)"
-                    .to_owned(),
-                vec!["start the kernel with `swapaccount=1`".to_owned()],
-            )),
-            "cpu" if lacks("cpu.cfs_quota_us") => Some((
-                "this kernel has no CPU quotas (`cpu.cfs_quota_us` is missing)".to_owned(),
-                vec!["use `limits.cpu-weight`".to_owned()],
-            )),
-            "memory-soft" if lacks("memory.soft_limit_in_bytes") => Some((
-                "this kernel has no soft limits (`memory.soft_limit_in_bytes` is missing)"
-                    .to_owned(),
-                Vec::new(),
-            )),
-            _ => None,
-        }
-    });
-    let needed = needed(limits);
-    let mut places: Vec<Place> = Vec::new();
-    for hierarchy in &cgroup.legacy {
-        let holds = !hierarchy.controllers.is_disjoint(&needed);
-        // Frozen first, processes can be killed and counted while they fork; CPU time is told by cpuacct.
-        let helps = ["freezer", "cpuacct"]
-            .iter()
-            .any(|name| hierarchy.controllers.contains(*name));
-        if let Some(parent) = hierarchy.parent()
-            && (holds || helps)
-        {
-            places.push(Place {
-                version: Version::V1,
-                enable: Vec::new(),
-                controllers: hierarchy.controllers.clone(),
-                parent: parent.to_owned(),
-                optional: !holds,
-            });
-        }
-    }
-    Choice {
-        way: Some(Way::Direct { places }),
-        refusals,
-    }
+    let unified = cgroup.unified.as_ref();
+    cgroup
+        .legacy
+        .iter()
+        .any(|hierarchy| hierarchy.missing.contains(file))
+        || unified.is_some_and(|tree| tree.missing.contains(file))
 }
 
-// ------------------------------------------------------------------------------------------------ v2
-
-fn unified(limits: &Limits, facts: &Facts) -> Choice {
-    let cgroup = &facts.cgroup;
-    let Some(tree) = &cgroup.unified else {
-        return Choice {
-            way: None,
-            refusals: refuse(limits, |key| {
-                Some((
-                    format!(
-                        "no control groups are mounted that have the controller `{}`",
-                        controller(key)
-                    ),
-                    vec!["mount -t cgroup2 cgroup2 /sys/fs/cgroup".to_owned()],
-                ))
-            }),
-        };
-    };
-    let needed = needed(limits);
-    let root = facts.caller.uid == 0;
-    let direct = best(tree, &needed, |group| {
-        group.writable && (!cgroup.systemd || is_delegated_unit(&group.path))
-    });
-    if let Some(direct) = &direct
-        && direct.has(&needed)
-    {
-        return direct.clone().choice(limits, facts, tree);
-    }
-    if let Some(manager) = &cgroup.manager {
-        let way = Way::Scope {
-            bus: manager.bus.clone(),
-            slice: if manager.system {
-                "system.slice"
-            } else {
-                "app.slice"
-            },
-            system: manager.system,
-        };
-        let refusals = refuse(limits, |key| {
-            let controller = controller(key);
-            if manager.controllers.contains(controller) {
-                return optional_file(key, facts, tree);
-            }
-            Some((
-                format!(
-                    "the service manager of `{}` was not given the controller `{controller}`",
-                    facts.caller.user
-                ),
-                drop_in(controller),
-            ))
-        });
-        return Choice {
-            way: Some(way),
-            refusals,
-        };
-    }
-    // Root may write anywhere; only where systemd cannot be asked does it make a group beside systemd's.
-    let direct = match direct {
-        None if root => best(tree, &needed, |group| {
-            group.writable && (group.root || !cgroup.systemd)
-        }),
-        direct => direct,
-    };
-    match direct {
-        Some(direct) => direct.choice(limits, facts, tree),
-        None => Choice {
-            way: None,
-            refusals: refuse(limits, |_| Some(nowhere(facts, tree))),
-        },
-    }
-}
-
-/// A group that can have a child with some controllers.
-#[derive(Clone)]
-struct Direct {
-    parent: PathBuf,
-    enable: Vec<(PathBuf, BTreeSet<String>)>,
-    missing: BTreeSet<String>,
-}
-
-impl Direct {
-    fn has(&self, needed: &BTreeSet<String>) -> bool {
-        self.missing.is_disjoint(needed)
-    }
-
-    fn choice(self, limits: &Limits, facts: &Facts, tree: &Unified) -> Choice {
-        let refusals = refuse(limits, |key| {
-            let controller = controller(key);
-            if self.missing.contains(controller) {
-                let parent = self.parent.display();
+/// Why a limit cannot be held, whoever asks and wherever a group is made.
+fn own_reason(limits: &Limits, facts: &Facts, key: &str, control: &Control) -> Option<Reason> {
+    let at = version(control, facts);
+    let hold = control.hold(at);
+    let line = |text: &str| Vec::from_iter((!text.is_empty()).then(|| text.to_owned()));
+    match hold.by {
+        By::Nothing { why, help } => return Some((why.to_owned(), line(help))),
+        By::File {
+            files,
+            lacking,
+            help,
+        } => {
+            let end = control.end(key).unwrap_or_default();
+            let mut names = files.iter().map(|file| named(file, end));
+            if !lacking.is_empty() && names.all(|file| lacks(facts, &file)) {
+                let names: Vec<String> = files
+                    .iter()
+                    .map(|file| format!("`{}`", named(file, end)))
+                    .collect();
+                let verb = if names.len() == 1 { "is" } else { "are" };
                 return Some((
                     format!(
-                        "the controller `{controller}` cannot be had for a group below {parent}"
+                        "this kernel {lacking} ({} {verb} missing)",
+                        names.join(" and ")
                     ),
-                    vec![format!(
-                        "as root: echo +{controller} > {parent}/cgroup.subtree_control, and the same in each group above it first"
-                    )],
+                    line(help),
                 ));
             }
-            optional_file(key, facts, tree)
-        });
-        Choice {
-            way: Some(Way::Direct {
-                places: vec![Place {
-                    version: Version::V2,
-                    controllers: needed(limits),
-                    parent: self.parent,
-                    enable: self.enable,
-                    optional: false,
-                }],
-            }),
-            refusals,
         }
+        By::Ourselves => {}
     }
-}
-
-/// The nearest ancestor that can give a child all that is needed, else the one that can give most.
-fn best(
-    tree: &Unified,
-    needed: &BTreeSet<String>,
-    suits: impl Fn(&Group) -> bool,
-) -> Option<Direct> {
-    let mut best: Option<Direct> = None;
-    for (at, group) in tree.groups.iter().enumerate() {
-        // The own group has a process: the caller. Only the root may have processes beside groups with controllers.
-        if !suits(group) || (group.occupied && !group.root) {
-            continue;
-        }
-        let mut missing = BTreeSet::new();
-        let mut enable: Vec<(PathBuf, BTreeSet<String>)> = Vec::new();
-        for controller in needed {
-            let Some(path) = enabling(&tree.groups, at, controller) else {
-                missing.insert(controller.clone());
-                continue;
-            };
-            for group in path {
-                match enable.iter_mut().find(|(known, _)| *known == group.path) {
-                    Some((_, controllers)) => {
-                        controllers.insert(controller.clone());
-                    }
-                    None => enable.push((group.path.clone(), BTreeSet::from([controller.clone()]))),
-                }
-            }
-        }
-        // From the top down: a shorter path is higher.
-        enable.sort_by_key(|(path, _)| path.components().count());
-        let better = best
-            .as_ref()
-            .is_none_or(|best| missing.len() < best.missing.len());
-        if better {
-            best = Some(Direct {
-                parent: group.path.clone(),
-                enable,
-                missing,
-            });
-        }
-    }
-    best
-}
-
-/// The groups in which a controller must be enabled so that children of the `at`th group have it; none if it cannot be.
-fn enabling<'a>(groups: &'a [Group], at: usize, controller: &str) -> Option<Vec<&'a Group>> {
-    let mut path = Vec::new();
-    for group in groups.get(at..)? {
-        if group.enabled.contains(controller) {
-            return Some(path);
-        }
-        if !group.control_writable || (group.occupied && !group.root) {
-            return None;
-        }
-        path.push(group);
-        if group.controllers.contains(controller) {
-            return Some(path);
-        }
-    }
-    None
-}
-
-/// Whether a group lies in a service or scope whose insides are not systemd's: a slice's are, and a user manager's are.
-fn is_delegated_unit(path: &Path) -> bool {
-    for component in path.components().rev() {
-        let name = component.as_os_str().to_string_lossy();
-        if name.ends_with(".slice") {
-            return false;
-        }
-        if name.ends_with(".scope") || name.ends_with(".service") {
-            return !name.starts_with("user@") && name != "init.scope";
-        }
-    }
-    false
-}
-
-/// What is missing in the kernel for a limit on v2.
-fn optional_file(key: &str, facts: &Facts, tree: &Unified) -> Option<(String, Vec<String>)> {
-    let lacks = |file: &str| {
-        tree.files
-            .as_ref()
-            .is_some_and(|files| !files.contains(file))
-    };
-    match key {
-        "swap" if lacks("memory.swap.max") => Some((
-            "this kernel does not count swap (`memory.swap.max` is missing)".to_owned(),
-            vec!["start the kernel with `swapaccount=1`".to_owned()],
+    let limit = limits.get(key)?;
+    match (control.label(), at, &limit.value) {
+        ("swap", Version::V1, _) if limits.number("memory").is_none() => Some((
+            "cgroup v1 limits memory and swap by their sum, so that `swap` needs `memory` too"
+                .to_owned(),
+            line("set `limits.memory`"),
         )),
-        "memory-soft" if lacks("memory.reclaim") => Some((
+        ("memory-soft", at, _) => soft_reason(limits, facts, at),
+        ("cpu-weight", _, Amount::Word(_)) if lacks(facts, "cpu.idle") => Some((
+            format!("this kernel {NO_IDLE} (`cpu.idle` is missing)"),
+            line("`cpu-weight = 1` is nearly as little"),
+        )),
+        ("cpus", _, Amount::Ranges(asked)) => not_there(asked, facts.cgroup.cpus.as_ref(), "CPU"),
+        ("memory-nodes", _, Amount::Ranges(asked)) => {
+            not_there(asked, facts.cgroup.memory_nodes.as_ref(), "memory node")
+        }
+        ("PATH", _, _) => match facts.cgroup.disks.get(key) {
+            Some(Ok(_)) => None,
+            Some(Err(why)) => Some((why.clone(), Vec::new())),
+            None => Some((
+                format!("nothing is known about the device of {key}"),
+                Vec::new(),
+            )),
+        },
+        ("devices", _, _) if !facts.cgroup.may_refuse_devices => Some((
+            format!(
+                "`{}` may not refuse devices to a group: the kernel wants CAP_SYS_ADMIN in the initial user namespace",
+                facts.caller.user
+            ),
+            line(
+                "run it as root; or let a minimal /dev (`[devices]`) and a mount namespace keep other devices out",
+            ),
+        )),
+        _ => None,
+    }
+}
+
+fn soft_reason(limits: &Limits, facts: &Facts, at: Version) -> Option<Reason> {
+    let mode = limits.soft_mode();
+    match (at, mode) {
+        (Version::V1, "pressure") => None,
+        (Version::V1, _) => Some((
+            format!("this host uses cgroup v1 for memory, which knows no `memory-soft-mode = \"{mode}\"`"),
+            vec!["`\"pressure\"` is what v1 has".to_owned()],
+        )),
+        (Version::V2, "pressure") if lacks(facts, "memory.reclaim") => Some((
             "cgroup v2 has no soft limit, and this kernel cannot be asked to reclaim (`memory.reclaim`, Linux 5.19)"
                 .to_owned(),
             Vec::new(),
         )),
-        "memory-soft" if !facts.cgroup.pressure => Some((
+        (Version::V2, "pressure") if !facts.cgroup.pressure => Some((
             format!(
                 "cgroup v2 has no soft limit, and `{}` cannot watch memory pressure (/proc/pressure/memory)",
                 facts.caller.user
@@ -446,73 +322,90 @@ fn optional_file(key: &str, facts: &Facts, tree: &Unified) -> Option<(String, Ve
     }
 }
 
-fn drop_in(controller: &str) -> Vec<String> {
-    vec![
-        format!(
-            "as root, give it: mkdir -p /etc/systemd/system/user@.service.d; printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' > /etc/systemd/system/user@.service.d/delegate.conf; systemctl daemon-reload"
-        ),
-        format!("then log out and in again, so that `{controller}` is delegated"),
-    ]
+/// v2 takes CPUs that are not there, and v1 says «numerical result out of range».
+fn not_there(asked: &Ranges, there: Option<&Ranges>, what: &str) -> Option<Reason> {
+    let there = there?;
+    let lack = asked.without(there);
+    (!lack.0.is_empty()).then(|| {
+        (
+            format!("there is no {what} {lack} for a group that is made here"),
+            vec![format!("there are {there}")],
+        )
+    })
 }
 
-fn delegation(facts: &Facts) -> Vec<String> {
-    vec![format!("sudo sandboxctl delegate {}", facts.caller.user)]
-}
+/// Standard devices, that every program may use: null, zero, full, random, urandom, tty, ptmx, and pts.
+const STANDARD: [(u32, Option<u32>); 8] = [
+    (1, Some(3)),
+    (1, Some(5)),
+    (1, Some(7)),
+    (1, Some(8)),
+    (1, Some(9)),
+    (5, Some(0)),
+    (5, Some(2)),
+    (136, None),
+];
 
-/// Why no group can be made on v2 at all, and what would help.
-fn nowhere(facts: &Facts, tree: &Unified) -> (String, Vec<String>) {
-    let user = &facts.caller.user;
-    let own = tree.groups.first();
-    let Some(own) = own else {
-        return (
-            format!(
-                "this process's own control group lies outside of what is mounted at {}",
-                tree.mount.display()
-            ),
-            vec!["start the sandbox where the host's control groups are seen".to_owned()],
-        );
+/// The devices that are left, if others are refused.
+fn devices(
+    limits: &Limits,
+    facts: &Facts,
+    may_degrade: &impl Fn(&str) -> bool,
+) -> Option<DeviceLimit> {
+    let limit = limits.get("devices")?;
+    let rule = |block, major, minor| DeviceRule {
+        block,
+        major: Some(major),
+        minor,
+        write: true,
+        make: true,
     };
-    if facts.caller.uid == 0 {
-        return (
-            format!(
-                "no group above {} lets controllers be enabled for a child: each has processes of its own or is read-only (controllers enabled there: {})",
-                own.path.display(),
-                if own.enabled.is_empty() {
-                    "none".to_owned()
-                } else {
-                    list(&own.enabled)
-                }
-            ),
-            vec![format!(
-                "in a container: mount the control groups writable, and move its processes from {} into a group below it",
-                own.path.display()
-            )],
-        );
+    let standard = STANDARD
+        .iter()
+        .map(|&(major, minor)| rule(false, major, minor));
+    let is_standard = |node: &&Node| {
+        !node.block
+            && STANDARD.iter().any(|&(major, minor)| {
+                major == node.major && minor.is_none_or(|minor| minor == node.minor)
+            })
+    };
+    let listed = facts.cgroup.nodes.iter().filter(|node| !is_standard(node));
+    let listed = listed.map(|node| rule(node.block, node.major, Some(node.minor)));
+    Some(DeviceLimit {
+        allowed: standard.chain(listed).collect(),
+        may_fail: may_degrade("devices"),
+        site: limit.site,
+    })
+}
+
+/// What holds otherwise than one would think.
+fn remarks(limits: &Limits, facts: &Facts) -> Vec<(Site, String, Option<String>)> {
+    let mut all = Vec::new();
+    let mut disks: Vec<(&str, _)> = Vec::new();
+    for (key, control, limit) in limits.iter() {
+        if control.label() == "io-weight" && facts.cgroup.weights == Some(false) {
+            all.push((
+                limit.site,
+                "`io-weight` has no effect yet: no block device of this host is shared by weight"
+                    .to_owned(),
+                Some(
+                    "as root, for each disk: echo bfq > /sys/block/DISK/queue/scheduler".to_owned(),
+                ),
+            ));
+        }
+        let Some(disk) = limits.disks.get(key).filter(|_| control.label() == "PATH") else {
+            continue;
+        };
+        if let Some((other, _)) = disks.iter().find(|(_, known)| *known == disk) {
+            all.push((
+                limit.site,
+                format!("`{other}` and `{key}` lie on one disk ({disk}): the smaller of their rates holds for both"),
+                None,
+            ));
+        }
+        disks.push((key, disk));
     }
-    if facts.cgroup.systemd {
-        return (
-            format!(
-                "`{user}` has no service manager that could be asked: {}",
-                facts.cgroup.no_manager
-            ),
-            vec![
-                format!("start one: log in anew, or as root: loginctl enable-linger {user}"),
-                "Debian and Ubuntu need the package dbus-user-session".to_owned(),
-            ],
-        );
-    }
-    let mut help = delegation(facts);
-    if let Some(line) = help.first_mut() {
-        // v2 lets a user move processes only within what is delegated to it: the shell has to be put there by root.
-        line.push_str(" --pid $$");
-    }
-    (
-        format!(
-            "no control group above {} is delegated to `{user}`, and systemd is not running",
-            own.path.display()
-        ),
-        help,
-    )
+    all
 }
 
 #[cfg(test)]

@@ -1,24 +1,25 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::host::facts::cgroup::{CgroupFacts, Hierarchy, Manager};
+use std::path::{Path, PathBuf};
+
+use crate::host::facts::cgroup::{CgroupFacts, Disk, Group, Hierarchy, Manager, Unified};
 use crate::policy::Traced;
+use crate::profile::value::Rates;
+use crate::section::limits::Place;
 
 fn set(words: &[&str]) -> BTreeSet<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn all() -> Limits {
-    let traced = |value| Some(Traced::default_value(value));
-    Limits {
-        memory: traced(3 << 30),
-        swap: traced(3 << 30),
-        memory_soft: traced(1 << 30),
-        pids: traced(512),
-        cpu: traced(15_000),
-        cpu_weight: traced(50),
-        yielded: None,
-    }
+    Limits::default()
+        .with_number("memory", 3 << 30)
+        .with_number("swap", 3 << 30)
+        .with_number("memory-soft", 1 << 30)
+        .with_number("pids", 512)
+        .with_number("cpu", 15_000)
+        .with_number("cpu-weight", 50)
 }
 
 fn facts(uid: u32, cgroup: CgroupFacts) -> Facts {
@@ -44,10 +45,7 @@ fn v1(own_writable: bool, delegated: bool) -> CgroupFacts {
             }),
             own_writable,
             delegated: delegated.then(|| mount.join("sandbox.user/1000")),
-            files: crate::host::facts::cgroup::OPTIONAL_FILES
-                .iter()
-                .map(|file| (*file).to_owned())
-                .collect(),
+            missing: BTreeSet::new(),
             mount,
         }
     };
@@ -83,7 +81,7 @@ fn v2(path: &[(&str, &[&str], bool)]) -> CgroupFacts {
         unified: Some(Unified {
             mount: "/c".into(),
             groups,
-            files: None,
+            missing: BTreeSet::new(),
         }),
         pressure: true,
         ..CgroupFacts::default()
@@ -157,16 +155,13 @@ fn v1_as_a_user_without_delegation_is_refused_with_the_command_that_helps() {
 
 #[test]
 fn v1_swap_needs_memory_and_a_kernel_that_counts_it() {
-    let only_swap = Limits {
-        swap: all().swap,
-        ..Limits::default()
-    };
+    let only_swap = Limits::default().with_number("swap", 1 << 30);
     let refusals = lower(&only_swap, &facts(0, v1(true, false)), "a", never).unwrap_err();
     assert!(refusals[0].reason.contains("by their sum"));
 
     let mut cgroup = v1(true, false);
     for hierarchy in &mut cgroup.legacy {
-        hierarchy.files.remove("memory.memsw.limit_in_bytes");
+        hierarchy.missing = set(&["memory.memsw.limit_in_bytes"]);
     }
     let refusals = lower(&all(), &facts(0, cgroup), "a", never).unwrap_err();
     assert_eq!(refusals.len(), 1);
@@ -183,7 +178,11 @@ fn what_may_degrade_is_dropped_by_name_and_the_rest_is_held() {
         key.starts_with("cpu")
     })
     .unwrap();
-    let dropped: Vec<_> = lowered.dropped.iter().map(|refusal| refusal.key).collect();
+    let dropped: Vec<_> = lowered
+        .dropped
+        .iter()
+        .map(|refusal| refusal.key.as_str())
+        .collect();
     assert_eq!(dropped, ["cpu", "cpu-weight"]);
     let group = lowered.group.unwrap();
     assert!(group.writes.iter().all(|write| write.controller != "cpu"));
@@ -329,7 +328,10 @@ fn a_controller_that_the_manager_lacks_is_refused_with_the_drop_in_that_helps() 
     let mut cgroup = desktop(true);
     cgroup.manager.as_mut().unwrap().controllers.remove("cpu");
     let refusals = lower(&all(), &facts(1000, cgroup), "a", never).unwrap_err();
-    let keys: Vec<_> = refusals.iter().map(|refusal| refusal.key).collect();
+    let keys: Vec<_> = refusals
+        .iter()
+        .map(|refusal| refusal.key.as_str())
+        .collect();
     assert_eq!(keys, ["cpu", "cpu-weight"]);
     assert!(refusals[0].help[0].contains("Delegate=cpu"));
 }
@@ -340,9 +342,12 @@ fn v2_soft_limits_need_pressure_and_reclaim() {
     cgroup.pressure = false;
     let refusals = lower(&all(), &facts(1000, cgroup.clone()), "a", never).unwrap_err();
     assert_eq!(refusals[0].key, "memory-soft");
-    cgroup.unified.as_mut().unwrap().files = Some(set(&[]));
+    cgroup.unified.as_mut().unwrap().missing = set(&["memory.swap.max", "memory.reclaim"]);
     let refusals = lower(&all(), &facts(1000, cgroup), "a", never).unwrap_err();
-    let keys: Vec<_> = refusals.iter().map(|refusal| refusal.key).collect();
+    let keys: Vec<_> = refusals
+        .iter()
+        .map(|refusal| refusal.key.as_str())
+        .collect();
     assert_eq!(keys, ["swap", "memory-soft"]);
 }
 
