@@ -70,7 +70,10 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// Starts `sleep` and waits until it runs; its process id outside.
-fn sleeping(scene: &Scene, profile: &str) -> Result<(Running, Pid), Box<dyn std::error::Error>> {
+pub(super) fn sleeping(
+    scene: &Scene,
+    profile: &str,
+) -> Result<(Running, Pid), Box<dyn std::error::Error>> {
     let mut run = scene
         .sandbox()
         .profile_text(profile)?
@@ -92,7 +95,7 @@ fn sleeping(scene: &Scene, profile: &str) -> Result<(Running, Pid), Box<dyn std:
     }
 }
 
-fn end(run: Running) -> Outcome {
+pub(super) fn end(run: Running) -> Outcome {
     run.signal(Signal::SIGTERM)?;
     run.wait()?.exits_with(143)?;
     Ok(())

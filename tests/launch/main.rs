@@ -9,6 +9,7 @@ mod attacks;
 mod caller;
 mod capabilities;
 mod command;
+mod controls;
 mod doctor;
 mod errors;
 mod escapes;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         ("caller", caller::cases),
         ("capabilities", capabilities::cases),
         ("command", command::cases),
+        ("controls", controls::cases),
         ("doctor", doctor::cases),
         ("errors", errors::cases),
         ("escapes", escapes::cases),

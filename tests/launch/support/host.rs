@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use nix::unistd::{AccessFlags, Uid, access};
 
@@ -48,6 +49,8 @@ pub enum Need {
     Landlock(u32),
     /// `file:PATH`: this file exists.
     File(&'static str),
+    /// `limit:KEY`: `sandboxctl doctor` says that this limit can be held here.
+    Limit(&'static str),
 }
 
 const PLAIN: &[Need] = &[
@@ -70,6 +73,7 @@ const PREFIXES: &[&str] = &[
     "capability:",
     "landlock:",
     "file:",
+    "limit:",
 ];
 
 impl Need {
@@ -102,6 +106,7 @@ impl fmt::Display for Need {
             Need::Capability(name) => write!(f, "capability:{name}"),
             Need::Landlock(abi) => write!(f, "landlock:{abi}"),
             Need::File(path) => write!(f, "file:{path}"),
+            Need::Limit(key) => write!(f, "limit:{key}"),
         }
     }
 }
@@ -246,6 +251,13 @@ impl Host {
                 ),
             ),
             Need::File(path) => unless(Path::new(path).exists(), &format!("there is no `{path}`")),
+            Need::Limit(key) => match refused_limits() {
+                Ok(refused) => {
+                    let found = refused.iter().find(|(name, _)| name == key);
+                    found.map(|(_, reason)| format!("`{key}` cannot be held: {reason}"))
+                }
+                Err(why) => Some(why.clone()),
+            },
         }
     }
 
@@ -312,6 +324,33 @@ impl Host {
         let known = format!("CAP_{}", name.to_uppercase()).parse::<caps::Capability>();
         known.is_ok_and(|capability| self.capabilities & capability.bitmask() != 0)
     }
+}
+
+/// The limits that `sandboxctl doctor` says cannot be held here, and why; asked once.
+pub fn refused_limits() -> &'static Result<Vec<(String, String)>, String> {
+    static ANSWER: OnceLock<Result<Vec<(String, String)>, String>> = OnceLock::new();
+    ANSWER.get_or_init(|| {
+        let output = Command::new(scene::binary("sandboxctl"))
+            .args(["doctor", "--json"])
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("`sandboxctl doctor` cannot be run: {error}"))?;
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("`sandboxctl doctor --json` says no JSON: {error}"))?;
+        let refused = document.pointer("/limits/refused");
+        let refused = refused.and_then(serde_json::Value::as_array);
+        let refused = refused.ok_or("`sandboxctl doctor --json` lists no refused limits")?;
+        let text = |one: &serde_json::Value, name: &str| {
+            one.get(name)
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        Ok(refused
+            .iter()
+            .map(|one| (text(one, "limit"), text(one, "reason")))
+            .collect())
+    })
 }
 
 impl fmt::Display for Host {

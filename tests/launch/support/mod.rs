@@ -35,7 +35,7 @@ mod probe;
 pub mod sandbox;
 mod scene;
 
-pub use host::{Host, Layout, Need, on_path};
+pub use host::{Host, Layout, Need, on_path, refused_limits};
 pub use leaks::Traces;
 pub use sandbox::{Finished, Sandbox};
 pub use scene::{Scene, binary};
@@ -54,11 +54,16 @@ pub type Outcome = Result<(), Box<dyn Error>>;
 pub struct Case {
     name: &'static str,
     needs: &'static [Need],
-    check: fn(&Scene) -> Outcome,
+    check: Box<dyn Fn(&Scene) -> Outcome + Send>,
 }
 
 /// A case called `name` within its topic, to be run where `needs` are met.
-pub fn case(name: &'static str, needs: &'static [Need], check: fn(&Scene) -> Outcome) -> Case {
+pub fn case(
+    name: &'static str,
+    needs: &'static [Need],
+    check: impl Fn(&Scene) -> Outcome + Send + 'static,
+) -> Case {
+    let check = Box::new(check);
     Case { name, needs, check }
 }
 
