@@ -13,11 +13,28 @@ use super::support::sandbox::Running;
 use super::support::{Case, Need, Outcome, Scene, case};
 
 pub fn cases() -> Vec<Case> {
-    vec![case(
-        "pushed_back_when_memory_is_short",
-        &[Need::Limits, Need::Swap],
-        pushed_back_when_memory_is_short,
-    )]
+    vec![
+        case(
+            "pushed_back_when_memory_is_short",
+            &[Need::Limits, Need::Swap],
+            pushed_back_when_memory_is_short,
+        ),
+        case(
+            "free_again_afterwards",
+            &[Need::Limits, Need::Swap, Need::CgroupV2],
+            free_again_afterwards,
+        ),
+        case(
+            "throttle_holds_at_any_time",
+            &[Need::Limits, Need::Swap, Need::CgroupV2],
+            throttle_holds_at_any_time,
+        ),
+        case(
+            "protect_keeps_under_pressure",
+            &[Need::Limits, Need::Swap, Need::CgroupV2],
+            protect_keeps_under_pressure,
+        ),
+    ]
 }
 
 const HELD: u64 = 160 << 20;
@@ -42,6 +59,50 @@ fn holding(
     });
     let group = group(scene, holder.ok_or("no hog")?, "memory")?;
     Ok((run, group))
+}
+
+/// The same with memory that is in use all of the time.
+fn warm(scene: &Scene, limits: &str) -> Result<(Running, PathBuf), Box<dyn std::error::Error>> {
+    let mut run = scene
+        .sandbox()
+        .profile_text(&format!("[limits]\nmemory = \"512M\"\n{limits}"))?
+        .args(["--json"])
+        .probe(["keep-warm", &HELD.to_string(), "600"])
+        .limit(Duration::from_secs(600))
+        .spawn()?;
+    run.wait_for("warm")?;
+    let holder = run.descendants().into_iter().rfind(|pid| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("launch"))
+    });
+    let group = group(scene, holder.ok_or("no probe")?, "memory")?;
+    Ok((run, group))
+}
+
+fn end(run: Running) -> Result<serde_json::Value, Box<dyn std::error::Error>> {
+    run.signal(Signal::SIGTERM)?;
+    let out = run.wait()?;
+    out.exits_with(143)?;
+    Ok(serde_json::from_str(out.stderr().trim())?)
+}
+
+fn can_be_short(scene: &Scene) -> bool {
+    scene.host.is_virtual() && scene.host.swap >= 400 << 20
+}
+
+/// Waits until the group uses at least or at most so much.
+fn wait_until(
+    group: &std::path::Path,
+    suits: impl Fn(u64) -> bool,
+    seconds: u64,
+) -> Result<(), u64> {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < deadline {
+        if suits(used(group)) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    Err(used(group))
 }
 
 fn used(group: &std::path::Path) -> u64 {
@@ -91,7 +152,7 @@ fn make_memory_short() -> Result<Hog, Box<dyn std::error::Error>> {
 }
 
 fn pushed_back_when_memory_is_short(scene: &Scene) -> Outcome {
-    if !scene.host.is_virtual() || scene.host.swap < 400 << 20 {
+    if !can_be_short(scene) {
         return Ok(());
     }
     let (soft, soft_group) = holding(scene, "soft", "memory-soft = \"32M\"\n")?;
@@ -156,5 +217,71 @@ fn pushed_back_when_memory_is_short(scene: &Scene) -> Outcome {
             "{text}"
         );
     }
+    Ok(())
+}
+
+/// What a program waits for after it was pushed back is no reason to push it back again.
+fn free_again_afterwards(scene: &Scene) -> Outcome {
+    if !can_be_short(scene) {
+        return Ok(());
+    }
+    let (run, group) = warm(scene, "memory-soft = \"32M\"\n")?;
+    let hog = make_memory_short()?;
+    let pushed = wait_until(&group, |used| used < HELD * 3 / 4, 120);
+    drop(hog);
+    let free = wait_until(&group, |used| used > HELD * 9 / 10, 60);
+    let mut least = u64::MAX;
+    for _ in 0..50 {
+        std::thread::sleep(Duration::from_millis(200));
+        least = least.min(used(&group));
+    }
+    let report = end(run)?;
+    pushed.map_err(|used| format!("never pushed back: {used}\n{report:#}"))?;
+    free.map_err(|used| format!("not free again: {used}\n{report:#}"))?;
+    assert!(
+        least > HELD * 8 / 10,
+        "{least} without pressure\n{report:#}"
+    );
+    Ok(())
+}
+
+fn throttle_holds_at_any_time(scene: &Scene) -> Outcome {
+    if !can_be_short(scene) {
+        return Ok(());
+    }
+    let limits = "memory-soft = \"32M\"\nmemory-soft-mode = \"throttle\"\n";
+    let (run, group) = holding(scene, "throttle", limits)?;
+    let held = wait_until(&group, |used| used < SOFT + (16 << 20), 60);
+    let report = end(run)?;
+    held.map_err(|used| format!("{used} is not throttled\n{report:#}"))?;
+    let causes = report["causes"].to_string();
+    assert!(
+        causes.contains("memory-throttled") && causes.contains("limits.memory-soft"),
+        "{report:#}"
+    );
+    Ok(())
+}
+
+/// The opposite favour: what is held stays, and somebody else's goes.
+fn protect_keeps_under_pressure(scene: &Scene) -> Outcome {
+    if !can_be_short(scene) || scene.host.systemd_user {
+        return Ok(()); // protection counts only as far as the groups above have it
+    }
+    let limits = "memory-soft = \"150M\"\nmemory-soft-mode = \"protect\"\n";
+    let (kept, kept_group) = holding(scene, "kept", limits)?;
+    let (free, free_group) = holding(scene, "free", "")?;
+    let hog = make_memory_short()?;
+    let pressed = wait_until(&free_group, |used| used < HELD / 2, 150);
+    let (kept_used, free_used) = (used(&kept_group), used(&free_group));
+    drop(hog);
+    println!(
+        "soft::protect: {} MiB kept, {} MiB without",
+        kept_used >> 20,
+        free_used >> 20
+    );
+    end(kept)?;
+    end(free)?;
+    pressed.map_err(|used| format!("no pressure: {used}"))?;
+    assert!(kept_used > 140 << 20, "{kept_used} of what is protected");
     Ok(())
 }
