@@ -169,11 +169,16 @@ fn pushed_back_when_memory_is_short(scene: &Scene) -> Outcome {
     let before = ticks(soft.pid());
     let started = Instant::now();
     let hog = make_memory_short()?;
+    // The kernel of v1 goes about it slowly, and stops when it has enough for everybody.
+    let enough = match scene.host.v1_mount("memory") {
+        Some(_) => HELD / 2,
+        None => SOFT + (16 << 20),
+    };
     let deadline = Instant::now() + Duration::from_secs(150);
     let mut least = u64::MAX;
     while Instant::now() < deadline {
         least = least.min(used(&soft_group));
-        if least < SOFT + (16 << 20) {
+        if least < enough {
             break;
         }
         std::thread::sleep(Duration::from_millis(200));
@@ -196,10 +201,7 @@ fn pushed_back_when_memory_is_short(scene: &Scene) -> Outcome {
     let out = soft.wait()?;
     free.wait()?.exits_with(143)?;
     out.exits_with(143)?;
-    assert!(
-        least < SOFT + (16 << 20),
-        "still {least} under pressure\n{out}"
-    );
+    assert!(least < enough, "still {least} under pressure\n{out}");
     assert!(
         least < beside,
         "{least} with a soft limit, {beside} without"

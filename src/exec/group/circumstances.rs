@@ -109,7 +109,15 @@ fn bytes_of_v1(group: &Path, file: &str) -> Option<u64> {
 const V1_MEMORY: &[Kind] = &[Kind {
     key: "memory",
     read: |group| bytes_of_v1(group, "memory.limit_in_bytes"),
-    reached: |group| number(group, "memory.failcnt") > Some(0),
+    // Where memory and swap together are limited as much, it is that limit which is reached, and nothing is counted here.
+    reached: |group| {
+        let near = || {
+            let peak = number(group, "memory.max_usage_in_bytes")?;
+            let limit = number(group, "memory.limit_in_bytes")?;
+            Some(peak + (limit / 16).max(4 << 20) >= limit)
+        };
+        number(group, "memory.failcnt") > Some(0) || near() == Some(true)
+    },
 }];
 
 const V2_MEMORY: &[Kind] = &[

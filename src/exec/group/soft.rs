@@ -59,7 +59,7 @@ impl Soft {
     /// Reclaims from the group down to its soft limit, in parts, for at most a fifth of a second, so that the supervisor
     /// stays responsive. Under lasting pressure the kernel calls again every 2 s.
     pub fn push_back(&self, directories: &Directories) -> Option<Event> {
-        const PART: u64 = 32 << 20;
+        const PART: u64 = 8 << 20;
         let (_, memory) = directories.of("memory")?;
         let used = || memory.number("memory.current").unwrap_or(0);
         let started = Instant::now();
