@@ -54,6 +54,7 @@ impl Report {
         let facts = Facts {
             ending: outcome.ending,
             timed_out: outcome.timed_out,
+            lasted: outcome.duration,
             usage: outcome.usage.unwrap_or_default(),
             around: &outcome.circumstances,
             limits: &limits,

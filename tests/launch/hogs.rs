@@ -21,6 +21,7 @@ pub fn cases() -> Vec<Case> {
         case("forks_within_forks", LIMITS, forks_within_forks),
         case("cpu", &[Need::Limits, Need::Controller("cpu")], cpu),
         case("swap", &[Need::Limits, Need::Swap, Need::SwapLimit], swap),
+        case("disk", &[Need::Limits, Need::Root], disk),
         case(
             "all_at_once",
             &[Need::Limits, Need::Program("sh")],
@@ -284,6 +285,59 @@ fn swap(scene: &Scene) -> Outcome {
     if let Some(both) = report["usage"]["memory_and_swap_peak"].as_u64() {
         assert!(both > 76 << 20 && both <= 80 << 20, "{report}");
     }
+    Ok(())
+}
+
+/// Writing to a disk as fast as the limit allows, which is told although the kernel counts no waiting for it.
+fn disk(scene: &Scene) -> Outcome {
+    let v2 = scene.host.v2.as_ref();
+    let v2 = v2.is_some_and(|(_, controllers)| controllers.iter().any(|name| name == "io"));
+    if !v2 && scene.host.v1_mount("blkio").is_none() {
+        return Ok(());
+    }
+    // Written past the page cache: what goes through it v1 does not limit.
+    let sandbox = scene
+        .sandbox()
+        .profile_text("[limits]\n\"/var/tmp\" = { write = \"2M\" }\n")?
+        .args(["--json"])
+        .program([
+            "dd",
+            "if=/dev/zero",
+            "of=written",
+            "bs=64k",
+            "count=128",
+            "oflag=direct",
+        ]);
+    let out = while_host_answers(scene, || sandbox.run())?;
+    if out.code() == 125 && out.stderr().contains("no disk")
+        || out.stderr().contains("Invalid argument")
+    {
+        return Ok(()); // not on a disk of this kernel's, or a file system without direct writing
+    }
+    out.succeeds()?;
+    let report = report(&out)?;
+    let seconds = report["seconds"].as_f64().unwrap_or(0.0);
+    assert!(
+        seconds > 2.0,
+        "8 MiB at 2 MiB a second took {seconds}\n{report:#}"
+    );
+    let written = report["usage"]["io_write_bytes"].as_u64();
+    assert!(
+        written.is_some_and(|bytes| (8 << 20..16 << 20).contains(&bytes)),
+        "{report:#}"
+    );
+    let cause = cause(&report, "io")?;
+    let text = cause["text"].as_str().unwrap_or_default();
+    assert!(
+        text.contains("its limit is 2.0 MiB (limits./var/tmp, "),
+        "{text}"
+    );
+    assert!(
+        cause["help"]
+            .to_string()
+            .contains("limits.\\\"/var/tmp\\\"="),
+        "{report:#}"
+    );
     Ok(())
 }
 

@@ -273,7 +273,7 @@ fn protect_keeps_under_pressure(scene: &Scene) -> Outcome {
     let (kept, kept_group) = holding(scene, "kept", limits)?;
     let (free, free_group) = holding(scene, "free", "")?;
     let hog = make_memory_short()?;
-    let pressed = wait_until(&free_group, |used| used < HELD / 2, 150);
+    let pressed = wait_until(&free_group, |used| used < HELD * 7 / 8, 150);
     let (kept_used, free_used) = (used(&kept_group), used(&free_group));
     drop(hog);
     println!(

@@ -4,9 +4,11 @@
 //! kill is laid to the sandbox's own limit only if that limit's own counters say so, and else to a group above or to the
 //! host.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-use super::limit::{Limit, Reader};
+use super::limit::{Direction, Limit, Reader};
 use super::words::{plural, time};
 use crate::exec::Ending;
 use crate::exec::group::{Ceiling, Circumstances, Usage};
@@ -41,6 +43,8 @@ pub enum Kind {
     SwapFull,
     /// The group was held back at its CPU limit.
     Cpu,
+    /// It read from or wrote to a disk about as fast as its limit allows.
+    Io,
     /// The host was short of memory, and the group was pushed back to its soft limit.
     MemorySoft,
     /// A group above has a lower limit, which is the one that holds.
@@ -49,7 +53,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, for the schema.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Memory,
         Self::MemoryAbove,
         Self::HostMemory,
@@ -62,6 +66,7 @@ impl Kind {
         Self::MemoryThrottled,
         Self::SwapFull,
         Self::Cpu,
+        Self::Io,
         Self::MemorySoft,
         Self::LowerAbove,
     ];
@@ -100,6 +105,7 @@ pub(super) struct Cause {
 pub(super) struct Facts<'a> {
     pub ending: Ending,
     pub timed_out: bool,
+    pub lasted: Duration,
     pub usage: Usage,
     pub around: &'a Circumstances,
     pub limits: &'a [Limit],
@@ -136,6 +142,8 @@ impl Facts<'_> {
         ]
         .into_iter()
         .flatten()
+        .chain(self.io(Direction::Read))
+        .chain(self.io(Direction::Write))
         .chain(self.lower_above())
         .collect()
     }
@@ -442,6 +450,36 @@ impl Facts<'_> {
                 limit.amount.words(),
                 limit.cited(),
                 plural(periods, "period", "periods"),
+            ),
+            help: self.raise(&[Some(limit)]),
+        })
+    }
+
+    /// The kernel does not count how long a group waits at a rate; that it was as fast as it might be says as much.
+    fn io(&self, direction: Direction) -> Option<Cause> {
+        let (did, bytes) = match direction {
+            Direction::Read => ("read from", self.usage.io_read_bytes?),
+            Direction::Write => ("wrote to", self.usage.io_write_bytes?),
+        };
+        let (limit, most) = self
+            .limits
+            .iter()
+            .filter_map(|limit| Some((limit, limit.rate(direction)?)))
+            .min_by_key(|(_, rate)| *rate)?;
+        let milliseconds = u64::try_from(self.lasted.as_millis()).ok()?.max(1);
+        let average = bytes.saturating_mul(1000) / milliseconds;
+        if self.lasted.as_secs() < 1 || average < most - most / 5 {
+            return None;
+        }
+        Some(Cause {
+            kind: Kind::Io,
+            count: 1,
+            limit: Some(limit.full_key()),
+            text: format!(
+                "{did} disks at {} a second on average; its limit is {} ({})",
+                human_bytes(average),
+                human_bytes(most),
+                limit.cited()
             ),
             help: self.raise(&[Some(limit)]),
         })

@@ -21,6 +21,13 @@ pub(super) enum Amount {
     Other(String),
 }
 
+/// To or from a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Read,
+    Write,
+}
+
 /// One limit, with all that was written for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Limit {
@@ -205,6 +212,24 @@ impl Limit {
             .checked_div(period.parse().ok()?)
     }
 
+    /// The least rate a second that is written for a direction, of all disks.
+    pub fn rate(&self, direction: Direction) -> Option<u64> {
+        let (name, file) = match direction {
+            Direction::Read => ("rbps=", "blkio.throttle.read_bps_device"),
+            Direction::Write => ("wbps=", "blkio.throttle.write_bps_device"),
+        };
+        let rates = self.writes.iter().filter_map(|(written, value)| {
+            let mut words = value.split(' ');
+            let number = match written.as_str() {
+                "io.max" => words.find_map(|word| word.strip_prefix(name))?,
+                _ if written == file => words.nth(1)?,
+                _ => return None,
+            };
+            number.parse().ok()
+        });
+        rates.min()
+    }
+
     /// `limits.memory, FILE:2:10`: how every message names it.
     pub fn cited(&self) -> String {
         match &self.place {
@@ -214,12 +239,19 @@ impl Limit {
     }
 
     pub fn full_key(&self) -> String {
-        let section = if self.key == "timeout" {
-            "process"
-        } else {
-            "limits"
-        };
-        format!("{section}.{}", self.key)
+        format!("{}.{}", self.section(), escape::line(&self.key))
+    }
+
+    /// As `--set` takes it.
+    fn typed_key(&self) -> String {
+        format!("{}.{}", self.section(), quoted(&self.key))
+    }
+
+    fn section(&self) -> &'static str {
+        match self.key.as_str() {
+            "timeout" => "process",
+            _ => "limits",
+        }
     }
 
     /// How to allow more: an option for the next run, and what to write where for all.
@@ -231,21 +263,20 @@ impl Limit {
         let mut ways = vec![match (flag, &more) {
             (Some(flag), Some(more)) => format!("--{} {more}", flag.name()),
             (Some(flag), None) => format!("--{} VALUE", flag.name()),
-            (None, _) => format!(
-                "--set {}={}",
-                self.full_key(),
-                more.as_deref().unwrap_or("VALUE")
-            ),
+            (None, more) => {
+                let more = more.as_deref().unwrap_or("VALUE");
+                let key = self.typed_key();
+                match key == self.full_key() {
+                    true => format!("--set {key}={more}"),
+                    false => format!("--set '{key}={more}'"),
+                }
+            }
         }];
+        let key = quoted(&self.key);
         let line = match (&self.amount, &more) {
-            (Amount::Count(_), Some(more)) => format!("{} = {more}", self.key),
-            (_, Some(more)) => format!("{} = \"{more}\"", self.key),
-            (_, None) => format!("{} = …", self.key),
-        };
-        let section = if self.key == "timeout" {
-            "[process]"
-        } else {
-            "[limits]"
+            (Amount::Count(_), Some(more)) => format!("{key} = {more}"),
+            (_, Some(more)) => format!("{key} = \"{more}\""),
+            (_, None) => format!("{key} = …"),
         };
         match &self.said {
             Said::OnCommandLine => {}
@@ -259,11 +290,22 @@ impl Limit {
                 if let Some(directory) = &reader.directory {
                     let file = directory.join(format!("{profile}.d/limits.toml"));
                     let file = escape::os(file.as_os_str());
-                    ways.push(format!("`{line}` in {section} of {file}"));
+                    ways.push(format!("`{line}` in [{}] of {file}", self.section()));
                 }
             }
         }
         ways
+    }
+}
+
+/// A key as TOML has it.
+fn quoted(key: &str) -> String {
+    let is_bare = key
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    match is_bare {
+        true => key.to_owned(),
+        false => format!("\"{}\"", escape::line(key)),
     }
 }
 
@@ -280,6 +322,35 @@ fn version(group: &GroupPlan, controller: &str) -> Version {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_that_are_no_words_are_quoted() {
+        assert_eq!(quoted("memory-soft"), "memory-soft");
+        assert_eq!(quoted("/home"), "\"/home\"");
+    }
+
+    #[test]
+    fn rates_are_found_in_what_is_written() {
+        let limit = |writes: &[(&str, &str)]| Limit {
+            key: "/".to_owned(),
+            amount: Amount::Other(String::new()),
+            writes: writes
+                .iter()
+                .map(|(file, value)| ((*file).to_owned(), (*value).to_owned()))
+                .collect(),
+            place: None,
+            said: Said::InOwnFile,
+        };
+        let v2 = limit(&[
+            ("io.max", "8:0 rbps=20 wbps=10 wiops=200"),
+            ("io.max", "8:16 wbps=7"),
+        ]);
+        assert_eq!(v2.rate(Direction::Read), Some(20));
+        assert_eq!(v2.rate(Direction::Write), Some(7));
+        let v1 = limit(&[("blkio.throttle.write_bps_device", "8:0 10")]);
+        assert_eq!(v1.rate(Direction::Read), None);
+        assert_eq!(v1.rate(Direction::Write), Some(10));
+    }
 
     #[test]
     fn what_to_try_next_is_about_twice_as_much_and_easily_typed() {
