@@ -199,14 +199,14 @@ fn blame_goes_to_whose_counters_say_so() {
             V2,
             memory,
             killed(64 * M),
-            around(Some(1), &[high.clone()]),
+            around(Some(1), std::slice::from_ref(&high)),
             Kind::Memory,
         ),
         (
             V2,
             memory,
             killed(31 * M),
-            around(Some(0), &[low.clone()]),
+            around(Some(0), std::slice::from_ref(&low)),
             Kind::MemoryAbove,
         ),
         (
