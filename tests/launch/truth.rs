@@ -168,10 +168,10 @@ fn a_limit_above(scene: &Scene) -> Outcome {
             ("pids", "pids.max", "12"),
         ],
     )?;
-    if scene.host.swap > 0 {
-        if let Some(path) = above.0.first() {
-            let _ = fs::write(path.join("memory.memsw.limit_in_bytes"), "33554432");
-        }
+    if scene.host.swap > 0
+        && let Some(path) = above.0.first()
+    {
+        let _ = fs::write(path.join("memory.memsw.limit_in_bytes"), "33554432");
     }
     let profile = "[limits]\nmemory = \"200M\"\npids = 100\n";
     let hog = scene

@@ -208,8 +208,10 @@ impl Segment {
     /// The caller stays within the size.
     fn fill(&self, at: u64, piece: &[u8]) {
         let at = usize::try_from(at).unwrap_or(0);
-        // SAFETY: the segment has whole pieces, and `at` is less than its size.
-        unsafe { std::ptr::copy_nonoverlapping(piece.as_ptr(), self.0.add(at), piece.len()) };
+        // SAFETY: `at` is less than the segment's size.
+        let to = unsafe { self.0.add(at) };
+        // SAFETY: the segment has whole pieces, so that this one fits behind `at`; it does not overlap the piece.
+        unsafe { std::ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len()) };
     }
 }
 
