@@ -243,8 +243,9 @@ fn swap(scene: &Scene) -> Outcome {
         .spawn()?;
     run.wait_for("held")?;
     let holder = run.descendants().into_iter().rfind(|pid| {
-        std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
-            .is_ok_and(|line| line.contains("memory-hog"))
+        // By its own name: what keeps a scope has the arguments of the launcher.
+        std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .is_ok_and(|name| name.starts_with("launch"))
     });
     let group = super::limits::group(scene, holder.ok_or("no hog")?, "memory")?;
     let read = |file: &str| {
@@ -346,13 +347,13 @@ fn all_at_once(scene: &Scene) -> Outcome {
     let Some(swap) = without_swap(scene) else {
         return Ok(());
     };
-    let seconds = if scene.host.is_virtual() { "15" } else { "2" };
+    let seconds = if scene.host.is_virtual() { "30" } else { "2" };
     let own = std::env::current_exe()?.display().to_string();
     let file = scene.folder().join("home/written");
     let sandbox = scene
         .sandbox()
         .profile_text(&format!(
-            "[limits]\nmemory = \"64M\"\n{swap}pids = 30\ncpu = \"50%\"\n"
+            "[limits]\nmemory = \"64M\"\n{swap}pids = 30\ncpu = \"100%\"\n"
         ))?
         .args(["--json"])
         .program([

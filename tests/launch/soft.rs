@@ -2,6 +2,7 @@
 //! Only in machines of our own, as they make the host short of memory.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -85,8 +86,19 @@ fn end(run: Running) -> Result<serde_json::Value, Box<dyn std::error::Error>> {
     Ok(serde_json::from_str(out.stderr().trim())?)
 }
 
+/// Whether this is a machine of our own with swap, in which we may watch the pressure (v2: root, or Linux 6.5).
 fn can_be_short(scene: &Scene) -> bool {
-    scene.host.is_virtual() && scene.host.swap >= 400 << 20
+    let watches = scene.host.v1_mount("memory").is_some() || can_watch_pressure();
+    scene.host.is_virtual() && scene.host.swap >= 400 << 20 && watches
+}
+
+/// Whether the kernel lets us set a trigger, as the launcher does.
+pub(super) fn can_watch_pressure() -> bool {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/proc/pressure/memory");
+    file.is_ok_and(|mut file| file.write_all(b"some 150000 2000000\0").is_ok())
 }
 
 /// Waits until the group uses at least or at most so much.

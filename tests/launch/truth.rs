@@ -76,7 +76,18 @@ fn started(sandbox: Sandbox<'_>) -> Result<(Running, Pid), Box<dyn std::error::E
 /// `echo 3G > memory.limit_in_bytes`, `6G > memory.memsw.limit_in_bytes`, `1G > memory.soft_limit_in_bytes`.
 fn recipe(scene: &Scene) -> Outcome {
     let v1 = scene.host.v1_mount("memory").is_some();
-    let (run, pid) = started(scene.sandbox().args(["--profile", "memlimit"]))?;
+    // As a user of a v2 kernel before 6.5 the soft limit cannot be had: the rest of the recipe holds.
+    let without: &[&str] = match v1 || super::soft::can_watch_pressure() {
+        true => &[],
+        false => &["--best-effort"],
+    };
+    let sandbox = || {
+        scene
+            .sandbox()
+            .args(["--profile", "memlimit"])
+            .args(without.iter().copied())
+    };
+    let (run, pid) = started(sandbox())?;
     let read = |v1: &str, v2: &str| value(scene, pid, "memory", v1, v2);
     let memory = read("memory.limit_in_bytes", "memory.max");
     let swap = read("memory.memsw.limit_in_bytes", "memory.swap.max");
@@ -93,17 +104,8 @@ fn recipe(scene: &Scene) -> Outcome {
     assert!(!place?.exists(), "the group is left");
 
     // The same recipe with less of everything, so that a small host can show the kill.
-    let out = scene
-        .sandbox()
-        .args([
-            "--profile",
-            "memlimit",
-            "--memory",
-            "48M",
-            "--swap",
-            "0",
-            "--json",
-        ])
+    let out = sandbox()
+        .args(["--memory", "48M", "--swap", "0", "--json"])
         .args(["--memory-soft", "16M"])
         .probe(["memory-hog", "209715200"])
         .run()?;
@@ -117,7 +119,9 @@ fn recipe(scene: &Scene) -> Outcome {
     ] {
         assert!(text.contains(part), "{text}");
     }
-    assert_eq!(told["limits"]["memory-soft"]["number"], 16 << 20, "{told}");
+    if without.is_empty() {
+        assert_eq!(told["limits"]["memory-soft"]["number"], 16 << 20, "{told}");
+    }
     Ok(())
 }
 
