@@ -5,6 +5,7 @@
 mod cause;
 mod diary;
 mod json;
+mod kind;
 mod limit;
 #[cfg(test)]
 mod tests;
@@ -17,11 +18,11 @@ use crate::exec::{Ending, Outcome};
 use crate::plan::Plan;
 use crate::report::{SourceMap, escape};
 
-pub(super) use cause::Kind;
 use cause::{Cause, Facts};
 pub(super) use diary::Diary;
 use diary::Entry;
 pub use json::text as schema;
+pub(super) use kind::Kind;
 use limit::Limit;
 pub(super) use limit::Reader;
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::Report;
-use super::cause::Kind;
+use super::kind::Kind;
 
 /// Raised when a member changes its meaning or goes; new ones may come at any time.
 const VERSION: u32 = 1;
