@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
 mod running;
 
+use super::notice::When;
 pub use running::{Interval, Running};
 
 const EXAMPLES: &str = "\
@@ -119,6 +120,19 @@ pub struct Launch {
     /// Print what is done
     #[arg(long, help_heading = "Output")]
     pub verbose: bool,
+
+    /// When to tell by a desktop notification that a limit struck, or that PROGRAM could not be started
+    ///
+    /// `auto`: where nobody would see a message. That is so when standard error is no terminal, there is a session bus,
+    /// and `sandbox` was started by a desktop entry or has no controlling terminal.
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub notify: When,
 
     /// The program, and what it is given; options of `sandbox` end here
     #[arg(

@@ -23,16 +23,28 @@ use crate::section::{devices, filesystem, limits};
 
 use super::complain;
 
-/// The library of this host and this user.
-pub(super) fn library() -> Library {
+/// Where this user's own configuration is.
+fn config_home() -> Option<PathBuf> {
     let own = std::env::var_os("XDG_CONFIG_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute());
-    let config = own.or_else(|| {
+    own.or_else(|| {
         let home = std::env::var_os("HOME").map(PathBuf::from)?;
         home.is_absolute().then(|| home.join(".config"))
-    });
-    Library::standard(config.as_deref(), nix::unistd::geteuid().as_raw())
+    })
+}
+
+/// This user's own directory of profiles, as it is shown: with `~` for the home.
+pub(super) fn own_profiles() -> Option<PathBuf> {
+    let directory = config_home()?.join("sandbox/profiles");
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let below = home.and_then(|home| directory.strip_prefix(home).ok().map(PathBuf::from));
+    Some(below.map_or(directory, |below| PathBuf::from("~").join(below)))
+}
+
+/// The library of this host and this user.
+pub(super) fn library() -> Library {
+    Library::standard(config_home().as_deref(), nix::unistd::geteuid().as_raw())
 }
 
 /// Prints diagnostics to standard error, in colour if that is a terminal.

@@ -1,6 +1,7 @@
 //! `sandbox`: profiles and options → policy → plan → the program.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
+use std::path::Path;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
@@ -10,11 +11,13 @@ use crate::kernel::Errno;
 use crate::plan::{Plan, Request, outline, show};
 use crate::policy::Policy;
 use crate::profile::choose::{Chosen, for_program};
+use crate::report::render::{Style, render};
 use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
 use crate::section::syscalls::{self, Company};
 
 use super::arguments::Launch;
 use super::layer::{Flag, Said, layer};
+use super::notice::{Notifier, When};
 use super::registered::{self, Registered};
 use super::usage::usage;
 use super::{answer, complain, ending, failed, inspect, status};
@@ -30,28 +33,50 @@ pub fn main() -> i32 {
         Ok(launch) => launch,
         Err(error) => return usage(error),
     };
+    if launch.dry_run {
+        let mut sources = SourceMap::new();
+        return match prepare(&launch, &matches, &mut sources) {
+            Ok(ready) => dry_run(&launch, &ready, &sources),
+            Err(errors) => refuse(&errors, &sources),
+        };
+    }
+    let mut notifier = Notifier::new(launch.notify, &shown_name(&launch));
+    if launch.notify == When::Always && !notifier.can_send() && !launch.quiet {
+        complain(
+            "sandbox: warning: --notify always: there is no session bus (DBUS_SESSION_BUS_ADDRESS)\n",
+        );
+    }
     // Before the host is looked at, for what is made for it is to be seen then.
-    let registered = match launch.dry_run {
-        true => None,
-        false => match registered::take_name(&launch) {
-            Ok(registered) => Some(registered),
-            Err(status) => return status,
-        },
+    let registered = match registered::take_name(&launch) {
+        Ok(registered) => registered,
+        Err(status) => return status,
     };
     let mut sources = SourceMap::new();
     let ready = prepare(&launch, &matches, &mut sources);
     // While the program runs, the launcher is to be small.
     drop(matches);
     match ready {
-        Ok(ready) => match registered {
-            None => dry_run(&launch, &ready, &sources),
-            Some(registered) => run(&launch, ready, &sources, registered),
-        },
+        Ok(ready) => run(&launch, ready, &sources, registered, &mut notifier),
         Err(errors) => {
-            inspect::tell(&errors.diagnostics, &sources);
-            errors.status
+            notifier.failed(&render(
+                &errors.diagnostics,
+                &sources,
+                Style { colour: false },
+            ));
+            refuse(&errors, &sources)
         }
     }
+}
+
+fn refuse(errors: &Refused, sources: &SourceMap) -> i32 {
+    inspect::tell(&errors.diagnostics, sources);
+    errors.status
+}
+
+/// The program as a notification calls it.
+fn shown_name(launch: &Launch) -> String {
+    let program = launch.program().unwrap_or_else(|| OsStr::new(""));
+    escape::line(&run_name(program)).into_owned()
 }
 
 struct Refused {
@@ -68,6 +93,8 @@ struct Ready {
     plan: Plan,
     warnings: Diagnostics,
     chosen: String,
+    /// The one profile of the library that was asked for.
+    asked: Option<String>,
     /// Whether the command line says everything.
     alone: bool,
 }
@@ -164,13 +191,17 @@ fn prepare(
         plan,
         warnings: resolved.warnings,
         chosen,
+        asked: match names.as_slice() {
+            [name] if !name.contains('/') => Some(name.clone()),
+            _ => None,
+        },
         alone: names.is_empty(),
     })
 }
 
 /// What a run is called when nobody names it: its program's file name.
 fn run_name(program: &OsStr) -> String {
-    let file = std::path::Path::new(program).file_name().unwrap_or(program);
+    let file = Path::new(program).file_name().unwrap_or(program);
     file.to_string_lossy().into_owned()
 }
 
@@ -212,7 +243,13 @@ fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
     answer(&text).err().unwrap_or(status::OK)
 }
 
-fn run(launch: &Launch, ready: Ready, sources: &SourceMap, mut registered: Registered) -> i32 {
+fn run(
+    launch: &Launch,
+    ready: Ready,
+    sources: &SourceMap,
+    mut registered: Registered,
+    notifier: &mut Notifier,
+) -> i32 {
     registered.keep(ready.policy);
     if !launch.quiet {
         inspect::tell(&ready.warnings, sources);
@@ -233,22 +270,39 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap, mut registered: Regis
         };
         complain(&outline::text(&ready.plan, sources, style));
     }
+    let reader = ending::Reader {
+        profile: ready.asked,
+        directory: inspect::own_profiles(),
+        may_change: Some(may_change),
+    };
+    let mut diary = ending::Diary::default();
     let mut tell = |remark| {
-        if let exec::Remark::Started(started) = &remark {
-            registered.started(launch, started, sources);
-        }
-        if launch.quiet {
-            return;
-        }
         let text = match remark {
-            exec::Remark::Started(_) => return,
+            exec::Remark::Started(started) => {
+                registered.started(launch, &started, sources);
+                return;
+            }
+            exec::Remark::Event(event) => {
+                diary.note(event);
+                if let Some((kind, text)) = ending::notice_of(event, &ready.plan, sources, &reader)
+                {
+                    notifier.happened(kind, &text);
+                }
+                // The terminal is the program's now; the report at the end says it.
+                if launch.verbose {
+                    complain(&format!(
+                        "sandbox: {}\r\n",
+                        escape::line(&event.to_string())
+                    ));
+                }
+                return;
+            }
             exec::Remark::Group(text) => text,
-            exec::Remark::Event(event) if launch.verbose => event.to_string(),
-            // The report at the end says it.
-            exec::Remark::Event(_) => return,
             exec::Remark::Dropped { step, errno } => dropped(&ready.plan, step, errno, sources),
         };
-        complain(&format!("sandbox: warning: {}\n", escape::line(&text)));
+        if !launch.quiet {
+            complain(&format!("sandbox: warning: {}\n", escape::line(&text)));
+        }
     };
     let outcome =
         exec::prepare(&ready.plan).and_then(|prepared| exec::launch(&prepared, &mut tell));
@@ -258,26 +312,36 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap, mut registered: Regis
             for leftover in &outcome.leftovers {
                 complain(&format!("sandbox: {}\n", escape::line(leftover)));
             }
-            let program: OsString = launch
-                .program()
-                .unwrap_or_else(|| OsStr::new(""))
-                .to_owned();
-            let ending = ending::Report::of(&outcome, &ready.plan, sources, &program);
+            let program = launch.program().unwrap_or_else(|| OsStr::new(""));
+            let report =
+                ending::Report::of(&outcome, &ready.plan, sources, program, &reader, &diary);
             if launch.json {
-                complain(&format!("{}\n", ending.to_json()));
+                complain(&format!("{}\n", report.to_json()));
             } else if launch.report {
-                complain(&ending.full());
+                complain(&report.full());
             } else if !launch.quiet {
-                complain(&ending.remarks());
+                complain(&report.remarks());
+            }
+            for (kind, text) in report.notices() {
+                if !notifier.has_told(kind) {
+                    notifier.happened(kind, &text);
+                }
             }
             outcome.ending.status()
         }
         Err(error) => {
             let told = failed::tell(&error, &ready.plan, sources);
             complain(&told.text);
+            notifier.failed(&told.text);
             told.status
         }
     }
+}
+
+/// Whether a profile's file is one that the caller edits: what a package has installed is not.
+fn may_change(path: &Path) -> bool {
+    use nix::unistd::{AccessFlags, access};
+    !path.starts_with("/usr") && access(path, AccessFlags::W_OK).is_ok()
 }
 
 /// A step that was passed over, in words.

@@ -353,4 +353,4 @@ fn json_value(value: &toml::de::DeValue<'_>) -> Option<Value> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -20,17 +20,20 @@ use crate::section::limits::writes::{agrees, reads_back};
 use crate::section::limits::{DeviceLimit, GroupPlan, LimitWrite, SoftLimit, Version, Way};
 
 mod attached;
+mod circumstances;
 mod directories;
 mod event;
 mod freeze;
 mod measure;
 mod name;
 mod scope;
+mod shortage;
 mod soft;
 mod sweep;
 mod watch;
 
 pub use attached::{Attached, Running, others_attached, outside_of_attached, sandbox_of};
+pub use circumstances::{Ceiling, Circumstances};
 pub use directories::{Directories, GroupDirectory};
 use directories::{Member, remove_tree};
 pub use event::Event;

@@ -10,7 +10,7 @@ use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
 use super::child::{self, DROPPED_LENGTH, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
 use super::failure::LaunchError;
-use super::group::{Event, Group, GroupDirectory, GroupError, Usage, WATCHES};
+use super::group::{Circumstances, Event, Group, GroupDirectory, GroupError, Usage, WATCHES};
 use super::init::STOPPED;
 use super::outside;
 use super::prepare::Prepared;
@@ -40,6 +40,16 @@ impl Ending {
             Self::Killed(signal) => 128 + signal,
         }
     }
+
+    /// The signal that it died of, where that can be told: a status above 128 may also be the program's own.
+    #[must_use]
+    pub fn signal(self) -> Option<i32> {
+        match self {
+            Self::Killed(signal) => Some(signal),
+            Self::Exited(status) if (129..=128 + 64).contains(&status) => Some(status - 128),
+            Self::Exited(_) => None,
+        }
+    }
 }
 
 /// What became of a launch.
@@ -51,6 +61,8 @@ pub struct Outcome {
     pub duration: Duration,
     /// What its control group counted.
     pub usage: Option<Usage>,
+    /// What lay around that group.
+    pub circumstances: Circumstances,
     /// Whether it ran into its timeout.
     pub timed_out: bool,
     /// Things that could not be tidied up.
@@ -323,6 +335,11 @@ impl Supervisor<'_> {
         relay::reclaim_foreground(self.terminal_group);
         // Read while the dead child still holds its group in being: a service manager removes an empty one at once.
         let usage = self.group.as_deref().map(Group::usage);
+        let circumstances = self
+            .group
+            .as_deref()
+            .map(|group| group.directories().circumstances())
+            .unwrap_or_default();
         let _ = process::wait_for(self.child.pidfd.as_fd(), libc::WEXITED);
         // What it sent last may still lie in the socket.
         while self.lines.socket.is_some() {
@@ -354,6 +371,7 @@ impl Supervisor<'_> {
             ending,
             duration: started.elapsed(),
             usage,
+            circumstances,
             timed_out: self.timed_out,
             leftovers: Vec::new(),
         })

@@ -1,6 +1,7 @@
 //! The files of control groups, each relative to an open directory. cgroups(7); kernel documents
 //! admin-guide/cgroup-v1, admin-guide/cgroup-v2.
 
+use std::ffi::CStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -366,6 +367,23 @@ pub fn field(text: &str, name: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
         .and_then(|number| number.trim().parse().ok())
+}
+
+/// An extended attribute of a directory, of at most 64 bytes (fgetxattr(2)); none when it is not there.
+#[must_use]
+pub fn extended_attribute(directory: BorrowedFd<'_>, name: &CStr) -> Option<Vec<u8>> {
+    let mut value = [0_u8; 64];
+    // SAFETY: the name ends with NUL, and the kernel writes at most as many bytes as the buffer has.
+    let length = unsafe {
+        libc::fgetxattr(
+            directory.as_raw_fd(),
+            name.as_ptr(),
+            value.as_mut_ptr().cast(),
+            value.len(),
+        )
+    };
+    let length = usize::try_from(length).ok()?;
+    value.get(..length).map(<[u8]>::to_vec)
 }
 
 fn errno_of(error: &std::io::Error) -> Errno {

@@ -16,6 +16,7 @@ pub mod lock;
 pub mod machine;
 pub mod mount;
 pub mod namespace;
+pub mod notification;
 pub mod peer;
 pub mod pressure;
 pub mod process;

@@ -15,12 +15,15 @@ mod errors;
 mod escapes;
 mod filesystem;
 mod harness;
+mod hogs;
 mod life;
 mod limits;
 mod namespaces;
+mod notify;
 mod process;
 mod programs;
 mod running;
+mod soft;
 mod steer;
 #[allow(
     dead_code,
@@ -29,6 +32,7 @@ mod steer;
 mod support;
 mod syscalls;
 mod terminal;
+mod truth;
 mod undoing;
 
 use std::process::ExitCode;
@@ -45,15 +49,19 @@ fn main() -> ExitCode {
         ("escapes", escapes::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
+        ("hogs", hogs::cases),
         ("life", life::cases),
         ("limits", limits::cases),
         ("namespaces", namespaces::cases),
+        ("notify", notify::cases),
         ("process", process::cases),
         ("programs", programs::cases),
         ("running", running::cases),
+        ("soft", soft::cases),
         ("steer", steer::cases),
         ("syscalls", syscalls::cases),
         ("terminal", terminal::cases),
+        ("truth", truth::cases),
         ("undoing", undoing::cases),
     ])
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::CommandFactory;
 use clap_complete::Shell;
 use sandbox::cli::arguments::{Control, Launch};
-use sandbox::cli::schema;
+use sandbox::cli::{ending, schema};
 use sandbox::profile::brief;
 use sandbox::profile::search::Library;
 
@@ -49,10 +49,16 @@ fn stale(root: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
 }
 
 fn files(root: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
-    let mut files = vec![(
-        "schema/profile.json".to_owned(),
-        schema::text().into_bytes(),
-    )];
+    let mut files = vec![
+        (
+            "schema/profile.json".to_owned(),
+            schema::text().into_bytes(),
+        ),
+        (
+            "schema/report.schema.json".to_owned(),
+            ending::schema().into_bytes(),
+        ),
+    ];
     for (verb, schema) in schema::running::all() {
         files.push((
             format!("schema/{verb}.schema.json"),

@@ -4,7 +4,7 @@
 use super::*;
 
 /// A validator for the part of the language that the schema uses; anything else in a schema is a panic.
-fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
+pub(crate) fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
     if let Some(always) = schema.as_bool() {
         return always;
     }
@@ -27,6 +27,7 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
             "array" => value.is_array(),
             "string" => value.is_string(),
             "boolean" => value.is_boolean(),
+            "number" => value.is_number(),
             "integer" => value.is_i64() || value.is_u64(),
             other => panic!("type {other}"),
         },

@@ -105,8 +105,13 @@ impl Directories {
         let usec = |nanoseconds: u64| nanoseconds / 1000;
         if let Some((Version::V1, cpuacct)) = self.of("cpuacct") {
             usage.cpu_usec = cpuacct.number("cpuacct.usage").map(usec);
-            usage.user_usec = cpuacct.number("cpuacct.usage_user").map(usec);
-            usage.system_usec = cpuacct.number("cpuacct.usage_sys").map(usec);
+            let user = cpuacct.number("cpuacct.usage_user").map(usec);
+            let system = cpuacct.number("cpuacct.usage_sys").map(usec);
+            if let (Some(all), Some(user), Some(system)) = (usage.cpu_usec, user, system) {
+                let user = share_of(all, user, system);
+                usage.user_usec = Some(user);
+                usage.system_usec = Some(all - user);
+            }
         }
         if let Some((Version::V1, cpu)) = self.of("cpu") {
             let stat = cpu.read("cpu.stat").unwrap_or_default();
@@ -180,6 +185,14 @@ impl Directories {
     }
 }
 
+/// The part of `all` that is the user's: v1 counts both parts by the ticks of a clock, and only their relation is true.
+fn share_of(all: u64, user: u64, system: u64) -> u64 {
+    let ticks = u128::from(user) + u128::from(system);
+    let part = (u128::from(all) * u128::from(user)).checked_div(ticks);
+    part.and_then(|part| u64::try_from(part).ok())
+        .unwrap_or(all)
+}
+
 /// The sum over all devices of lines `MAJOR:MINOR OPERATION NUMBER` (v1; the line `Total NUMBER` is none).
 fn operations(text: &str, operation: &str) -> u64 {
     let numbers = text.lines().filter_map(|line| {
@@ -218,6 +231,14 @@ fn some_of_ten_seconds(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_parts_of_cpu_time_are_all_of_it() {
+        assert_eq!(share_of(300, 340, 0), 300);
+        assert_eq!(share_of(100, 30, 90), 25);
+        assert_eq!(share_of(7, 0, 0), 7);
+        assert_eq!(share_of(u64::MAX, u64::MAX, 0), u64::MAX);
+    }
 
     #[test]
     fn operations_of_all_devices_are_added() {

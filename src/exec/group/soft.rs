@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::event::Event;
+use super::shortage::Shortage;
 use super::{Directories, GroupError};
 use crate::kernel::pressure;
 use crate::section::limits::SoftLimit;
@@ -14,6 +15,7 @@ use crate::section::limits::SoftLimit;
 pub(super) struct Soft {
     bytes: u64,
     trigger: File,
+    shortage: Shortage,
 }
 
 impl Soft {
@@ -39,13 +41,25 @@ impl Soft {
         Ok(Self {
             bytes: limit.bytes,
             trigger,
+            shortage: Shortage::new(directories),
         })
+    }
+
+    /// The trigger has fired: pushes the group back, unless the pressure is the group's own or of our own making.
+    pub fn pressed(&mut self, directories: &Directories) -> Option<Event> {
+        if !self.shortage.is_real(directories) {
+            return None;
+        }
+        let started = Instant::now();
+        let event = self.push_back(directories);
+        self.shortage.spent(started.elapsed());
+        event
     }
 
     /// Reclaims from the group down to its soft limit, in parts, for at most a fifth of a second, so that the supervisor
     /// stays responsive. Under lasting pressure the kernel calls again every 2 s.
     pub fn push_back(&self, directories: &Directories) -> Option<Event> {
-        const PART: u64 = 32 << 20;
+        const PART: u64 = 8 << 20;
         let (_, memory) = directories.of("memory")?;
         // `sandboxctl set` may have changed it.
         let bytes = memory.soft_limit().unwrap_or(self.bytes);

@@ -252,9 +252,9 @@ impl Group {
             found.is_ok()
         });
         if is_ready(count)
-            && let Some(soft) = &self.watches.soft
+            && let Some(soft) = &mut self.watches.soft
         {
-            events.extend(soft.push_back(&self.directories));
+            events.extend(soft.pressed(&self.directories));
         }
         events.extend(self.throttled());
         let killed = events

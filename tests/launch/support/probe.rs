@@ -5,9 +5,12 @@
 //! | ------------------------------- | ------------------------------------------------------ |
 //! | `status`                        | prints /proc/self/status                               |
 //! | `fds`                           | prints `NUMBER TARGET` of every open descriptor        |
-//! | `memory-hog BYTES [KIND] [SECS]`| fills `anon`, `memfd` or `shm`; prints `held BYTES`    |
+//! | `memory-hog BYTES [KIND] [SECS]`| fills `anon`, `memfd`, `shm`, `sysv` or a file by its  |
+//! |                                 | path; prints `held BYTES`                              |
+//! | `keep-warm BYTES SECS`          | fills memory and touches all of it again and again     |
 //! | `fork-bomb SECONDS [MOST]`      | forks as fast as it can; prints `forked N refused N`   |
 //! | `hop COUNT`                     | so many processes that become others all the time      |
+//! | `fork-storm`                    | forks, as do all its children, until it is killed      |
 //! | `burn SECONDS`                  | computes; prints `cpu-ms N`                            |
 //! | `tiocsti`                       | pushes a character into the terminal on descriptor 0   |
 //! | `syscall NAME\|NUMBER [ARG…]`   | prints `= VALUE` or the error's name                   |
@@ -72,9 +75,11 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
         ("memory-hog", [bytes]) => hog(bytes, "anon", "0"),
         ("memory-hog", [bytes, kind]) => hog(bytes, kind, "0"),
         ("memory-hog", [bytes, kind, seconds]) => hog(bytes, kind, seconds),
+        ("keep-warm", [bytes, seconds]) => keep_warm(bytes, seconds),
         ("fork-bomb", [seconds]) => fork_bomb(seconds, "20000"),
         ("fork-bomb", [seconds, most]) => fork_bomb(seconds, most),
         ("hop", [count]) => hop(count),
+        ("fork-storm", []) => fork_storm(),
         ("burn", [seconds]) => burn(seconds),
         ("tiocsti", []) => push_character(),
         ("syscall", [name, arguments @ ..]) => system_call(name, arguments),
@@ -141,8 +146,20 @@ fn hog(bytes: &str, kind: &str, seconds: &str) -> Answer {
     let pause = Duration::from_secs(number(seconds)?);
     let piece = vec![0xa5_u8; 1 << 20];
     let mut kept: Vec<Vec<u8>> = Vec::new();
+    let mut segment = Segment(std::ptr::null_mut());
     let mut file = match kind {
         "anon" => None,
+        "sysv" => {
+            segment = Segment::new(wanted)?;
+            None
+        }
+        path if path.starts_with('/') => Some(
+            fs::File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(path)?,
+        ),
         "memfd" => Some(fs::File::from(memfd_create(c"hog", MFdFlags::MFD_CLOEXEC)?)),
         "shm" => {
             let path = format!("/dev/shm/probe-{}", std::process::id());
@@ -159,6 +176,7 @@ fn hog(bytes: &str, kind: &str, seconds: &str) -> Answer {
     while held < wanted {
         match &mut file {
             Some(file) => file.write_all(&piece)?,
+            None if !segment.0.is_null() => segment.fill(held, &piece),
             None => kept.push(black_box(piece.clone())),
         }
         held += piece.len() as u64;
@@ -168,6 +186,52 @@ fn hog(bytes: &str, kind: &str, seconds: &str) -> Answer {
     thread::sleep(pause);
     black_box(&kept);
     Ok(String::new())
+}
+
+/// Shared memory of System V, which is gone with its last user.
+struct Segment(*mut u8);
+
+impl Segment {
+    fn new(bytes: u64) -> Result<Segment, Refusal> {
+        let size = usize::try_from(bytes.next_multiple_of(1 << 20)).unwrap_or(usize::MAX);
+        // SAFETY: takes no pointer.
+        let id = Errno::result(unsafe { libc::shmget(libc::IPC_PRIVATE, size, 0o600) })?;
+        // SAFETY: the kernel chooses where.
+        let address = unsafe { libc::shmat(id, std::ptr::null(), 0) };
+        let attached = Errno::last();
+        // SAFETY: no structure is needed for this command.
+        unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
+        if address as isize == -1 {
+            return Err(Refusal::Errno(attached));
+        }
+        Ok(Segment(address.cast()))
+    }
+
+    /// The caller stays within the size.
+    fn fill(&self, at: u64, piece: &[u8]) {
+        let at = usize::try_from(at).unwrap_or(0);
+        // SAFETY: `at` is less than the segment's size.
+        let to = unsafe { self.0.add(at) };
+        // SAFETY: the segment has whole pieces, so that this one fits behind `at`; it does not overlap the piece.
+        unsafe { std::ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len()) };
+    }
+}
+
+/// Memory in use, not only held: for the kernel there is no cheap page in it.
+fn keep_warm(bytes: &str, seconds: &str) -> Answer {
+    let mut memory = vec![1_u8; usize::try_from(number(bytes)?).unwrap_or(usize::MAX)];
+    let end = Instant::now() + Duration::from_secs(number(seconds)?);
+    println!("warm");
+    io::stdout().flush()?;
+    while Instant::now() < end {
+        for page in memory.chunks_mut(4096) {
+            if let Some(first) = page.first_mut() {
+                *first = first.wrapping_add(1);
+            }
+        }
+        black_box(&memory);
+    }
+    Ok("kept warm".to_owned())
 }
 
 /// Children sleep until they are killed at the end, which comes early with the `most`th.
@@ -233,6 +297,18 @@ fn hop(count: &str) -> Answer {
         // SAFETY: a null status is allowed.
         if unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } < 0 {
             thread::sleep(Duration::from_secs(1));
+        }
+    }
+}
+
+/// The bomb of every textbook: whoever was forked forks as well.
+fn fork_storm() -> Answer {
+    println!("forking");
+    io::stdout().flush()?;
+    loop {
+        // SAFETY: this process has one thread, and the child goes on with the same loop.
+        if unsafe { libc::fork() } < 0 {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
