@@ -121,6 +121,13 @@ pub fn values(kind: Kind) -> String {
         Kind::Variable => "true, false, or text".to_owned(),
         Kind::Device => "true, false, \"read-write\" or \"hidden\"".to_owned(),
         Kind::Id => "\"caller\", \"root\", or a number".to_owned(),
+        Kind::IoPriority => {
+            "\"idle\", \"best-effort:0\" to \"best-effort:7\", \"realtime:0\" to \"realtime:7\"".to_owned()
+        }
+        Kind::Scheduler => {
+            "\"other\", \"batch\", \"idle\", \"fifo:1\" to \"fifo:99\", \"round-robin:1\" to \"round-robin:99\"".to_owned()
+        }
+        Kind::CpuSet => "numbers of CPUs and ranges of them (\"0-3,7\")".to_owned(),
     }
 }
 

@@ -149,6 +149,9 @@ fn kind(kind: Kind) -> Value {
         Kind::SyscallAction => "syscall-action",
         Kind::Device => "device",
         Kind::Id => "id",
+        Kind::IoPriority => "io-priority",
+        Kind::Scheduler => "scheduler",
+        Kind::CpuSet => "cpu-set",
         Kind::Bool => return json!({ "type": "boolean" }),
         Kind::Integer(low, high) => {
             return json!({ "type": "integer", "minimum": low, "maximum": high });
@@ -260,6 +263,21 @@ fn definitions() -> Value {
             { "enum": ["caller", "root"] },
             { "type": "integer", "minimum": 0, "maximum": u32::MAX - 1 },
         ] }),
+        ),
+        (
+            "io-priority",
+            Kind::IoPriority,
+            json!({ "type": "string", "pattern": "^(idle|(best-effort|realtime):[0-7])$" }),
+        ),
+        (
+            "scheduler",
+            Kind::Scheduler,
+            json!({ "type": "string", "pattern": "^(other|batch|idle|(fifo|round-robin):[1-9][0-9]?)$" }),
+        ),
+        (
+            "cpu-set",
+            Kind::CpuSet,
+            json!({ "type": "string", "pattern": "^ *[0-9]+(-[0-9]+)? *(, *[0-9]+(-[0-9]+)? *)*$" }),
         ),
     ];
     let mut out = Map::new();

@@ -375,7 +375,7 @@ fn carry_out<'a>(op: &'a Op, state: &mut State<'a>, socket: BorrowedFd<'_>) -> R
         Op::DropBounding { keep, last } => drop_bounding(*keep, *last),
         Op::KeepCapabilities { keep, ambient } => capability::keep_only(*keep, *ambient),
         Op::ResourceLimit { resource, value } => process::set_limit(*resource, *value),
-        Op::Nice(value) => process::set_nice(*value),
+        Op::CpuAffinity(cpus) => process::set_affinity(cpus),
         Op::Umask(mask) => {
             process::set_umask(*mask);
             Ok(())

@@ -10,7 +10,7 @@ use crate::kernel::mount::attribute;
 use crate::kernel::{Errno, at, process, seccomp, terminal};
 use crate::plan::step::{Action, IdRange, NamespaceKind, Root};
 use crate::plan::{OnFailure, Phase, Plan};
-use crate::profile::value::Access;
+use crate::profile::value::{Access, IoPriority, Scheduler};
 use crate::section::limits::GroupPlan;
 
 use super::failure::LaunchError;
@@ -91,7 +91,7 @@ pub(super) enum Op {
         resource: u32,
         value: Option<u64>,
     },
-    Nice(libc::c_int),
+    CpuAffinity(process::CpuMask),
     Umask(u32),
     WorkingDirectory(Vec<CString>),
     CloseDescriptors,
@@ -143,7 +143,8 @@ pub struct Prepared {
     pub(super) own_directories: Vec<(u32, PathBuf)>,
     pub(super) maps: Option<(u32, MapOp)>,
     pub(super) group: Option<(u32, GroupPlan)>,
-    pub(super) oom_score_adjust: Option<(u32, i32)>,
+    /// Set by the launcher while the child waits.
+    pub(super) priorities: Vec<Priority>,
     /// Done by the child, in this order.
     pub(super) child: Vec<Todo>,
     /// Whether the child stays as process 1 beside the program.
@@ -161,6 +162,72 @@ pub struct Prepared {
     pub(super) cuts_capabilities: bool,
     /// The caller's umask, which the program gets back.
     pub(super) umask: u32,
+}
+
+/// One of the places in the kernel's queues, which the launcher gives the child.
+#[derive(Debug)]
+pub(super) struct Priority {
+    pub step: u32,
+    pub value: PriorityOp,
+    pub may_fail: bool,
+}
+
+/// Which queue, and which place.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum PriorityOp {
+    /// oom_score_adj
+    OomScore(i32),
+    Nice(i32),
+    Io {
+        class: u16,
+        level: u16,
+    },
+    Scheduler {
+        policy: libc::c_int,
+        priority: libc::c_int,
+    },
+}
+
+impl Prepared {
+    /// Whether the child is to be a real-time process.
+    pub(super) fn is_real_time(&self) -> bool {
+        self.priorities.iter().any(
+            |entry| matches!(entry.value, PriorityOp::Scheduler { priority, .. } if priority > 0),
+        )
+    }
+}
+
+/// The kernel's words for it (linux/ioprio.h, sched(7)); none for what is no priority.
+fn priority_op(action: &Action) -> Option<PriorityOp> {
+    Some(match action {
+        Action::OomScoreAdjust { value } => PriorityOp::OomScore(*value),
+        Action::Nice { value } => PriorityOp::Nice(*value),
+        Action::IoPriority { value } => {
+            let (class, level) = match value {
+                IoPriority::RealTime(level) => (1, *level),
+                IoPriority::BestEffort(level) => (2, *level),
+                IoPriority::Idle => (3, 0),
+            };
+            PriorityOp::Io {
+                class,
+                level: level.into(),
+            }
+        }
+        Action::Scheduler { value } => {
+            let (policy, priority) = match value {
+                Scheduler::Other => (libc::SCHED_OTHER, 0),
+                Scheduler::Batch => (libc::SCHED_BATCH, 0),
+                Scheduler::Idle => (libc::SCHED_IDLE, 0),
+                Scheduler::Fifo(priority) => (libc::SCHED_FIFO, *priority),
+                Scheduler::RoundRobin(priority) => (libc::SCHED_RR, *priority),
+            };
+            PriorityOp::Scheduler {
+                policy,
+                priority: priority.into(),
+            }
+        }
+        _ => return None,
+    })
 }
 
 /// The id maps as text.
@@ -276,7 +343,7 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
         own_directories: Vec::new(),
         maps: None,
         group: None,
-        oom_score_adjust: None,
+        priorities: Vec::new(),
         child: Vec::new(),
         init: false,
         init_filter: None,
@@ -300,6 +367,14 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
     for (number, step) in plan.steps.iter().enumerate() {
         let index = u32::try_from(number).unwrap_or(u32::MAX);
         let failed = |errno: Errno| LaunchError::at_step(number, errno);
+        if let Some(value) = priority_op(&step.action) {
+            prepared.priorities.push(Priority {
+                step: index,
+                value,
+                may_fail: step.on_failure == OnFailure::Warn,
+            });
+            continue;
+        }
         let op = match &step.action {
             Action::OwnDirectory { path } => {
                 prepared.own_directories.push((index, path.clone()));
@@ -335,10 +410,6 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
             }
             Action::EnterGroup(group) => {
                 prepared.group = Some((index, group.clone()));
-                continue;
-            }
-            Action::OomScoreAdjust { value } => {
-                prepared.oom_score_adjust = Some((index, *value));
                 continue;
             }
             Action::Init => {
@@ -554,7 +625,7 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
             resource: *resource,
             value: *value,
         },
-        Action::Nice { value } => Op::Nice(*value),
+        Action::CpuAffinity { cpus } => Op::CpuAffinity(process::CpuMask::of(cpus.numbers())),
         Action::Umask { mode } => Op::Umask(*mode),
         Action::WorkingDirectory { candidates } => Op::WorkingDirectory(
             candidates

@@ -174,6 +174,8 @@ fn start(
         (None, None)
     };
     let doors = match (&prepared.group, &group) {
+        // A real-time process enters a group only if that has time for it, and must be in it before it becomes one.
+        (Some(_), _) if prepared.is_real_time() => Vec::new(),
         (Some((step, _)), Some(group)) => group.doors().map_err(|error| refused(*step, error))?,
         _ => Vec::new(),
     };
@@ -201,7 +203,6 @@ fn start(
     };
     drop((child_socket, child_status));
     let set = outside::map_ids(prepared, child.pid)
-        .and_then(|()| outside::adjust_oom_score(prepared, child.pid))
         .and_then(|()| match (&prepared.group, group) {
             (Some((step, _)), Some(group)) => {
                 let entered = if doors.is_empty() {
@@ -215,6 +216,11 @@ fn start(
                 entered.map_err(|error| refused(*step, error))
             }
             _ => Ok(()),
+        })
+        .and_then(|()| {
+            outside::set_priorities(prepared, child.pid, &mut |step, errno| {
+                tell(Remark::Dropped { step, errno });
+            })
         })
         .and_then(|()| {
             descriptor::send(own_socket.as_fd(), GO)

@@ -89,6 +89,9 @@ impl Value {
             Self::Device(access) => quoted(access.word()),
             Self::Id(Id::Caller) => quoted("caller"),
             Self::Id(Id::Number(number)) => number.to_string(),
+            Self::IoPriority(priority) => quoted(&priority.to_string()),
+            Self::Scheduler(scheduler) => quoted(&scheduler.to_string()),
+            Self::CpuSet(cpus) => quoted(&cpus.to_string()),
         }
     }
 
@@ -126,6 +129,9 @@ impl Value {
             Self::Device(access) => json!(access.word()),
             Self::Id(Id::Caller) => json!("caller"),
             Self::Id(Id::Number(number)) => json!(number),
+            Self::IoPriority(priority) => json!(priority.to_string()),
+            Self::Scheduler(scheduler) => json!(scheduler.to_string()),
+            Self::CpuSet(cpus) => json!(cpus.to_string()),
         }
     }
 }
@@ -155,7 +161,7 @@ mod tests {
     use crate::bpf::Action;
     use crate::profile::document::parse;
     use crate::profile::key::Section;
-    use crate::profile::value::{Access, Count, Cpu, Size};
+    use crate::profile::value::{Access, Count, Cpu, CpuSet, IoPriority, Scheduler, Size};
     use crate::report::SourceId;
 
     /// A value and a key that takes it.
@@ -234,6 +240,25 @@ mod tests {
             )),
             (0..u32::MAX).prop_map(|n| (Section::User, "uid", Value::Id(Id::Number(n)))),
             Just((Section::User, "uid", Value::Id(Id::Caller))),
+            prop_oneof![
+                Just(IoPriority::Idle),
+                (0u8..8).prop_map(IoPriority::BestEffort),
+                (0u8..8).prop_map(IoPriority::RealTime),
+            ]
+            .prop_map(|p| (Section::Process, "io-priority", Value::IoPriority(p))),
+            prop_oneof![
+                Just(Scheduler::Other),
+                Just(Scheduler::Batch),
+                Just(Scheduler::Idle),
+                (1u8..100).prop_map(Scheduler::Fifo),
+                (1u8..100).prop_map(Scheduler::RoundRobin),
+            ]
+            .prop_map(|s| (Section::Process, "scheduler", Value::Scheduler(s))),
+            proptest::collection::vec((0u32..200, 0u32..50), 1..5).prop_map(|ranges| {
+                let ranges = ranges.iter().map(|&(first, more)| (first, first + more));
+                let cpus = CpuSet::new(ranges.collect()).expect("none is too high");
+                (Section::Process, "cpu-affinity", Value::CpuSet(cpus))
+            }),
             Just((Section::Devices, "/dev/kvm", Value::Device(Access::Hidden))),
             Just((Section::Network, "mode", Value::Word("none"))),
         ]

@@ -3,6 +3,7 @@
 //! `"inherit"` never arrives here: it is taken out before, for every kind alike.
 
 pub mod amount;
+mod attribute;
 pub mod path;
 mod syscall;
 pub mod time;
@@ -149,6 +150,9 @@ pub fn expectation(kind: Kind) -> String {
         Kind::Variable => "`true`, `false` or a string".to_owned(),
         Kind::Device => "`true`, `false`, \"read-write\" or \"hidden\"".to_owned(),
         Kind::Id => "\"caller\", \"root\" or a number".to_owned(),
+        Kind::IoPriority => "an I/O priority such as \"idle\" or \"best-effort:4\"".to_owned(),
+        Kind::Scheduler => "a scheduler such as \"batch\" or \"fifo:10\"".to_owned(),
+        Kind::CpuSet => "a list of CPUs such as \"0-3,7\"".to_owned(),
     }
 }
 
@@ -164,7 +168,7 @@ fn mistyped(kind: Kind, value: &DeValue<'_>) -> Wrong {
         (Kind::Mode, DeValue::Integer(n)) => wrong.help(format!(
             "mode bits are octal text, so that 22 cannot be taken for 022: \"{n}\""
         )),
-        (Kind::Variable | Kind::Text | Kind::Hostname, DeValue::Integer(n)) => {
+        (Kind::Variable | Kind::Text | Kind::Hostname | Kind::CpuSet, DeValue::Integer(n)) => {
             wrong.help(format!("write \"{n}\""))
         }
         (Kind::Keep, DeValue::Boolean(keep)) => wrong.help(if *keep {
@@ -293,6 +297,13 @@ fn scalar(kind: Kind, value: &DeValue<'_>) -> Result<Value, Wrong> {
         (Kind::Variable, value) => word::variable(value).map(Value::Variable),
         (Kind::Device, value) => word::device(value).map(Value::Device),
         (Kind::Id, value) => word::id(value).map(Value::Id),
+        (Kind::IoPriority, DeValue::String(text)) => {
+            attribute::io_priority(text).map(Value::IoPriority)
+        }
+        (Kind::Scheduler, DeValue::String(text)) => {
+            attribute::scheduler(text).map(Value::Scheduler)
+        }
+        (Kind::CpuSet, DeValue::String(text)) => attribute::cpu_set(text).map(Value::CpuSet),
         _ => Err(mistyped(kind, value)),
     }
 }
