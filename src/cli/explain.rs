@@ -212,6 +212,11 @@ fn about_several(name: &str, keys: &[&Key]) -> String {
 }
 
 fn unknown(topic: &str, name: &str, section: Option<Section>) -> Diagnostic {
+    if section.is_none_or(|section| section == Section::Limits)
+        && let Some((why, instead)) = table::refused(Section::Limits, name)
+    {
+        return Diagnostic::general(format!("there is no limit `{name}`: {why}")).help(instead);
+    }
     let mut diagnostic = Diagnostic::general(match section {
         Some(section) => format!("there is no key `{name}` in [{section}]"),
         None => format!("there is no key or section `{topic}`"),

@@ -7,6 +7,7 @@ pub mod group;
 mod init;
 mod outside;
 mod prepare;
+mod priority;
 mod relay;
 mod supervise;
 

@@ -10,11 +10,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::kernel::{Errno, at, process};
+use crate::kernel::{Errno, at};
 use crate::plan::step::IdRange;
 
 use super::failure::LaunchError;
-use super::prepare::{Prepared, PriorityOp};
+use super::prepare::Prepared;
 
 fn errno(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
@@ -52,7 +52,7 @@ fn make_directory(path: &Path) -> std::io::Result<()> {
         .map_err(|errno| std::io::Error::from_raw_os_error(errno as i32))
 }
 
-fn write_file(pid: libc::pid_t, name: &str, text: &str) -> Result<(), Errno> {
+pub(super) fn write_file(pid: libc::pid_t, name: &str, text: &str) -> Result<(), Errno> {
     OpenOptions::new()
         .write(true)
         .open(format!("/proc/{pid}/{name}"))
@@ -110,29 +110,4 @@ fn run_helper(helper: &Path, pid: libc::pid_t, ranges: &[IdRange]) -> Result<(),
         )),
         Err(error) => Err(format!("{name} could not be run: {error}")),
     }
-}
-
-/// Gives the child its places in the kernel's queues, which its children inherit. `drop` is called with the step and the
-/// reason for those that are passed over, as they may be.
-pub(super) fn set_priorities(
-    prepared: &Prepared,
-    pid: libc::pid_t,
-    drop: &mut dyn FnMut(usize, Errno),
-) -> Result<(), LaunchError> {
-    for entry in &prepared.priorities {
-        let set = match entry.value {
-            PriorityOp::OomScore(value) => write_file(pid, "oom_score_adj", &value.to_string()),
-            PriorityOp::Nice(value) => process::set_nice(pid, value),
-            PriorityOp::Io { class, level } => process::set_io_priority(pid, class, level),
-            PriorityOp::Scheduler { policy, priority } => {
-                process::set_scheduler(pid, policy, priority)
-            }
-        };
-        match set {
-            Ok(()) => {}
-            Err(errno) if entry.may_fail => drop(entry.step as usize, errno),
-            Err(errno) => return Err(LaunchError::at_step(entry.step as usize, errno)),
-        }
-    }
-    Ok(())
 }

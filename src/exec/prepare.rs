@@ -10,10 +10,11 @@ use crate::kernel::mount::attribute;
 use crate::kernel::{Errno, at, process, seccomp, terminal};
 use crate::plan::step::{Action, IdRange, NamespaceKind, Root};
 use crate::plan::{OnFailure, Phase, Plan};
-use crate::profile::value::{Access, IoPriority, Scheduler};
+use crate::profile::value::Access;
 use crate::section::limits::GroupPlan;
 
 use super::failure::LaunchError;
+use super::priority::{self, Priority};
 
 /// One thing that the child does, in C form.
 #[derive(Debug)]
@@ -164,72 +165,6 @@ pub struct Prepared {
     pub(super) umask: u32,
 }
 
-/// One of the places in the kernel's queues, which the launcher gives the child.
-#[derive(Debug)]
-pub(super) struct Priority {
-    pub step: u32,
-    pub value: PriorityOp,
-    pub may_fail: bool,
-}
-
-/// Which queue, and which place.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum PriorityOp {
-    /// oom_score_adj
-    OomScore(i32),
-    Nice(i32),
-    Io {
-        class: u16,
-        level: u16,
-    },
-    Scheduler {
-        policy: libc::c_int,
-        priority: libc::c_int,
-    },
-}
-
-impl Prepared {
-    /// Whether the child is to be a real-time process.
-    pub(super) fn is_real_time(&self) -> bool {
-        self.priorities.iter().any(
-            |entry| matches!(entry.value, PriorityOp::Scheduler { priority, .. } if priority > 0),
-        )
-    }
-}
-
-/// The kernel's words for it (linux/ioprio.h, sched(7)); none for what is no priority.
-fn priority_op(action: &Action) -> Option<PriorityOp> {
-    Some(match action {
-        Action::OomScoreAdjust { value } => PriorityOp::OomScore(*value),
-        Action::Nice { value } => PriorityOp::Nice(*value),
-        Action::IoPriority { value } => {
-            let (class, level) = match value {
-                IoPriority::RealTime(level) => (1, *level),
-                IoPriority::BestEffort(level) => (2, *level),
-                IoPriority::Idle => (3, 0),
-            };
-            PriorityOp::Io {
-                class,
-                level: level.into(),
-            }
-        }
-        Action::Scheduler { value } => {
-            let (policy, priority) = match value {
-                Scheduler::Other => (libc::SCHED_OTHER, 0),
-                Scheduler::Batch => (libc::SCHED_BATCH, 0),
-                Scheduler::Idle => (libc::SCHED_IDLE, 0),
-                Scheduler::Fifo(priority) => (libc::SCHED_FIFO, *priority),
-                Scheduler::RoundRobin(priority) => (libc::SCHED_RR, *priority),
-            };
-            PriorityOp::Scheduler {
-                policy,
-                priority: priority.into(),
-            }
-        }
-        _ => return None,
-    })
-}
-
 /// The id maps as text.
 #[derive(Debug)]
 pub(super) struct MapOp {
@@ -367,7 +302,7 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
     for (number, step) in plan.steps.iter().enumerate() {
         let index = u32::try_from(number).unwrap_or(u32::MAX);
         let failed = |errno: Errno| LaunchError::at_step(number, errno);
-        if let Some(value) = priority_op(&step.action) {
+        if let Some(value) = priority::lower(&step.action) {
             prepared.priorities.push(Priority {
                 step: index,
                 value,

@@ -14,6 +14,7 @@ use super::group::{Event, Group, GroupError, Usage};
 use super::init::STOPPED;
 use super::outside;
 use super::prepare::Prepared;
+use super::priority;
 use super::relay::{self, Relay};
 
 /// How long a program that ran into its timeout has between SIGTERM and SIGKILL.
@@ -175,7 +176,7 @@ fn start(
     };
     let doors = match (&prepared.group, &group) {
         // A real-time process enters a group only if that has time for it, and must be in it before it becomes one.
-        (Some(_), _) if prepared.is_real_time() => Vec::new(),
+        (Some(_), _) if priority::is_real_time(&prepared.priorities) => Vec::new(),
         (Some((step, _)), Some(group)) => group.doors().map_err(|error| refused(*step, error))?,
         _ => Vec::new(),
     };
@@ -218,7 +219,7 @@ fn start(
             _ => Ok(()),
         })
         .and_then(|()| {
-            outside::set_priorities(prepared, child.pid, &mut |step, errno| {
+            priority::set_all(&prepared.priorities, child.pid, &mut |step, errno| {
                 tell(Remark::Dropped { step, errno });
             })
         })

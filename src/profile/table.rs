@@ -343,6 +343,42 @@ pub fn find(section: Section, name: &str) -> Option<&'static Key> {
     })
 }
 
+/// Limits that people know from elsewhere and that no kernel of today holds: their names, why there is no such key, and
+/// what to say instead.
+static REFUSED: &[(&[&str], &str, &str)] = &[
+    (
+        &[
+            "kmem",
+            "kernel-memory",
+            "kmem-limit",
+            "kmem-tcp",
+            "kernel-memory-tcp",
+            "tcp-memory",
+        ],
+        "kernels have no limit of kernel memory by itself since 5.16, and those before advise against it",
+        "`memory` counts kernel memory too",
+    ),
+    (
+        &["resident-size", "rss", "memory-rss"],
+        "RLIMIT_RSS has had no effect since Linux 2.4.30",
+        "`memory` limits what is resident, for all processes together",
+    ),
+    (
+        &["file-locks", "locks"],
+        "RLIMIT_LOCKS has had no effect since Linux 2.4.25",
+        "`open-files` limits what locks can be held on",
+    ),
+];
+
+/// Why there is no limit of that name, and what to say instead, for names that people know from elsewhere.
+#[must_use]
+pub fn refused(section: Section, name: &str) -> Option<(&'static str, &'static str)> {
+    let of = |names: &[&str]| names.contains(&name) && section == Section::Limits;
+    REFUSED
+        .iter()
+        .find_map(|&(names, why, instead)| of(names).then_some((why, instead)))
+}
+
 /// Keys of the document itself, outside of all tables, with one line about each.
 ///
 /// `"inherit"` is no value of any of them: a layer that says nothing keeps what lower layers say.
@@ -382,6 +418,17 @@ mod tests {
             if let Kind::Word(words) | Kind::Words(words) = key.kind {
                 assert!(!words.contains(&"inherit"), "{}", key.example);
             }
+        }
+    }
+
+    #[test]
+    fn nothing_is_refused_that_is_a_key() {
+        for name in REFUSED.iter().flat_map(|(names, ..)| *names) {
+            assert!(find(Section::Limits, name).is_none(), "{name}");
+            assert!(
+                refused(Section::Limits, name).is_some()
+                    && refused(Section::Process, name).is_none()
+            );
         }
     }
 

@@ -126,7 +126,9 @@ fn umask_nice_oom(scene: &Scene) -> Outcome {
         out.exits_with(2)?.prints("")?;
         out.complains(&format!("profile-1.toml{place}"))?;
     }
-    Ok(())
+    let out = script(scene, "[limits]\nkernel-memory = \"1G\"\n", "echo was run")?;
+    out.exits_with(2)?.prints("")?;
+    out.complains("`memory` counts kernel memory too")
 }
 
 fn lower_nice(scene: &Scene) -> Outcome {
