@@ -82,7 +82,9 @@ pub struct Launch {
     #[arg(long, help_heading = "Profile")]
     pub best_effort: bool,
 
-    /// What this run is called, in its control group and its reports
+    /// What this run is called, in its reports and for `sandboxctl`
+    ///
+    /// Without this option, a run is called by its program, with a number where that is taken.
     #[arg(long, value_name = "ID", value_parser = run_name, value_hint = ValueHint::Other, help_heading = "Profile")]
     pub name: Option<String>,
 
@@ -305,22 +307,9 @@ pub enum Verb {
     },
 }
 
-/// A run's name becomes the name of a directory: letters, digits and `_ + . -`, no dot or hyphen in front.
+/// The name under which a run is found.
 fn run_name(text: &str) -> Result<String, String> {
-    const LONGEST: usize = 64;
-    if text.is_empty() || text.len() > LONGEST {
-        return Err(format!("a name has 1 to {LONGEST} characters"));
-    }
-    if text.starts_with(['.', '-']) {
-        return Err("a name does not begin with a dot or a hyphen".to_owned());
-    }
-    if !text
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '.' | '-'))
-    {
-        return Err("a name has only letters, digits and `_ + . -`".to_owned());
-    }
-    Ok(text.to_owned())
+    crate::control::name::check(text).map(|()| text.to_owned())
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::section::syscalls::{self, Company};
 use super::arguments::Launch;
 use super::layer::{Flag, Said, layer};
 use super::usage::usage;
-use super::{answer, complain, ending, failed, inspect, status};
+use super::{answer, complain, ending, failed, inspect, registered, status};
 
 /// The program `sandbox`.
 #[must_use]
@@ -202,7 +202,6 @@ fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
 }
 
 fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
-    drop(ready.policy);
     if !launch.quiet {
         inspect::tell(&ready.warnings, sources);
         for warning in &ready.plan.warnings {
@@ -222,11 +221,19 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
         };
         complain(&outline::text(&ready.plan, sources, style));
     }
+    let mut registered = match registered::take_name(launch, ready.policy) {
+        Ok(registered) => registered,
+        Err(status) => return status,
+    };
     let mut tell = |remark| {
+        if let exec::Remark::Started(started) = &remark {
+            registered.started(launch, started, sources);
+        }
         if launch.quiet {
             return;
         }
         let text = match remark {
+            exec::Remark::Started(_) => return,
             exec::Remark::Group(text) => text,
             exec::Remark::Event(event) if launch.verbose => event.to_string(),
             // The report at the end says it.
@@ -239,6 +246,7 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
         exec::prepare(&ready.plan).and_then(|prepared| exec::launch(&prepared, &mut tell));
     match outcome {
         Ok(outcome) => {
+            registered.ended(&outcome);
             for leftover in &outcome.leftovers {
                 complain(&format!("sandbox: {}\n", escape::line(leftover)));
             }

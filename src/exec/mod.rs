@@ -14,4 +14,4 @@ mod supervise;
 pub use failure::LaunchError;
 pub use prepare::{Prepared, prepare};
 pub use relay::standard;
-pub use supervise::{Ending, Outcome, Remark, launch};
+pub use supervise::{Ending, Outcome, Remark, Started, launch};

@@ -10,7 +10,7 @@ use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
 use super::child::{self, DROPPED_LENGTH, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
 use super::failure::LaunchError;
-use super::group::{Event, Group, GroupError, Usage};
+use super::group::{Directories, Event, Group, GroupDirectory, GroupError, Usage};
 use super::init::STOPPED;
 use super::outside;
 use super::prepare::Prepared;
@@ -72,6 +72,21 @@ pub enum Remark {
     Group(String),
     /// A limit made itself felt while the program runs.
     Event(Event),
+    /// The program has been started; not told of one that has ended already.
+    Started(Started),
+}
+
+/// A program that runs.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The launcher's child: process 1 of the sandbox if it has one, else the program.
+    pub child: libc::pid_t,
+    /// Whether the child is our process 1.
+    pub init: bool,
+    /// The directories of its control group.
+    pub group: Vec<GroupDirectory>,
+    /// The systemd unit that the group lies in.
+    pub unit: Option<String>,
 }
 
 /// Carries a prepared plan out and waits for the end. `tell` is called for what the user must know at once.
@@ -107,6 +122,7 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
             relay: None,
             terminal_group: relay::own_foreground(),
             ready: false,
+            told: false,
             failure: None,
             deadline: None,
             settled: None,
@@ -261,6 +277,8 @@ struct Supervisor<'a> {
     terminal_group: Option<libc::pid_t>,
     /// Whether the child has said that only exec is left.
     ready: bool,
+    /// Whether it has been told that the program was started.
+    told: bool,
     failure: Option<LaunchError>,
     deadline: Option<Instant>,
     /// When to make ourselves small.
@@ -366,6 +384,9 @@ impl Supervisor<'_> {
             }
             if heard != 0 {
                 self.hear();
+            }
+            if self.ready && !self.told && self.lines.socket.is_none() && ended == 0 {
+                self.tell_started();
             }
             if status != 0 {
                 self.stopped();
@@ -484,6 +505,17 @@ impl Supervisor<'_> {
                 _ => {}
             },
         }
+    }
+
+    fn tell_started(&mut self) {
+        self.told = true;
+        let group = self.group.map(Group::directories);
+        (self.tell)(Remark::Started(Started {
+            child: self.child.pid,
+            init: self.prepared.init,
+            group: group.map(Directories::places).unwrap_or_default(),
+            unit: self.group.and_then(Group::unit).map(str::to_owned),
+        }));
     }
 
     fn failed(&mut self, message: &[u8]) {

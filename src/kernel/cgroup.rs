@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, unlinkat};
 
 use super::{process, signal};
+use crate::section::limits::Version;
 
 /// What could not be done to which file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,6 +236,16 @@ impl Directory {
     pub fn owner(&self) -> Result<u32, FileError> {
         let status = fstat(&self.fd).map_err(|errno| self.fault("", "look at", errno))?;
         Ok(status.st_uid)
+    }
+
+    /// Which version of control groups it is of; none when it is no control group at all (fstatfs(2)).
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        match fstatfs(&self.fd).ok()?.filesystem_type() {
+            CGROUP_SUPER_MAGIC => Some(Version::V1),
+            CGROUP2_SUPER_MAGIC => Some(Version::V2),
+            _ => None,
+        }
     }
 
     /// Gives it to a user: so that the user can make groups in it.

@@ -55,3 +55,15 @@ pub fn loopback_up() -> Result<()> {
     unsafe { libc::close(socket) };
     done.map(drop)
 }
+
+/// The user to whom a user namespace belongs (ioctl_ns(2), NS_GET_OWNER_UID).
+///
+/// # Errors
+/// EINVAL: the file is no user namespace. ENOTTY: a kernel before 4.11.
+pub fn owner(file: BorrowedFd<'_>) -> Result<u32> {
+    const NS_GET_OWNER_UID: libc::Ioctl = 0xb704;
+    let mut uid: libc::uid_t = u32::MAX;
+    // SAFETY: the kernel writes one uid_t, which lives through the call.
+    check_int(unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_OWNER_UID, &raw mut uid) })?;
+    Ok(uid)
+}

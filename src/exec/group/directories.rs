@@ -148,6 +148,24 @@ impl Directories {
             .map(|member| (member.version, &member.directory))
     }
 
+    /// The directories, and the versions of their hierarchies.
+    pub fn each(&self) -> impl Iterator<Item = (Version, &Directory)> {
+        self.members
+            .iter()
+            .map(|member| (member.version, &member.directory))
+    }
+
+    /// Whether all processes of the group are frozen.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        self.each().any(|(version, directory)| match version {
+            Version::V1 => directory
+                .read("freezer.state")
+                .is_ok_and(|state| state.trim() == "FROZEN"),
+            Version::V2 => directory.field("cgroup.events", "frozen") == Some(1),
+        })
+    }
+
     /// What the group has used until now.
     #[must_use]
     pub fn usage(&self) -> Usage {

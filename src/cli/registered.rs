@@ -1,0 +1,153 @@
+//! The launcher's side of the records of running sandboxes: a name before anything is started, what others must know once
+//! the program runs, how it ended.
+
+use std::ffi::OsStr;
+
+use crate::control::name;
+use crate::control::process;
+use crate::control::record::{self, Content, Ended, Layer, Limit, ProcessId, Record};
+use crate::control::registry::{Refused, Registration, Wanted};
+use crate::control::sandbox::now;
+use crate::exec::{Outcome, Started};
+use crate::policy::{Policy, show};
+use crate::profile::key::Section;
+use crate::report::{SourceMap, escape};
+
+use super::arguments::Launch;
+use super::{complain, status};
+
+/// A run that others can find; or, where no record can be made, one that they cannot.
+pub(super) struct Registered {
+    registration: Option<Registration>,
+    /// Until it has been written down.
+    policy: Option<Policy>,
+}
+
+/// Takes the run's name. That no record can be made is no reason not to start, unless a name was asked for.
+///
+/// # Errors
+/// The exit status; the reason has been told.
+pub(super) fn take_name(launch: &Launch, policy: Policy) -> Result<Registered, i32> {
+    let wanted = match &launch.name {
+        Some(name) => Wanted::Exactly(name.clone()),
+        None => Wanted::Like(name::of_program(
+            launch.program().unwrap_or_else(|| OsStr::new("")),
+        )),
+    };
+    let registration = match (Registration::make(&wanted), &launch.name) {
+        (Ok(registration), _) => Some(registration),
+        (Err(Refused::Taken(by)), name) => {
+            complain(&format!(
+                "sandbox: the name `{}` is taken by a running sandbox: {by}\n  help: choose another --name, or end that one: sandboxctl kill {0}\n",
+                name.as_deref().unwrap_or_default()
+            ));
+            return Err(status::NOT_SET_UP);
+        }
+        (Err(Refused::Unusable(reason)), Some(name)) => {
+            complain(&format!(
+                "sandbox: the sandbox cannot be named `{name}`, as no record of it can be written: {reason}\n  help: without --name it is started, and `sandboxctl` does not know it\n"
+            ));
+            return Err(status::NOT_SET_UP);
+        }
+        (Err(Refused::Unusable(reason)), None) => {
+            if launch.verbose {
+                complain(&format!(
+                    "sandbox: `sandboxctl` will not know this sandbox: {reason}\n"
+                ));
+            }
+            None
+        }
+    };
+    Ok(Registered {
+        policy: registration.is_some().then_some(policy),
+        registration,
+    })
+}
+
+impl Registered {
+    /// Writes down what others must know of a program that runs.
+    pub(super) fn started(&mut self, launch: &Launch, started: &Started, sources: &SourceMap) {
+        let (Some(registration), Some(policy)) = (&mut self.registration, self.policy.take()) else {
+            return;
+        };
+        let written = record(launch, registration.name(), started, &policy, sources)
+            .map_err(|error| error.to_string())
+            .and_then(|record| {
+                let policy = show::json(&policy, sources);
+                Content::lines(&record, &policy).map_err(|error| error.to_string())
+            })
+            .and_then(|lines| {
+                registration
+                    .write(&lines)
+                    .map_err(|error| error.to_string())
+            });
+        if let Err(reason) = written
+            && !launch.quiet
+        {
+            complain(&format!(
+                "sandbox: warning: `sandboxctl` knows this sandbox by its name only: {}\n",
+                escape::line(&reason)
+            ));
+        }
+    }
+
+    /// Tells those who wait how it ended, and removes the record.
+    pub(super) fn ended(&mut self, outcome: &Outcome) {
+        if let Some(registration) = self.registration.take() {
+            registration.end(&Ended {
+                status: outcome.ending.status(),
+                timed_out: outcome.timed_out,
+                oom_kills: outcome.usage.and_then(|usage| usage.oom_kills),
+            });
+        }
+    }
+}
+
+fn record(
+    launch: &Launch,
+    name: &str,
+    started: &Started,
+    policy: &Policy,
+    sources: &SourceMap,
+) -> std::io::Result<Record> {
+    let identity = |pid| process::Stat::of(pid).map(|stat| stat.id());
+    let gone = || std::io::Error::other("it has ended");
+    let program = started
+        .init
+        .then(|| process::first_child(started.child).and_then(identity))
+        .flatten();
+    let program_pid = program.map_or(started.child, |program: ProcessId| program.pid);
+    let limits = policy.section(Section::Limits).map(|(key, value, rule)| Limit {
+        key: key.to_owned(),
+        value: value.to_json(),
+        origin: sources.position(rule.site).to_string(),
+    });
+    let layers = policy.layers.iter().map(|layer| Layer {
+        name: layer.name.clone(),
+        source: sources.get(layer.site.source).name.clone(),
+    });
+    Ok(Record {
+        version: record::VERSION,
+        name: name.to_owned(),
+        profile: policy.name.clone(),
+        layers: layers.collect(),
+        program: record::escaped(launch.program().unwrap_or_else(|| OsStr::new(""))),
+        arguments: launch
+            .arguments()
+            .iter()
+            .map(|argument| record::escaped(argument))
+            .collect(),
+        uid: nix::unistd::geteuid().as_raw(),
+        boot: process::boot(),
+        pid_namespace: process::own_namespace()?,
+        supervisor: process::own()?,
+        child: identity(started.child).ok_or_else(gone)?,
+        init: started.init,
+        program_process: program,
+        created: now(),
+        group: started.group.clone(),
+        unit: started.unit.clone(),
+        limits: limits.collect(),
+        namespaces: process::namespaces(program_pid),
+    })
+}

@@ -1,0 +1,644 @@
+//! The directories with records: one file a sandbox, made by its name alone, so that names are unique, and locked by the
+//! launcher as long as it lives (flock(2)).
+//!
+//! Who reads the records of another user (root does) takes nothing for granted: directories are opened component by
+//! component without following links, and they and the files in them must belong to that user and to nobody else.
+//!
+//! A file is removed only by who holds the lock on it, exclusively, and has seen that the name still leads to it: by its
+//! launcher at the end, or by who found it stale. So that nobody removes what somebody else has just made.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::record::{Content, Ended};
+use super::{name, place, process};
+use crate::kernel::lock;
+use crate::report::escape;
+
+/// A record that is longer is none of ours.
+const LONGEST: u64 = 4 << 20;
+
+/// So many files of one directory are looked at: who puts more there only keeps their own from being found.
+const MOST: usize = 10_000;
+
+/// Permission bits of others than the owner.
+const OTHERS: u32 = 0o077;
+
+fn path_flags() -> OFlag {
+    OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC
+}
+
+/// A directory with the records of one user.
+#[derive(Debug)]
+pub struct Directory {
+    fd: OwnedFd,
+    path: PathBuf,
+    uid: u32,
+}
+
+/// Why a directory is not used.
+enum Unfit {
+    Missing,
+    Because(String),
+}
+
+impl Directory {
+    /// Opens the directory of the caller.
+    fn own(path: &Path, uid: u32) -> Result<Self, Unfit> {
+        let fd = open(path, path_flags(), Mode::empty()).map_err(|errno| unfit(path, errno))?;
+        Self::checked(fd, path, uid)
+    }
+
+    /// Opens a directory of another user, below one that only root can change.
+    fn of_other(base: &Path, below: &Path, uid: u32) -> Result<Self, Unfit> {
+        let mut fd = open(
+            base,
+            OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|errno| unfit(base, errno))?;
+        let path = base.join(below);
+        for part in below.components() {
+            let Component::Normal(part) = part else {
+                return Err(Unfit::Missing);
+            };
+            fd = openat(&fd, part, path_flags(), Mode::empty())
+                .map_err(|errno| unfit(&path, errno))?;
+            let found = fstat(&fd).map_err(|errno| unfit(&path, errno))?;
+            if found.st_uid != uid {
+                return Err(Unfit::Because(format!(
+                    "`{}` is not used: a directory in its path belongs to user {}, not {uid}",
+                    escape::os(path.as_os_str()),
+                    found.st_uid
+                )));
+            }
+        }
+        Self::checked(fd, &path, uid)
+    }
+
+    fn checked(fd: OwnedFd, path: &Path, uid: u32) -> Result<Self, Unfit> {
+        let found = fstat(&fd).map_err(|errno| unfit(path, errno))?;
+        let told = escape::os(path.as_os_str());
+        if found.st_uid != uid {
+            return Err(Unfit::Because(format!(
+                "`{told}` is not used: it belongs to user {}, not {uid}",
+                found.st_uid
+            )));
+        }
+        if found.st_mode & OTHERS != 0 {
+            return Err(Unfit::Because(format!(
+                "`{told}` is not used: others have rights on it (mode {:03o}); `chmod 700` it",
+                found.st_mode & 0o777
+            )));
+        }
+        Ok(Self {
+            fd,
+            path: path.to_owned(),
+            uid,
+        })
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names of the files in it that may be records.
+    fn names(&self) -> Vec<String> {
+        // A file of its own, as reading moves the position.
+        let Ok(fd) = openat(&self.fd, ".", path_flags(), Mode::empty()) else {
+            return Vec::new();
+        };
+        let Ok(mut directory) = nix::dir::Dir::from_fd(fd) else {
+            return Vec::new();
+        };
+        let mut names: Vec<String> = directory
+            .iter()
+            .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned))
+            .filter(|file| name::check(file).is_ok())
+            .take(MOST)
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn unfit(path: &Path, errno: Errno) -> Unfit {
+    match errno {
+        Errno::ENOENT => Unfit::Missing,
+        errno => Unfit::Because(format!(
+            "`{}` is not used: {}",
+            escape::os(path.as_os_str()),
+            match errno {
+                Errno::ELOOP | Errno::ENOTDIR => "it is no directory, or a symbolic link",
+                errno => errno.desc(),
+            }
+        )),
+    }
+}
+
+/// The directory of the state of the user who calls.
+fn state() -> Option<PathBuf> {
+    let variable = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")))
+}
+
+/// Where the caller's records may be, the best first.
+fn own_places(uid: u32) -> Vec<PathBuf> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    place::of(uid, runtime.as_deref(), state().as_deref())
+}
+
+/// Makes a directory of the caller, with its parents where only the last few are missing and what is there is the caller's.
+fn make(path: &Path, uid: u32) -> Result<Directory, Unfit> {
+    let unfit = |errno| unfit(path, errno);
+    let there = path
+        .ancestors()
+        .skip(1)
+        .find(|above| above.symlink_metadata().is_ok())
+        .ok_or(Unfit::Missing)?;
+    let mut fd = open(
+        there,
+        OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(unfit)?;
+    // Not in somebody else's directory, where it could be replaced.
+    if fstat(&fd).map_err(unfit)?.st_uid != uid {
+        return Err(Unfit::Because(format!(
+            "`{}` is not used: `{}` belongs to somebody else",
+            escape::os(path.as_os_str()),
+            escape::os(there.as_os_str())
+        )));
+    }
+    for part in path.strip_prefix(there).unwrap_or(path).components() {
+        let Component::Normal(part) = part else {
+            return Err(Unfit::Missing);
+        };
+        match mkdirat(&fd, part, Mode::S_IRWXU) {
+            // Somebody else of us was faster.
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(unfit(errno)),
+        }
+        fd = openat(&fd, part, path_flags(), Mode::empty()).map_err(unfit)?;
+    }
+    Directory::checked(fd, path, uid)
+}
+
+/// The first directory that the caller can have, made if need be.
+fn writable() -> Result<Directory, String> {
+    let uid = nix::unistd::geteuid().as_raw();
+    let mut reasons = Vec::new();
+    for path in own_places(uid) {
+        let found = match Directory::own(&path, uid) {
+            Err(Unfit::Missing) => make(&path, uid),
+            other => other,
+        };
+        match found {
+            Ok(directory) => return Ok(directory),
+            Err(Unfit::Missing) => {}
+            Err(Unfit::Because(reason)) => reasons.push(reason),
+        }
+    }
+    if reasons.is_empty() {
+        reasons.push(
+            "$XDG_RUNTIME_DIR and $HOME lead to no directory of the caller's own".to_owned(),
+        );
+    }
+    Err(reasons.join("; "))
+}
+
+/// What a sandbox that is about to be started is to be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// This, or it is not started.
+    Exactly(String),
+    /// This, or this with a number.
+    Like(String),
+}
+
+/// Why there is no record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The name is taken by a running sandbox: this one, in words.
+    Taken(String),
+    /// No directory can be written to: reasons.
+    Unusable(String),
+}
+
+/// A record of one's own. It is removed when this is dropped.
+#[derive(Debug)]
+pub struct Registration {
+    directory: Rc<Directory>,
+    file: File,
+    name: String,
+    /// Whether the name is still ours.
+    named: bool,
+}
+
+impl Registration {
+    /// Takes a name among the caller's running sandboxes, before anything is started.
+    ///
+    /// # Errors
+    /// The name is taken; or there is no directory to write to.
+    pub fn make(wanted: &Wanted) -> Result<Self, Refused> {
+        let directory = Rc::new(writable().map_err(Refused::Unusable)?);
+        let (name, exactly) = match wanted {
+            Wanted::Exactly(name) => (name, true),
+            Wanted::Like(name) => (name, false),
+        };
+        let mut number = 1;
+        loop {
+            let candidate = name::numbered(name, number);
+            match create(&directory, &candidate) {
+                Ok(file) => {
+                    return Ok(Self {
+                        directory,
+                        file,
+                        name: candidate,
+                        named: true,
+                    });
+                }
+                Err(Errno::EEXIST) => match examine(&directory, &candidate) {
+                    Some(by) if exactly => return Err(Refused::Taken(by)),
+                    Some(_) => number = next(&directory, name, number),
+                    // It was stale, and is gone.
+                    None => {}
+                },
+                Err(errno) => {
+                    let path = directory.path.join(&candidate);
+                    return Err(Refused::Unusable(format!(
+                        "`{}` cannot be made: {}",
+                        escape::os(path.as_os_str()),
+                        errno.desc()
+                    )));
+                }
+            }
+        }
+    }
+
+    /// What the sandbox is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Writes the record, once the program runs.
+    ///
+    /// # Errors
+    /// A full file system and the like.
+    pub fn write(&mut self, lines: &[u8]) -> std::io::Result<()> {
+        self.file.write_all(lines)
+    }
+
+    /// Removes the record, and tells those who hold it open how the sandbox ended.
+    pub fn end(mut self, ended: &Ended) {
+        self.unlink();
+        if let Ok(mut line) = serde_json::to_vec(ended) {
+            line.push(b'\n');
+            // Nobody can be told.
+            let _ = self.file.write_all(&line);
+        }
+    }
+
+    fn unlink(&mut self) {
+        // Who finds a file unlocked may remove it, and this one is locked: the name is still ours.
+        if std::mem::take(&mut self.named) {
+            remove(&self.directory, &self.name);
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.unlink();
+    }
+}
+
+fn remove(directory: &Directory, name: &str) {
+    // ENOENT, or a file system that can only be read by now: nobody can be told.
+    let _ = unlinkat(&directory.fd, name, UnlinkatFlags::NoRemoveDir);
+}
+
+/// Makes a file that was not there, and locks it.
+///
+/// # Errors
+/// EEXIST: it is there. EBUSY: somebody keeps a lock on what nobody can know yet.
+fn create(directory: &Directory, name: &str) -> Result<File, Errno> {
+    const PAUSE: Duration = Duration::from_millis(2);
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_APPEND | OFlag::O_CLOEXEC;
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+    let mut file = File::from(openat(&directory.fd, name, flags, mode)?);
+    for _ in 0..200 {
+        if !lock::try_exclusive(file.as_fd())? {
+            // Somebody is looking whether it is stale.
+            std::thread::sleep(PAUSE);
+        } else if fstat(&file)?.st_nlink == 0 {
+            // And took it for stale, before it was locked.
+            file = File::from(openat(&directory.fd, name, flags, mode)?);
+        } else {
+            return Ok(file);
+        }
+    }
+    remove(directory, name);
+    Err(Errno::EBUSY)
+}
+
+/// Who has a name; none when its record was stale and has been removed.
+fn examine(directory: &Rc<Directory>, name: &str) -> Option<String> {
+    let entry = match Entry::open(directory, name) {
+        // Gone meanwhile.
+        Err(Errno::ENOENT) => return None,
+        Err(errno) => {
+            let path = directory.path.join(name);
+            return Some(format!(
+                "`{}`: {}",
+                escape::os(path.as_os_str()),
+                errno.desc()
+            ));
+        }
+        Ok(entry) => entry,
+    };
+    if entry.remove_if_stale() {
+        return None;
+    }
+    Some(match entry.content() {
+        Ok(Content {
+            record: Some(record),
+            ..
+        }) => format!(
+            "`{}`, process {}",
+            escape::line(&record.program),
+            record.supervisor.pid,
+        ),
+        _ => "a sandbox that is being started".to_owned(),
+    })
+}
+
+/// The number to try after `number` was taken: the next ones, and when there are many, the first that is free.
+fn next(directory: &Directory, name: &str, number: u32) -> u32 {
+    const FEW: u32 = 8;
+    let after = number.saturating_add(1);
+    if number != FEW {
+        return after;
+    }
+    let names: HashSet<String> = directory.names().into_iter().collect();
+    (after..u32::MAX)
+        .find(|number| !names.contains(&name::numbered(name, *number)))
+        .unwrap_or(after)
+}
+
+/// A record of somebody's sandbox.
+#[derive(Debug)]
+pub struct Entry {
+    directory: Rc<Directory>,
+    name: String,
+    file: File,
+    inode: u64,
+}
+
+impl Entry {
+    /// Opens a file of a directory, if it can be a record.
+    ///
+    /// # Errors
+    /// openat(2). EACCES, too, for a file that is none of the directory's owner, that others have rights on, or that has
+    /// another name elsewhere.
+    pub fn open(directory: &Rc<Directory>, name: &str) -> Result<Self, Errno> {
+        let flags = OFlag::O_RDONLY
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_NONBLOCK
+            | OFlag::O_NOCTTY
+            | OFlag::O_CLOEXEC;
+        let file = File::from(openat(&directory.fd, name, flags, Mode::empty())?);
+        let found = file
+            .metadata()
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
+        let fit = found.is_file()
+            && found.uid() == directory.uid
+            && found.mode() & OTHERS == 0
+            && found.nlink() <= 1
+            && found.len() <= LONGEST;
+        if !fit {
+            return Err(Errno::EACCES);
+        }
+        Ok(Self {
+            directory: Rc::clone(directory),
+            name: name.to_owned(),
+            file,
+            inode: found.ino(),
+        })
+    }
+
+    /// The name of the sandbox.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.directory.uid
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.directory.path.join(&self.name)
+    }
+
+    /// What it says by now.
+    ///
+    /// # Errors
+    /// It is none of ours, in words.
+    pub fn content(&self) -> Result<Content, String> {
+        let size = self.file.metadata().map_or(0, |found| found.len());
+        let mut text = vec![0; usize::try_from(size.min(LONGEST)).unwrap_or(0)];
+        let mut at = 0;
+        while let Some(rest) = text.get_mut(at..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, at as u64) {
+                Ok(0) => break,
+                Ok(length) => at += length,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(format!("cannot be read: {error}")),
+            }
+        }
+        text.truncate(at);
+        let text = std::str::from_utf8(&text).map_err(|_| "is no text".to_owned())?;
+        let content = Content::parse(text)?;
+        if let Some(record) = &content.record
+            && (record.name != self.name || record.uid != self.directory.uid)
+        {
+            return Err("is not about what its name and its owner say".to_owned());
+        }
+        Ok(content)
+    }
+
+    /// Whether a launcher holds the lock.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        match lock::try_shared(self.file.as_fd()) {
+            Ok(true) => {
+                lock::release(self.file.as_fd());
+                false
+            }
+            // What cannot be locked for another reason is not taken for stale either.
+            _ => true,
+        }
+    }
+
+    /// Waits until no launcher holds the lock.
+    ///
+    /// # Errors
+    /// EINTR: a signal came first.
+    pub fn wait(&self) -> Result<(), Errno> {
+        lock::wait_shared(self.file.as_fd())?;
+        lock::release(self.file.as_fd());
+        Ok(())
+    }
+
+    /// Removes the record when its launcher has died without doing it, and nothing that it tells of is left. Whether it is
+    /// gone.
+    #[must_use]
+    pub fn remove_if_stale(&self) -> bool {
+        if !matches!(lock::try_exclusive(self.file.as_fd()), Ok(true)) {
+            return false;
+        }
+        let left = match self.content() {
+            Ok(Content {
+                record: Some(record),
+                ..
+            }) => process::is_left(&record, self.directory.uid),
+            _ => false,
+        };
+        if !left {
+            // Nobody else can have removed it: that takes the lock that we hold.
+            let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+            let now = fstatat(&self.directory.fd, self.name.as_str(), flags);
+            if now.is_ok_and(|found| found.st_ino == self.inode) {
+                remove(&self.directory, &self.name);
+            }
+        }
+        lock::release(self.file.as_fd());
+        !left
+    }
+}
+
+/// Everything that is found, and why some of it is not used.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The records, by directory and name. Stale ones have been removed.
+    pub entries: Vec<Entry>,
+    /// Directories and files that are not used, and why.
+    pub passed_over: Vec<String>,
+}
+
+/// The directories that the caller reads: the own ones, and for root those of all users.
+fn readable(passed_over: &mut Vec<String>) -> Vec<Rc<Directory>> {
+    let uid = nix::unistd::geteuid().as_raw();
+    let mut found: Vec<Rc<Directory>> = Vec::new();
+    let mut take = |directory: Result<Directory, Unfit>| match directory {
+        Ok(directory) => {
+            let same = |other: &Rc<Directory>| {
+                let id = |fd: &OwnedFd| fstat(fd).map(|found| (found.st_dev, found.st_ino));
+                id(&other.fd) == id(&directory.fd)
+            };
+            if !found.iter().any(same) {
+                found.push(Rc::new(directory));
+            }
+        }
+        Err(Unfit::Missing) => {}
+        Err(Unfit::Because(reason)) => passed_over.push(reason),
+    };
+    for path in own_places(uid) {
+        take(Directory::own(&path, uid));
+    }
+    if uid == 0 {
+        for (base, below, uid) in others() {
+            take(Directory::of_other(&base, &below, uid));
+        }
+    }
+    found
+}
+
+/// Where other users' records may be: a directory that only root can change, and the way below it.
+fn others() -> Vec<(PathBuf, PathBuf, u32)> {
+    let mut all = Vec::new();
+    let runtime = std::fs::read_dir(place::OF_USERS);
+    for entry in runtime.into_iter().flatten().flatten().take(MOST) {
+        let name = entry.file_name();
+        let uid = name.to_str().and_then(|name| name.parse::<u32>().ok());
+        if let Some(uid) = uid.filter(|uid| *uid != 0) {
+            let below = Path::new(&name).join(place::NAME);
+            all.push((PathBuf::from(place::OF_USERS), below, uid));
+        }
+    }
+    // Who has no runtime directory keeps them at home. Other sources of users are not asked: that would load libraries.
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    for line in users.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        let (Some(uid), Some(home)) = (fields.get(2), fields.get(5)) else {
+            continue;
+        };
+        let home = Path::new(home);
+        let (Ok(uid), true) = (uid.parse::<u32>(), home.is_absolute()) else {
+            continue;
+        };
+        if let (Some(base), Some(own), true) = (home.parent(), home.file_name(), uid != 0) {
+            let below = Path::new(own).join(".local/state").join(place::BELOW_STATE);
+            all.push((base.to_owned(), below, uid));
+        }
+    }
+    all
+}
+
+/// All records that the caller may see.
+#[must_use]
+pub fn find() -> Found {
+    let mut found = Found::default();
+    for directory in readable(&mut found.passed_over) {
+        for name in directory.names() {
+            match Entry::open(&directory, &name) {
+                Ok(entry) => {
+                    if !entry.remove_if_stale() {
+                        found.entries.push(entry);
+                    }
+                }
+                Err(Errno::ENOENT) => {}
+                Err(errno) => found.passed_over.push(format!(
+                    "`{}` is not used: {}",
+                    escape::os(directory.path.join(&name).as_os_str()),
+                    match errno {
+                        Errno::ELOOP => "it is a symbolic link",
+                        Errno::EACCES =>
+                            "it is no plain file of the directory's owner that nobody else has rights on",
+                        errno => errno.desc(),
+                    }
+                )),
+            }
+        }
+    }
+    found
+}
