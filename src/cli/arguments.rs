@@ -287,6 +287,25 @@ pub enum Verb {
         json: bool,
     },
 
+    /// Run a program in a running sandbox, under all of its restrictions
+    ///
+    /// It enters the sandbox's control group first and then its namespaces, and gets the same environment, limits,
+    /// capabilities and system call filter as the sandbox's own program, as they were when the sandbox was started. It has a
+    /// terminal of its own where the caller has one, and ends with `sandboxctl`. Exit status as of `sandbox`.
+    Join {
+        /// The sandbox, as `sandboxctl list` calls it
+        #[arg(value_name = "NAME", value_hint = ValueHint::Other)]
+        name: String,
+        /// The program and its arguments; without one $SHELL if it is there inside, else /bin/sh
+        #[arg(
+            value_name = "PROGRAM",
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_hint = ValueHint::CommandWithArguments
+        )]
+        command: Vec<OsString>,
+    },
+
     /// Give a user a control group subtree, so that limits work without root (to be run as root, once)
     ///
     /// Needed where neither cgroup v2 delegation nor the systemd user manager gives users a subtree: on cgroup v1 above

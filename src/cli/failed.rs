@@ -188,6 +188,21 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
 
 /// Tells a failure.
 pub(super) fn tell(error: &LaunchError, plan: &Plan, sources: &SourceMap) -> Told {
+    tell_of(
+        "sandbox: the sandbox could not be set up",
+        error,
+        plan,
+        sources,
+    )
+}
+
+/// Tells a failure of what `headline` says.
+pub(super) fn tell_of(
+    headline: &str,
+    error: &LaunchError,
+    plan: &Plan,
+    sources: &SourceMap,
+) -> Told {
     let step = error
         .step
         .and_then(|number| Some((number, plan.steps.get(number)?)));
@@ -201,7 +216,7 @@ pub(super) fn tell(error: &LaunchError, plan: &Plan, sources: &SourceMap) -> Tol
     {
         return not_executed(program, environment, errno);
     }
-    let mut text = String::from("sandbox: the sandbox could not be set up; nothing was run\n");
+    let mut text = format!("{headline}; nothing was run\n");
     let mut help = Vec::new();
     let mut errno = error.errno;
     match step {

@@ -227,7 +227,7 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
     };
     let mut tell = |remark| {
         if let exec::Remark::Started(started) = &remark {
-            registered.started(launch, started, sources);
+            registered.started(launch, started, &ready.plan, sources);
         }
         if launch.quiet {
             return;

@@ -12,6 +12,7 @@ pub mod explain;
 mod failed;
 pub mod flag;
 mod inspect;
+mod join;
 pub mod launch;
 pub mod layer;
 pub mod reference;

@@ -3,12 +3,14 @@
 
 use std::ffi::OsStr;
 
+use crate::control::confinement::{Caller, Confinement, Inherited};
 use crate::control::name;
 use crate::control::process;
 use crate::control::record::{self, Content, Ended, Layer, Limit, ProcessId, Record};
 use crate::control::registry::{Refused, Registration, Wanted};
 use crate::control::sandbox::now;
 use crate::exec::{Outcome, Started};
+use crate::plan::Plan;
 use crate::policy::{Policy, show};
 use crate::profile::key::Section;
 use crate::report::{SourceMap, escape};
@@ -21,6 +23,8 @@ pub(super) struct Registered {
     registration: Option<Registration>,
     /// Until it has been written down.
     policy: Option<Policy>,
+    /// Asked before anything changes it.
+    caller: Caller,
 }
 
 /// Takes the run's name. That no record can be made is no reason not to start, unless a name was asked for.
@@ -60,21 +64,30 @@ pub(super) fn take_name(launch: &Launch, policy: Policy) -> Result<Registered, i
     };
     Ok(Registered {
         policy: registration.is_some().then_some(policy),
+        caller: caller(),
         registration,
     })
 }
 
 impl Registered {
     /// Writes down what others must know of a program that runs.
-    pub(super) fn started(&mut self, launch: &Launch, started: &Started, sources: &SourceMap) {
-        let (Some(registration), Some(policy)) = (&mut self.registration, self.policy.take()) else {
+    pub(super) fn started(
+        &mut self,
+        launch: &Launch,
+        started: &Started,
+        plan: &Plan,
+        sources: &SourceMap,
+    ) {
+        let (Some(registration), Some(policy)) = (&mut self.registration, self.policy.take())
+        else {
             return;
         };
         let written = record(launch, registration.name(), started, &policy, sources)
             .map_err(|error| error.to_string())
             .and_then(|record| {
                 let policy = show::json(&policy, sources);
-                Content::lines(&record, &policy).map_err(|error| error.to_string())
+                let confinement = Confinement::of(plan, sources, std::mem::take(&mut self.caller));
+                Content::lines(&record, &policy, &confinement).map_err(|error| error.to_string())
             })
             .and_then(|lines| {
                 registration
@@ -103,6 +116,24 @@ impl Registered {
     }
 }
 
+/// What this process was started with and hands on.
+fn caller() -> Caller {
+    let limits = crate::kernel::process::limits().into_iter();
+    Caller {
+        umask: crate::kernel::process::umask(),
+        limits: limits
+            .map(|(resource, soft, hard)| Inherited {
+                resource,
+                soft,
+                hard,
+            })
+            .collect(),
+        working_directory: std::env::current_dir()
+            .map(|path| record::escaped(path.as_os_str()))
+            .unwrap_or_default(),
+    }
+}
+
 fn record(
     launch: &Launch,
     name: &str,
@@ -117,11 +148,13 @@ fn record(
         .then(|| process::first_child(started.child).and_then(identity))
         .flatten();
     let program_pid = program.map_or(started.child, |program: ProcessId| program.pid);
-    let limits = policy.section(Section::Limits).map(|(key, value, rule)| Limit {
-        key: key.to_owned(),
-        value: value.to_json(),
-        origin: sources.position(rule.site).to_string(),
-    });
+    let limits = policy
+        .section(Section::Limits)
+        .map(|(key, value, rule)| Limit {
+            key: key.to_owned(),
+            value: value.to_json(),
+            origin: sources.position(rule.site).to_string(),
+        });
     let layers = policy.layers.iter().map(|layer| Layer {
         name: layer.name.clone(),
         source: sources.get(layer.site.source).name.clone(),

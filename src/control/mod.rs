@@ -4,6 +4,8 @@
 //! holds a lock on it as long as it supervises; who can take the lock knows that the record is stale. Nothing in a record is
 //! trusted beyond what its owner could do anyway: see [`registry`] and [`process`].
 
+pub mod confinement;
+pub mod join;
 pub mod name;
 pub mod place;
 pub mod process;

@@ -64,7 +64,19 @@ mod tests {
         for good in ["a", "firefox-2", "_x", "g++", "1", &"a".repeat(64)] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
-        for bad in ["", ".", "..", ".a", "-a", "a/b", "a b", "ä", "a\n", "a\0", &"a".repeat(65)] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            ".a",
+            "-a",
+            "a/b",
+            "a b",
+            "ä",
+            "a\n",
+            "a\0",
+            &"a".repeat(65),
+        ] {
             assert!(check(bad).is_err(), "{bad}");
         }
     }

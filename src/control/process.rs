@@ -123,7 +123,9 @@ pub fn command(stat: &Stat) -> String {
     }
 }
 
-fn status_line(pid: i32, name: &str) -> Option<String> {
+/// The rest of the line of /proc/PID/status that begins with `name`.
+#[must_use]
+pub fn status_line(pid: i32, name: &str) -> Option<String> {
     let text = std::fs::read(format!("/proc/{pid}/status")).ok()?;
     let text = String::from_utf8_lossy(&text);
     text.lines()
@@ -142,7 +144,11 @@ fn users(pid: i32) -> Vec<u32> {
 /// The inode of a namespace of a process.
 #[must_use]
 pub fn namespace_of(pid: i32, kind: &str) -> Option<u64> {
-    Some(std::fs::metadata(format!("/proc/{pid}/ns/{kind}")).ok()?.ino())
+    Some(
+        std::fs::metadata(format!("/proc/{pid}/ns/{kind}"))
+            .ok()?
+            .ino(),
+    )
 }
 
 /// The kinds of namespaces, as /proc/PID/ns names them.

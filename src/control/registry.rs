@@ -223,9 +223,8 @@ fn writable() -> Result<Directory, String> {
         }
     }
     if reasons.is_empty() {
-        reasons.push(
-            "$XDG_RUNTIME_DIR and $HOME lead to no directory of the caller's own".to_owned(),
-        );
+        reasons
+            .push("$XDG_RUNTIME_DIR and $HOME lead to no directory of the caller's own".to_owned());
     }
     Err(reasons.join("; "))
 }

@@ -44,6 +44,8 @@ pub struct Sandbox {
     pub record: Option<Record>,
     /// The policy that it was started with, as JSON.
     pub policy: Option<String>,
+    /// What binds those who join it, as JSON.
+    pub confinement: Option<String>,
 }
 
 /// Why nothing can be done to a sandbox.
@@ -71,6 +73,13 @@ impl Refusal {
         self.help.push(line.into());
         self
     }
+
+    /// Adds several lines of advice.
+    #[must_use]
+    pub fn help_all(mut self, lines: Vec<String>) -> Self {
+        self.help.extend(lines);
+        self
+    }
 }
 
 impl std::fmt::Display for Refusal {
@@ -88,6 +97,7 @@ impl Sandbox {
             entry,
             record: content.record,
             policy: content.policy,
+            confinement: content.confinement,
         })
     }
 
@@ -215,7 +225,9 @@ impl Sandbox {
 #[must_use]
 pub fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 /// All running sandboxes that the caller may see.
@@ -261,7 +273,9 @@ pub fn find(name: &str) -> Result<Sandbox, Refusal> {
         None => (None, name),
     };
     let is_users = |sandbox: &Sandbox| {
-        user.is_none_or(|user| user == user_name(sandbox.uid()) || user.parse() == Ok(sandbox.uid()))
+        user.is_none_or(|user| {
+            user == user_name(sandbox.uid()) || user.parse() == Ok(sandbox.uid())
+        })
     };
     let names: Vec<String> = all
         .sandboxes

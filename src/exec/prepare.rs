@@ -14,6 +14,7 @@ use crate::profile::value::Access;
 use crate::section::limits::GroupPlan;
 
 use super::failure::LaunchError;
+use super::join::Join;
 use super::priority::{self, Priority};
 
 /// One thing that the child does, in C form.
@@ -141,6 +142,8 @@ pub struct Prepared {
     pub(super) clone_step: Option<usize>,
     /// Namespaces that the launcher enters itself, since they count for its children: user first, then pid.
     pub(super) join_before: Vec<(u32, OwnedFd, libc::c_int)>,
+    /// The sandbox that is entered, when none is made.
+    pub(super) join: Option<Join>,
     pub(super) own_directories: Vec<(u32, PathBuf)>,
     pub(super) maps: Option<(u32, MapOp)>,
     pub(super) group: Option<(u32, GroupPlan)>,
@@ -174,7 +177,7 @@ pub(super) struct MapOp {
     pub helpers: Option<(PathBuf, PathBuf)>,
 }
 
-fn flag(kind: NamespaceKind) -> libc::c_int {
+pub(super) fn flag(kind: NamespaceKind) -> libc::c_int {
     match kind {
         NamespaceKind::User => libc::CLONE_NEWUSER,
         NamespaceKind::Mount => libc::CLONE_NEWNS,
@@ -275,6 +278,7 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
         clone_flags: 0,
         clone_step: None,
         join_before: Vec::new(),
+        join: None,
         own_directories: Vec::new(),
         maps: None,
         group: None,

@@ -8,10 +8,11 @@ use crate::kernel::clone::{Child, Side, clone3};
 use crate::kernel::process::Change;
 use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
-use super::child::{self, DROPPED_LENGTH, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
+use super::child::{self, DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
 use super::failure::LaunchError;
 use super::group::{Directories, Event, Group, GroupDirectory, GroupError, Usage};
 use super::init::STOPPED;
+use super::join::Join;
 use super::outside;
 use super::prepare::Prepared;
 use super::priority;
@@ -123,6 +124,7 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
             terminal_group: relay::own_foreground(),
             ready: false,
             told: false,
+            ended: false,
             failure: None,
             deadline: None,
             settled: None,
@@ -220,6 +222,10 @@ fn start(
     };
     drop((child_socket, child_status));
     let set = outside::map_ids(prepared, child.pid)
+        .and_then(|()| match &prepared.join {
+            Some(join) => join.enter_group(child.pid),
+            None => Ok(()),
+        })
         .and_then(|()| match (&prepared.group, group) {
             (Some((step, _)), Some(group)) => {
                 let entered = if doors.is_empty() {
@@ -279,6 +285,8 @@ struct Supervisor<'a> {
     ready: bool,
     /// Whether it has been told that the program was started.
     told: bool,
+    /// Whether the sandbox that was joined has ended.
+    ended: bool,
     failure: Option<LaunchError>,
     deadline: Option<Instant>,
     /// When to make ourselves small.
@@ -371,14 +379,27 @@ impl Supervisor<'_> {
                     }),
                 master,
                 input,
+                interest(
+                    (self.prepared.join.as_ref())
+                        .filter(|_| !self.ended)
+                        .map(Join::end),
+                ),
             ];
             match descriptor::poll(&mut ready, self.patience()) {
                 Ok(_) => {}
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno),
             }
-            let [ended, signalled, heard, status, pressed, master, input] =
-                ready.map(|entry| entry.revents);
+            let [
+                ended,
+                signalled,
+                heard,
+                status,
+                pressed,
+                master,
+                input,
+                over,
+            ] = ready.map(|entry| entry.revents);
             if signalled != 0 {
                 self.forward();
             }
@@ -402,6 +423,11 @@ impl Supervisor<'_> {
                 && let Some(relay) = self.relay.take()
             {
                 relay.finish();
+            }
+            if over != 0 {
+                // What lived in the sandbox ends with it; the child, who is outside, too.
+                self.ended = true;
+                self.send(libc::SIGKILL);
             }
             self.keep_time();
             if ended != 0 {
@@ -521,6 +547,9 @@ impl Supervisor<'_> {
     fn failed(&mut self, message: &[u8]) {
         self.failure = Some(match words(message) {
             (u32::MAX, errno) => LaunchError::doing("preparing the child", errno),
+            (ENTERING, errno) => {
+                LaunchError::doing("entering the namespaces of the sandbox", errno)
+            }
             (step, errno) => LaunchError::at_step(step as usize, errno),
         });
     }

@@ -132,6 +132,45 @@ pub fn set_limit(resource: u32, value: Option<u64>) -> Result<()> {
     check_int(unsafe { libc::setrlimit(resource as _, &raw const limit) }).map(drop)
 }
 
+/// The resource limits of the caller that there are on every kernel: number, soft, hard (getrlimit(2)).
+#[must_use]
+pub fn limits() -> Vec<(u32, u64, u64)> {
+    const LIMITS: u32 = 16;
+    let mut found = Vec::new();
+    for resource in 0..LIMITS {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: the structure lives through the call.
+        if unsafe { libc::getrlimit(resource as _, &raw mut limit) } == 0 {
+            found.push((resource, limit.rlim_cur, limit.rlim_max));
+        }
+    }
+    found
+}
+
+/// Brings the caller's limits down to others, where these are lower, and its soft limits up to them where they may rise.
+///
+/// # Errors
+/// setrlimit(2); EINVAL: there is no such limit.
+pub fn limit_to(resource: u32, soft: u64, hard: u64) -> Result<()> {
+    let mut own = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the structure lives through the call.
+    check_int(unsafe { libc::getrlimit(resource as _, &raw mut own) })?;
+    // RLIM_INFINITY is the highest number.
+    let hard = hard.min(own.rlim_max);
+    let limit = libc::rlimit {
+        rlim_cur: soft.min(hard),
+        rlim_max: hard,
+    };
+    // SAFETY: the structure lives through the call.
+    check_int(unsafe { libc::setrlimit(resource as _, &raw const limit) }).map(drop)
+}
+
 /// Sets the nice value of a process that has one thread; 0 is the caller (setpriority(2)).
 ///
 /// # Errors
@@ -214,6 +253,14 @@ pub fn set_affinity(cpus: &CpuMask) -> Result<()> {
     } else {
         Err(Errno::EINVAL)
     }
+}
+
+/// The caller's umask. The caller must have one thread, for it is changed meanwhile.
+#[must_use]
+pub fn umask() -> u32 {
+    let mask = set_umask(0o077);
+    set_umask(mask);
+    mask
 }
 
 /// umask(2): returns the one before; cannot fail.

@@ -25,6 +25,15 @@ const RESOURCES: &[(&str, u32)] = &[
     ("stack-size", 3),
 ];
 
+/// The key of a resource limit.
+#[must_use]
+pub fn name(resource: u32) -> Option<&'static str> {
+    RESOURCES
+        .iter()
+        .find(|(_, number)| *number == resource)
+        .map(|(name, _)| *name)
+}
+
 /// The resource limits that the policy sets, in the order of their names.
 ///
 /// `may_degrade` says whether a rule (by its key) may fail with a warning; see `degrade` and `--best-effort`.

@@ -155,6 +155,16 @@ impl Directories {
             .map(|member| (member.version, &member.directory))
     }
 
+    /// Puts a process that has no children into the group.
+    ///
+    /// # Errors
+    /// Those of [`Directory::enter`].
+    pub fn enter(&self, pid: i32) -> Result<(), FileError> {
+        self.members
+            .iter()
+            .try_for_each(|member| member.directory.enter(pid))
+    }
+
     /// Whether all processes of the group are frozen.
     #[must_use]
     pub fn is_frozen(&self) -> bool {

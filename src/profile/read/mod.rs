@@ -19,6 +19,7 @@ use super::key::Kind;
 use super::value::Value;
 use crate::report::{Diagnostic, Located, Site, SourceId};
 
+pub use attribute::cpu_set;
 pub use syscall::{action, action_word, check_syscall_key};
 
 /// Where the bytes that a span counts stand: in a source, behind `offset` other bytes.
@@ -303,7 +304,7 @@ fn scalar(kind: Kind, value: &DeValue<'_>) -> Result<Value, Wrong> {
         (Kind::Scheduler, DeValue::String(text)) => {
             attribute::scheduler(text).map(Value::Scheduler)
         }
-        (Kind::CpuSet, DeValue::String(text)) => attribute::cpu_set(text).map(Value::CpuSet),
+        (Kind::CpuSet, DeValue::String(text)) => cpu_set(text).map(Value::CpuSet),
         _ => Err(mistyped(kind, value)),
     }
 }

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The place in the queue for the disk (ioprio_set(2)). Levels are 0 to 7, a lower one is served sooner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum IoPriority {
     /// Only when nobody else wants the disk.
     Idle,
@@ -14,7 +17,8 @@ pub enum IoPriority {
 }
 
 /// How the CPUs are shared out (sched(7)). Priorities are 1 to 99, a higher one goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Scheduler {
     /// SCHED_OTHER: everybody's.
     Other,
