@@ -3,22 +3,26 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::control::confinement::Entry;
 use crate::control::join::{self, Joinable};
-use crate::control::sandbox::{self, Refusal};
+use crate::control::sandbox::{self, Refusal, Sandbox};
 use crate::exec::{self, Remark};
 use crate::kernel::{at, capability, process, terminal};
 use crate::report::{SourceMap, escape};
 
 use super::{complain, failed, status};
 
+/// How long a sandbox that is being started is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Runs a program in a running sandbox and ends with its status.
 ///
 /// # Errors
 /// The exit status.
 pub(super) fn join(name: &str, command: &[OsString]) -> Result<(), i32> {
-    let joinable = sandbox::find(name)
+    let joinable = find(name)
         .and_then(|sandbox| join::open(&sandbox))
         .map_err(|refusal| refuse(&refusal))?;
     let entry = entry(&joinable, command);
@@ -54,6 +58,18 @@ pub(super) fn join(name: &str, command: &[OsString]) -> Result<(), i32> {
             complain(&told.text);
             Err(told.status)
         }
+    }
+}
+
+/// Finds a sandbox, and waits a moment for one that is just being started.
+fn find(name: &str) -> Result<Sandbox, Refusal> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let sandbox = sandbox::find(name)?;
+        if sandbox.record.is_some() || !sandbox.entry.is_live() || Instant::now() > deadline {
+            return Ok(sandbox);
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
