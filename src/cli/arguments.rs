@@ -104,6 +104,13 @@ pub struct Launch {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
+    /// Leave it running, and come back as soon as its program has been executed; prints the name
+    ///
+    /// What it writes goes to a log, which `sandboxctl logs NAME` shows. It reads nothing. That it could not be started is
+    /// told as ever.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub background: bool,
+
     /// Print errors only, no warnings
     #[arg(long, conflicts_with = "verbose", help_heading = "Output")]
     pub quiet: bool,
@@ -306,6 +313,18 @@ pub enum Verb {
         command: Vec<OsString>,
     },
 
+    /// Show what a sandbox in the background has written
+    ///
+    /// A log stays when its sandbox has ended, until another of that name is started with `sandbox --background`.
+    Logs {
+        /// The sandbox
+        #[arg(value_name = "NAME", value_hint = ValueHint::Other)]
+        name: String,
+        /// Go on with what is added, until the sandbox ends
+        #[arg(long, short)]
+        follow: bool,
+    },
+
     /// Give a user a control group subtree, so that limits work without root (to be run as root, once)
     ///
     /// Needed where neither cgroup v2 delegation nor the systemd user manager gives users a subtree: on cgroup v1 above
@@ -387,7 +406,7 @@ mod tests {
             (&["--no-profile", "--profile", "a", "true"], 2),
             (&["--quiet", "--verbose", "true"], 2),
             (&["--name", "../x", "true"], 2),
-            (&["--background", "true"], 2),
+            (&["--background", "--dry-run", "true"], 2),
             (&["--memory", "1G", "--memory", "2G", "true"], 2),
             (&["--help"], 0),
             (&["--version"], 0),

@@ -12,7 +12,7 @@ use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
-use super::{answer, doctor, explain, inspect, join, schema, status, usage};
+use super::{answer, doctor, explain, inspect, join, logs, schema, status, usage};
 
 /// The program `sandboxctl`.
 #[must_use]
@@ -37,6 +37,7 @@ pub fn main() -> i32 {
         Verb::Schema => answer(&schema::text()),
         Verb::Doctor { json } => doctor::doctor(json),
         Verb::Join { name, command } => join::join(&name, &command),
+        Verb::Logs { name, follow } => logs::logs(&name, follow),
         Verb::Delegate { user, remove, pid } => delegate::run(Delegate {
             user: &user,
             remove,

@@ -14,6 +14,7 @@ use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
 use crate::section::syscalls::{self, Company};
 
 use super::arguments::Launch;
+use super::background::{self, Side};
 use super::layer::{Flag, Said, layer};
 use super::usage::usage;
 use super::{answer, complain, ending, failed, inspect, registered, status};
@@ -221,13 +222,35 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
         };
         complain(&outline::text(&ready.plan, sources, style));
     }
+    let mut background = None;
+    if launch.background {
+        match background::detach() {
+            Ok(Side::Background(ours)) => background = Some(ours),
+            Ok(Side::Foreground(status)) | Err(status) => return status,
+        }
+    }
     let mut registered = match registered::take_name(launch, ready.policy) {
         Ok(registered) => registered,
         Err(status) => return status,
     };
+    if let Some(background) = &background {
+        let Some(name) = registered.name() else {
+            complain(
+                "sandbox: nothing can be started in the background, as no record of it can be written; --verbose says why\n",
+            );
+            return status::NOT_SET_UP;
+        };
+        if let Err(status) = background.write_to_log(name) {
+            return status;
+        }
+    }
+    let name = registered.name().unwrap_or_default().to_owned();
     let mut tell = |remark| {
         if let exec::Remark::Started(started) = &remark {
             registered.started(launch, started, &ready.plan, sources);
+            if let Some(background) = &mut background {
+                background.started(&name);
+            }
         }
         if launch.quiet {
             return;
@@ -246,6 +269,10 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
         exec::prepare(&ready.plan).and_then(|prepared| exec::launch(&prepared, &mut tell));
     match outcome {
         Ok(outcome) => {
+            // It may have ended before anybody could say that it was started.
+            if let Some(background) = &mut background {
+                background.started(&name);
+            }
             registered.ended(&outcome);
             for leftover in &outcome.leftovers {
                 complain(&format!("sandbox: {}\n", escape::line(leftover)));
@@ -265,6 +292,9 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
             outcome.ending.status()
         }
         Err(error) => {
+            if let Some(background) = &background {
+                background.failed(&name);
+            }
             let told = failed::tell(&error, &ready.plan, sources);
             complain(&told.text);
             told.status

@@ -4,6 +4,7 @@
 //! is read, nothing is run. One file a verb does the rest.
 
 pub mod arguments;
+mod background;
 pub mod control;
 pub mod delegate;
 mod doctor;
@@ -15,6 +16,7 @@ mod inspect;
 mod join;
 pub mod launch;
 pub mod layer;
+mod logs;
 pub mod reference;
 mod registered;
 pub mod schema;

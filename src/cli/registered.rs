@@ -70,6 +70,11 @@ pub(super) fn take_name(launch: &Launch, policy: Policy) -> Result<Registered, i
 }
 
 impl Registered {
+    /// What the sandbox is called; none where there is no record.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.registration.as_ref().map(Registration::name)
+    }
+
     /// Writes down what others must know of a program that runs.
     pub(super) fn started(
         &mut self,

@@ -6,6 +6,7 @@
 
 pub mod confinement;
 pub mod join;
+pub mod log;
 pub mod name;
 pub mod place;
 pub mod process;

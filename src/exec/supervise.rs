@@ -406,7 +406,8 @@ impl Supervisor<'_> {
             if heard != 0 {
                 self.hear();
             }
-            if self.ready && !self.told && self.lines.socket.is_none() && ended == 0 {
+            let executed = self.ready && self.failure.is_none() && self.lines.socket.is_none();
+            if executed && !self.told && ended == 0 {
                 self.tell_started();
             }
             if status != 0 {

@@ -6,6 +6,7 @@
 //! sandboxes (`launch probe NAME …`).
 
 mod attacks;
+mod background;
 mod caller;
 mod capabilities;
 mod command;
@@ -32,6 +33,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     support::main(&[
         ("attacks", attacks::cases),
+        ("background", background::cases),
         ("caller", caller::cases),
         ("capabilities", capabilities::cases),
         ("command", command::cases),
