@@ -382,10 +382,8 @@ fn terminal(scene: &Scene) -> Outcome {
     };
     let fd = std::os::fd::AsRawFd::as_raw_fd(shell.terminal()?);
     // SAFETY: the argument points to a winsize, as TIOCSWINSZ takes.
-    assert_eq!(
-        unsafe { libc::ioctl(fd, libc::TIOCSWINSZ, &raw const size) },
-        0
-    );
+    let set = unsafe { libc::ioctl(fd, libc::TIOCSWINSZ, &raw const size) };
+    assert_eq!(set, 0);
     thread::sleep(Duration::from_millis(300));
     shell.type_in(b"\n")?;
     shell.wait_for("33 77")?;
