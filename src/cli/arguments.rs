@@ -8,6 +8,10 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
+mod running;
+
+pub use running::{Interval, Running};
+
 const EXAMPLES: &str = "\
 Examples:
   sandbox firefox                               the profile whose `programs` names firefox
@@ -40,6 +44,8 @@ Examples:
   sandboxctl check ./my.toml          every error of a profile, and whether this host can apply it
   sandboxctl explain memory-soft      what a key means
   sandboxctl doctor                   what this host offers, and how to get what it lacks
+  sandboxctl list                     what runs, and what it uses; `top` keeps looking
+  sandboxctl kill --all firefox       ends every process of the sandbox `firefox`
 
 Exit status: 0 all is well, 1 it is not (`check`, `doctor`) or something failed, 2 wrong usage or a profile that is not \
 valid.";
@@ -219,7 +225,7 @@ impl Launch {
     }
 }
 
-/// Looks after profiles, explains the language, and says what this host offers
+/// Looks after profiles and running sandboxes, explains the language, and says what this host offers
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(
     name = "sandboxctl",
@@ -324,6 +330,10 @@ pub enum Verb {
         #[arg(long, short)]
         follow: bool,
     },
+
+    /// What is about running sandboxes.
+    #[command(flatten)]
+    Running(Running),
 
     /// Give a user a control group subtree, so that limits work without root (to be run as root, once)
     ///
@@ -510,7 +520,7 @@ mod tests {
                 pid: None,
             }
         );
-        for wrong in [&[][..], &["show"], &["check"], &["delegate"], &["list"]] {
+        for wrong in [&[][..], &["show"], &["check"], &["delegate"], &["state"]] {
             assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
     }

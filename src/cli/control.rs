@@ -14,6 +14,20 @@ use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
 use super::{answer, doctor, explain, inspect, join, logs, schema, status, usage};
 
+mod events;
+mod list;
+mod namespaces;
+mod policy;
+mod ps;
+mod running;
+mod signal;
+mod state;
+mod stats;
+mod table;
+mod top;
+mod tree;
+mod wait;
+
 /// The program `sandboxctl`.
 #[must_use]
 pub fn main() -> i32 {
@@ -38,6 +52,7 @@ pub fn main() -> i32 {
         Verb::Doctor { json } => doctor::doctor(json),
         Verb::Join { name, command } => join::join(&name, &command),
         Verb::Logs { name, follow } => logs::logs(&name, follow),
+        Verb::Running(verb) => running::run(verb),
         Verb::Delegate { user, remove, pid } => delegate::run(Delegate {
             user: &user,
             remove,

@@ -16,8 +16,9 @@ use crate::section::syscalls::{self, Company};
 use super::arguments::Launch;
 use super::background::{self, Side};
 use super::layer::{Flag, Said, layer};
+use super::registered::{self, Registered};
 use super::usage::usage;
-use super::{answer, complain, ending, failed, inspect, registered, status};
+use super::{answer, complain, ending, failed, inspect, status};
 
 /// The program `sandbox`.
 #[must_use]
@@ -30,13 +31,23 @@ pub fn main() -> i32 {
         Ok(launch) => launch,
         Err(error) => return usage(error),
     };
+    // Before the host is looked at, for what is made for it is to be seen then.
+    let registered = match launch.dry_run {
+        true => None,
+        false => match registered::take_name(&launch) {
+            Ok(registered) => Some(registered),
+            Err(status) => return status,
+        },
+    };
     let mut sources = SourceMap::new();
     let ready = prepare(&launch, &matches, &mut sources);
     // While the program runs, the launcher is to be small.
     drop(matches);
     match ready {
-        Ok(ready) if launch.dry_run => dry_run(&launch, &ready, &sources),
-        Ok(ready) => run(&launch, ready, &sources),
+        Ok(ready) => match registered {
+            None => dry_run(&launch, &ready, &sources),
+            Some(registered) => run(&launch, ready, &sources, registered),
+        },
         Err(errors) => {
             inspect::tell(&errors.diagnostics, &sources);
             errors.status
@@ -202,7 +213,8 @@ fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
     answer(&text).err().unwrap_or(status::OK)
 }
 
-fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
+fn run(launch: &Launch, ready: Ready, sources: &SourceMap, mut registered: Registered) -> i32 {
+    registered.keep(ready.policy);
     if !launch.quiet {
         inspect::tell(&ready.warnings, sources);
         for warning in &ready.plan.warnings {
@@ -226,13 +238,12 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
     if launch.background {
         match background::detach() {
             Ok(Side::Background(ours)) => background = Some(ours),
-            Ok(Side::Foreground(status)) | Err(status) => return status,
+            Ok(Side::Foreground(status)) | Err(status) => {
+                registered.leave();
+                return status;
+            }
         }
     }
-    let mut registered = match registered::take_name(launch, ready.policy) {
-        Ok(registered) => registered,
-        Err(status) => return status,
-    };
     if let Some(background) = &background {
         let Some(name) = registered.name() else {
             complain(

@@ -31,7 +31,7 @@ pub(super) struct Registered {
 ///
 /// # Errors
 /// The exit status; the reason has been told.
-pub(super) fn take_name(launch: &Launch, policy: Policy) -> Result<Registered, i32> {
+pub(super) fn take_name(launch: &Launch) -> Result<Registered, i32> {
     let wanted = match &launch.name {
         Some(name) => Wanted::Exactly(name.clone()),
         None => Wanted::Like(name::of_program(
@@ -63,9 +63,9 @@ pub(super) fn take_name(launch: &Launch, policy: Policy) -> Result<Registered, i
         }
     };
     Ok(Registered {
-        policy: registration.is_some().then_some(policy),
         caller: caller(),
         registration,
+        policy: None,
     })
 }
 
@@ -73,6 +73,16 @@ impl Registered {
     /// What the sandbox is called; none where there is no record.
     pub(super) fn name(&self) -> Option<&str> {
         self.registration.as_ref().map(Registration::name)
+    }
+
+    /// Leaves the record to another process, which has taken it over with everything else.
+    pub(super) fn leave(self) {
+        std::mem::forget(self.registration);
+    }
+
+    /// Keeps the policy until the program runs.
+    pub(super) fn keep(&mut self, policy: Policy) {
+        self.policy = self.registration.is_some().then_some(policy);
     }
 
     /// Writes down what others must know of a program that runs.
@@ -186,6 +196,7 @@ fn record(
         group: started.group.clone(),
         unit: started.unit.clone(),
         limits: limits.collect(),
+        memory_soft: started.memory_soft,
         namespaces: process::namespaces(program_pid),
     })
 }

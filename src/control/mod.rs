@@ -4,6 +4,7 @@
 //! holds a lock on it as long as it supervises; who can take the lock knows that the record is stale. Nothing in a record is
 //! trusted beyond what its owner could do anyway: see [`registry`] and [`process`].
 
+pub mod action;
 pub mod confinement;
 pub mod join;
 pub mod log;
@@ -13,6 +14,7 @@ pub mod process;
 pub mod record;
 pub mod registry;
 pub mod sandbox;
+pub mod statistics;
 
 pub use record::Record;
 pub use registry::{Entry, Registration};

@@ -32,7 +32,7 @@ pub fn check(name: &str) -> Result<(), String> {
 #[must_use]
 pub fn of_program(program: &OsStr) -> String {
     const ROOM: usize = 8;
-    let file = Path::new(program).file_name().unwrap_or(program);
+    let file = Path::new(program).file_name().unwrap_or_default();
     let plain: String = file
         .to_string_lossy()
         .chars()

@@ -78,6 +78,8 @@ pub struct Record {
     pub unit: Option<String>,
     /// Its limits.
     pub limits: Vec<Limit>,
+    /// The soft limit that the launcher holds, in bytes; none where a file of the group says it.
+    pub memory_soft: Option<u64>,
     /// The namespaces of the program by their names in /proc/PID/ns, and their inodes.
     pub namespaces: BTreeMap<String, u64>,
 }
@@ -230,6 +232,7 @@ pub(super) mod tests {
                 value: json!("1G"),
                 origin: "p.toml:1:2".to_owned(),
             }],
+            memory_soft: None,
             namespaces: BTreeMap::from([("pid".to_owned(), 7)]),
         }
     }

@@ -69,19 +69,21 @@ impl Directory {
         )
         .map_err(|errno| unfit(base, errno))?;
         let path = base.join(below);
-        for part in below.components() {
+        for (depth, part) in below.components().enumerate() {
             let Component::Normal(part) = part else {
                 return Err(Unfit::Missing);
             };
+            // Many a name in the user database has a home that is somebody else's: nothing of it can be there.
+            let unfit = |reason: Unfit| if depth == 0 { Unfit::Missing } else { reason };
             fd = openat(&fd, part, path_flags(), Mode::empty())
-                .map_err(|errno| unfit(&path, errno))?;
-            let found = fstat(&fd).map_err(|errno| unfit(&path, errno))?;
+                .map_err(|errno| unfit(self::unfit(&path, errno)))?;
+            let found = fstat(&fd).map_err(|errno| unfit(self::unfit(&path, errno)))?;
             if found.st_uid != uid {
-                return Err(Unfit::Because(format!(
+                return Err(unfit(Unfit::Because(format!(
                     "`{}` is not used: a directory in its path belongs to user {}, not {uid}",
                     escape::os(path.as_os_str()),
                     found.st_uid
-                )));
+                ))));
             }
         }
         Self::checked(fd, &path, uid)
@@ -460,6 +462,12 @@ impl Entry {
     #[must_use]
     pub fn uid(&self) -> u32 {
         self.directory.uid
+    }
+
+    /// The inode of the file: another one is another sandbox of that name.
+    #[must_use]
+    pub fn inode(&self) -> u64 {
+        self.inode
     }
 
     /// Where it is.

@@ -91,7 +91,11 @@ impl std::fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 impl Sandbox {
-    fn of(entry: Entry) -> Result<Self, String> {
+    /// Reads what a record says.
+    ///
+    /// # Errors
+    /// It is none of ours, in words.
+    pub fn of(entry: Entry) -> Result<Self, String> {
         let content = entry.content()?;
         Ok(Self {
             entry,
@@ -99,6 +103,14 @@ impl Sandbox {
             policy: content.policy,
             confinement: content.confinement,
         })
+    }
+
+    /// Reads the record again, which may have been written meanwhile.
+    pub fn refresh(&mut self) {
+        if let Ok(content) = self.entry.content() {
+            self.record = content.record;
+            self.policy = content.policy;
+        }
     }
 
     /// What it is called.

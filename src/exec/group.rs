@@ -196,6 +196,12 @@ impl Group {
         self.scope.as_ref().map(scope::Scope::unit)
     }
 
+    /// The soft memory limit that we hold ourselves, in bytes.
+    #[must_use]
+    pub fn soft_limit(&self) -> Option<u64> {
+        self.soft.as_ref().map(|soft| soft.bytes)
+    }
+
     /// Writes the limits, and sees that they hold.
     fn limit(&mut self) -> Result<(), GroupError> {
         for write in std::mem::take(&mut self.writes) {

@@ -88,6 +88,8 @@ pub struct Started {
     pub group: Vec<GroupDirectory>,
     /// The systemd unit that the group lies in.
     pub unit: Option<String>,
+    /// The soft memory limit that we hold, in bytes.
+    pub memory_soft: Option<u64>,
 }
 
 /// Carries a prepared plan out and waits for the end. `tell` is called for what the user must know at once.
@@ -542,6 +544,7 @@ impl Supervisor<'_> {
             init: self.prepared.init,
             group: group.map(Directories::places).unwrap_or_default(),
             unit: self.group.and_then(Group::unit).map(str::to_owned),
+            memory_soft: self.group.and_then(Group::soft_limit),
         }));
     }
 

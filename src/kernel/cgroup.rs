@@ -156,6 +156,14 @@ impl Directory {
             .map(OwnedFd::from)
     }
 
+    /// One of its files, to be read, and polled where the kernel announces changes of it.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn file(&self, name: &str) -> Result<File, FileError> {
+        self.opened(name, OFlag::O_RDONLY, "open")
+    }
+
     /// Whether there is such a file.
     #[must_use]
     pub fn has(&self, file: &str) -> bool {

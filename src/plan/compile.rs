@@ -7,8 +7,10 @@
 //!    working directory, descriptors, filter, exec.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use super::{Action, Note, OnFailure, Plan, Step};
+use crate::control::place;
 use crate::host::Facts;
 use crate::plan::step::NamespaceKind;
 use crate::policy::Policy;
@@ -64,12 +66,16 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
     let configuration = configuration
         .map_or_else(|| facts.caller.home.join(".config"), Clone::clone)
         .join("sandbox");
+    let directory = |name| facts.caller.directories.get(name).map(PathBuf::as_path);
+    let state = directory("XDG_STATE_HOME")
+        .map_or_else(|| facts.caller.home.join(".local/state"), Path::to_owned);
     Surroundings {
         pid_namespace: decided.is_new(NamespaceKind::Pid),
         ipc_namespace: decided.is_new(NamespaceKind::Ipc),
         terminal: None,
         private_root: data.join("private").join(&policy.private_name),
         configuration: vec![configuration],
+        records: place::of(facts.caller.uid, directory("XDG_RUNTIME_DIR"), Some(&state)),
         real_root: facts.caller.uid == 0,
         user_namespace: decided.is_new(NamespaceKind::User),
         memory: facts.machine.memory,

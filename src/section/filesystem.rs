@@ -46,6 +46,8 @@ pub struct Surroundings {
     pub private_root: PathBuf,
     /// Directories from which the launcher reads what it obeys: the program must not write there.
     pub configuration: Vec<PathBuf>,
+    /// Where records of running sandboxes are: what is written there, `sandboxctl` believes of this user's sandboxes.
+    pub records: Vec<PathBuf>,
     /// Whether the caller is the host's root and no user namespace stands between.
     pub real_root: bool,
     /// Whether the program gets a user namespace of its own: it is to change nothing of the machine then, whatever of the
@@ -149,6 +151,7 @@ pub fn wanted(policy: &Policy, caller: &Caller, around: &Surroundings) -> Wanted
         paths.insert(source.clone());
     }
     paths.extend(around.configuration.iter().cloned());
+    paths.extend(around.records.iter().cloned());
     paths.extend(around.private_root.parent().map(Path::to_owned));
     Wanted {
         paths: paths.into_iter().collect(),

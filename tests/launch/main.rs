@@ -20,6 +20,7 @@ mod limits;
 mod namespaces;
 mod process;
 mod programs;
+mod running;
 #[allow(
     dead_code,
     reason = "a vocabulary for cases; which of it is in use depends on the cases"
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         ("namespaces", namespaces::cases),
         ("process", process::cases),
         ("programs", programs::cases),
+        ("running", running::cases),
         ("syscalls", syscalls::cases),
         ("terminal", terminal::cases),
     ])

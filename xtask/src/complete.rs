@@ -11,7 +11,11 @@ pub fn script(shell: Shell, program: &str, command: &Command) -> Result<String, 
     let mut text = String::from_utf8(text).map_err(|error| error.to_string())?;
     let names: Vec<&str> = EMBEDDED.iter().map(|(name, _)| *name).collect();
     let names = names.join(" ");
-    for (from, to) in replacements(shell, program, &names) {
+    let mut replacements = replacements(shell, program, &names);
+    if program == "sandboxctl" {
+        replacements.extend(running(shell, command));
+    }
+    for (from, to) in replacements {
         if !text.contains(&from) {
             return Err(format!(
                 "completion of {program} for {shell}: nothing reads {from:?} any more"
@@ -20,6 +24,49 @@ pub fn script(shell: Shell, program: &str, command: &Command) -> Result<String, 
         text = text.replace(&from, &to);
     }
     Ok(text)
+}
+
+/// Names of running sandboxes, which only the program knows, for the verbs that take a NAME.
+fn running(shell: Shell, command: &Command) -> Vec<(String, String)> {
+    const NAMES: &str = "$(sandboxctl list --names 2>/dev/null)";
+    let takes_name = |verb: &&Command| {
+        verb.get_positionals()
+            .any(|argument| argument.get_value_names() == Some(&["NAME".into()]))
+    };
+    let verbs = command.get_subcommands().filter(takes_name);
+    let verbs: Vec<&str> = verbs.map(Command::get_name).collect();
+    match shell {
+        Shell::Bash => verbs
+            .into_iter()
+            .map(|verb| {
+                let start = format!("sandboxctl__subcmd__{})\n", verb.replace('-', "__"));
+                let names = format!(
+                    "{start}            if [[ ${{cur}} != -* && ${{prev}} != --* ]] ; then\n                COMPREPLY=( $(compgen -W \"{NAMES}\" -- \"${{cur}}\") )\n                return 0\n            fi\n            opts="
+                );
+                (format!("{start}            opts="), names)
+            })
+            .collect(),
+        Shell::Zsh => ["The sandbox:'", "The sandboxes:'", "The sandbox; without it, all:'"]
+            .into_iter()
+            .map(|what| {
+                let names = format!("{{compadd {NAMES}}}'");
+                (what.to_owned(), format!("{}{names}", what.trim_end_matches('\'')))
+            })
+            .collect(),
+        Shell::Fish => verbs
+            .into_iter()
+            .map(|verb| {
+                let end = format!(
+                    "complete -c sandboxctl -n \"__fish_sandboxctl_using_subcommand {verb}\" -s h"
+                );
+                let names = format!(
+                    "complete -c sandboxctl -n \"__fish_sandboxctl_using_subcommand {verb}\" -f -a \"(sandboxctl list --names 2>/dev/null)\"\n{end}"
+                );
+                (end, names)
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn replacements(shell: Shell, program: &str, names: &str) -> Vec<(String, String)> {

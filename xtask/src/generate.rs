@@ -53,6 +53,12 @@ fn files(root: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
         "schema/profile.json".to_owned(),
         schema::text().into_bytes(),
     )];
+    for (verb, schema) in schema::running::all() {
+        files.push((
+            format!("schema/{verb}.schema.json"),
+            format!("{schema:#}\n").into_bytes(),
+        ));
+    }
     for page in ["sandbox.1", "sandboxctl.1", "sandbox.toml.5"] {
         let source = format!("man/src/{page}");
         let template =

@@ -94,7 +94,8 @@ pub fn refuse_foreign_links(draft: &mut Draft, rules: &[Rule]) {
     }
 }
 
-/// Keeps what the launcher obeys from being written, and the private directories of all profiles from being seen.
+/// Keeps what the launcher obeys from being written, and the private directories of all profiles and the records of running
+/// sandboxes from being seen.
 /// Returns what it keeps, by the path on the host.
 pub fn own_directories(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Access, String, Site)> {
     if !draft
@@ -108,15 +109,21 @@ pub fn own_directories(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Acces
         .private_root
         .parent()
         .filter(|parent| parent.parent().is_some());
-    let own = around
-        .configuration
-        .iter()
-        .map(|path| (path.clone(), Access::ReadOnly));
-    let own: Vec<_> = own
-        .chain(private.map(|path| (path.to_owned(), Access::Hidden)))
-        .collect();
+    let own = around.configuration.iter().map(|path| {
+        let because = "a program must not write what its next start obeys";
+        (path.clone(), Access::ReadOnly, because)
+    });
+    let private = private.map(|path| {
+        let because = "private directories of other profiles";
+        (path.to_owned(), Access::Hidden, because)
+    });
+    let records = around.records.iter().map(|path| {
+        let because = "records of running sandboxes";
+        (path.clone(), Access::Hidden, because)
+    });
+    let own: Vec<_> = own.chain(private).chain(records).collect();
     let mut kept = Vec::new();
-    for (path, access) in own {
+    for (path, access, because) in own {
         let fact = draft.facts.path(&path);
         let host = fact.map_or_else(
             || path.clone(),
@@ -130,10 +137,6 @@ pub fn own_directories(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Acces
         if said {
             continue;
         }
-        let because = match access {
-            Access::Hidden => "private directories of other profiles",
-            _ => "a program must not write what its next start obeys",
-        };
         for (at, _) in fact.map(|fact| fact.links.as_slice()).unwrap_or_default() {
             let parent = at.parent().unwrap_or(at);
             if access == Access::ReadOnly && !draft.is_roots(parent) && writable(draft, parent) {
@@ -149,6 +152,11 @@ pub fn own_directories(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Acces
                 );
             }
         }
+        // What nobody can make from inside is not there to be hidden; the launcher has made its own by now.
+        if missing && around.records.contains(&path) && !path.starts_with(&draft.facts.caller.home)
+        {
+            continue;
+        }
         let directory = fact.is_none_or(|fact| fact.kind != PathKind::File);
         kept.push((host.clone(), access, because.to_owned(), Site::DEFAULT));
         let from = match host.parent() {
@@ -156,7 +164,12 @@ pub fn own_directories(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Acces
             _ => &host,
         };
         let seen = draft.shown(from).filter(|(source, _)| source == from);
-        let needed = seen.is_some_and(|(_, now)| now > access);
+        // Where something cannot be made, what is missing needs no hiding.
+        let least = match missing && around.records.contains(&path) {
+            true => Access::ReadOnly,
+            false => access,
+        };
+        let needed = seen.is_some_and(|(_, now)| now > least);
         let elsewhere = draft.table.iter().any(|(place, item)| {
             matches!(&item.what, What::Show { source, .. } if source != place && host.starts_with(source))
         });

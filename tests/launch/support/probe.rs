@@ -7,6 +7,7 @@
 //! | `fds`                           | prints `NUMBER TARGET` of every open descriptor        |
 //! | `memory-hog BYTES [KIND] [SECS]`| fills `anon`, `memfd` or `shm`; prints `held BYTES`    |
 //! | `fork-bomb SECONDS [MOST]`      | forks as fast as it can; prints `forked N refused N`   |
+//! | `hop COUNT`                     | so many processes that become others all the time      |
 //! | `burn SECONDS`                  | computes; prints `cpu-ms N`                            |
 //! | `tiocsti`                       | pushes a character into the terminal on descriptor 0   |
 //! | `syscall NAME\|NUMBER [ARG…]`   | prints `= VALUE` or the error's name                   |
@@ -74,6 +75,7 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
         ("memory-hog", [bytes, kind, seconds]) => hog(bytes, kind, seconds),
         ("fork-bomb", [seconds]) => fork_bomb(seconds, "20000"),
         ("fork-bomb", [seconds, most]) => fork_bomb(seconds, most),
+        ("hop", [count]) => hop(count),
         ("burn", [seconds]) => burn(seconds),
         ("tiocsti", []) => push_character(),
         ("syscall", [name, arguments @ ..]) => system_call(name, arguments),
@@ -205,6 +207,36 @@ fn fork_bomb(seconds: &str, most: &str) -> Answer {
         unsafe { libc::waitpid(*pid, std::ptr::null_mut(), 0) };
     }
     Ok(format!("forked {} refused {refused}", children.len()))
+}
+
+/// Who lists such processes, and then kills what was listed, kills none of them. To be had with a pid namespace or a
+/// control group only, by which they are found again.
+fn hop(count: &str) -> Answer {
+    // What its child left is ours to reap.
+    nix::sys::prctl::set_child_subreaper(true)?;
+    for _ in 0..number(count)? {
+        // SAFETY: this process has one thread, and the child makes system calls only.
+        if unsafe { libc::fork() } == 0 {
+            loop {
+                // SAFETY: takes no pointer.
+                unsafe { libc::usleep(300) };
+                // SAFETY: as above.
+                if unsafe { libc::fork() } > 0 {
+                    // SAFETY: takes no pointer; ends this process at once.
+                    unsafe { libc::_exit(0) };
+                }
+                // SAFETY: takes no pointer.
+                unsafe { libc::setsid() };
+            }
+        }
+    }
+    println!("hopping");
+    loop {
+        // SAFETY: a null status is allowed.
+        if unsafe { libc::waitpid(-1, std::ptr::null_mut(), 0) } < 0 {
+            thread::sleep(Duration::from_secs(1));
+        }
+    }
 }
 
 fn burn(seconds: &str) -> Answer {
