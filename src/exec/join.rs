@@ -74,9 +74,20 @@ impl Join {
         let Some(group) = &self.group else {
             return Ok(());
         };
-        group.enter(pid).map_err(|error| LaunchError {
-            detail: error.to_string(),
-            ..LaunchError::doing("entering the control group of the sandbox", error.errno)
+        group.enter(pid).map_err(|error| {
+            let mut refused = LaunchError::doing(
+                "entering the control group of the sandbox",
+                error.errno,
+            )
+            .detail(error.to_string());
+            if error.errno == Errno::EACCES {
+                refused.help.push(
+                    "on cgroup v2 a user may move processes only within the part of the tree that is the user's own: join from \
+                     there, as with `systemd-run --user --scope sandboxctl join …`"
+                        .to_owned(),
+                );
+            }
+            refused
         })
     }
 
