@@ -256,7 +256,7 @@ pub(super) mod tests {
         let text = std::str::from_utf8(&text).unwrap();
         for length in 0..text.len() {
             let content = Content::parse(&text[..length]).unwrap();
-            assert!(content.record.is_none() || content.policy.is_none());
+            assert!(content.policy.is_none() || content.confinement.is_none());
         }
         assert!(Content::parse("{}\n").is_err());
         assert!(Content::parse("\u{1b}\n").is_err());
