@@ -113,6 +113,13 @@ pub struct Launch {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
+    /// Leave it running, and come back as soon as its program has been executed; prints the name
+    ///
+    /// What it writes goes to a log, which `sandboxctl logs NAME` shows. It reads nothing. That it could not be started is
+    /// told as ever.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub background: bool,
+
     /// Print errors only, no warnings
     #[arg(long, conflicts_with = "verbose", help_heading = "Output")]
     pub quiet: bool,
@@ -318,6 +325,36 @@ pub enum Verb {
     /// a running process: rules of the profile about files, namespaces, system calls and so on are an error, or are left
     /// out with --limits-only. Several processes share one group, beside that of the first.
     Attach(super::attach::Attach),
+    /// Run a program in a running sandbox, under all of its restrictions
+    ///
+    /// It enters the sandbox's control group first and then its namespaces, and gets the same environment, limits,
+    /// capabilities and system call filter as the sandbox's own program, as they were when the sandbox was started. It has a
+    /// terminal of its own where the caller has one, and ends with `sandboxctl`. Exit status as of `sandbox`.
+    Join {
+        /// The sandbox, as `sandboxctl list` calls it
+        #[arg(value_name = "NAME", value_hint = ValueHint::Other)]
+        name: String,
+        /// The program and its arguments; without one $SHELL if it is there inside, else /bin/sh
+        #[arg(
+            value_name = "PROGRAM",
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_hint = ValueHint::CommandWithArguments
+        )]
+        command: Vec<OsString>,
+    },
+
+    /// Show what a sandbox in the background has written
+    ///
+    /// A log stays when its sandbox has ended, until another of that name is started with `sandbox --background`.
+    Logs {
+        /// The sandbox
+        #[arg(value_name = "NAME", value_hint = ValueHint::Other)]
+        name: String,
+        /// Go on with what is added, until the sandbox ends
+        #[arg(long, short)]
+        follow: bool,
+    },
 
     /// What is about running sandboxes.
     #[command(flatten)]
@@ -404,7 +441,7 @@ mod tests {
             (&["--no-profile", "--profile", "a", "true"], 2),
             (&["--quiet", "--verbose", "true"], 2),
             (&["--name", "../x", "true"], 2),
-            (&["--background", "true"], 2),
+            (&["--background", "--dry-run", "true"], 2),
             (&["--memory", "1G", "--memory", "2G", "true"], 2),
             (&["--help"], 0),
             (&["--version"], 0),

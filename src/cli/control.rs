@@ -13,6 +13,7 @@ use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
 use super::{answer, attach, doctor, explain, inspect, schema, status, usage};
+use super::{answer, doctor, explain, inspect, join, logs, schema, status, usage};
 
 mod events;
 mod list;
@@ -52,6 +53,8 @@ pub fn main() -> i32 {
         Verb::Schema => answer(&schema::text()),
         Verb::Doctor { json } => doctor::doctor(json),
         Verb::Attach(options) => attach::run(&options),
+        Verb::Join { name, command } => join::join(&name, &command),
+        Verb::Logs { name, follow } => logs::logs(&name, follow),
         Verb::Running(verb) => running::run(verb),
         Verb::Delegate { user, remove, pid } => delegate::run(Delegate {
             user: &user,

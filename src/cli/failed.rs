@@ -116,15 +116,49 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
                 &["name another one with --chdir, or show this one with --ro or --rw"],
             )
         }
-        (Action::Nice { .. }, Errno::EACCES | Errno::EPERM) => {
-            meaning("lowering it needs CAP_SYS_NICE", &[])
-        }
-        (Action::OomScoreAdjust { .. }, Errno::EACCES | Errno::EPERM) => {
-            meaning("lowering it needs CAP_SYS_RESOURCE", &[])
-        }
+        (Action::Nice { .. }, Errno::EACCES | Errno::EPERM) => meaning(
+            "lowering it needs CAP_SYS_NICE on the host",
+            &[
+                "`nice` prints the caller's; say that or more, or start it as root",
+                "root can allow a user to go lower with a `nice` line in /etc/security/limits.conf (RLIMIT_NICE, `ulimit -e`)",
+            ],
+        ),
+        (Action::OomScoreAdjust { .. }, Errno::EACCES | Errno::EPERM) => meaning(
+            "lowering it needs CAP_SYS_RESOURCE on the host",
+            &["/proc/self/oom_score_adj has the caller's; say that or more, or start it as root"],
+        ),
+        (Action::IoPriority { .. }, Errno::EPERM) => meaning(
+            "a real-time I/O priority needs CAP_SYS_NICE or CAP_SYS_ADMIN on the host, or an outer sandbox forbids the call",
+            &["\"best-effort:0\" is the highest that an ordinary user may have"],
+        ),
+        (Action::Scheduler { value }, Errno::EPERM) if value.is_real_time() => meaning(
+            "real time needs CAP_SYS_NICE on the host or an RLIMIT_RTPRIO of that priority, and on a kernel with \
+             CONFIG_RT_GROUP_SCHED time for it in the CPU group",
+            &[
+                "root can allow a user with an `rtprio` line in /etc/security/limits.conf (`ulimit -r` shows it)",
+                "on cgroup v1, a group of cpu.rt_runtime_us = 0 has none: see that file in the group that /proc/self/cgroup \
+                 names beside `cpu`, and in the sandbox's own, which is new: real time and a CPU limit of [limits] exclude each other there",
+            ],
+        ),
+        (Action::Scheduler { .. }, Errno::EPERM) => meaning(
+            "the caller runs at \"idle\" or in real time and may not leave it, which needs CAP_SYS_NICE on the host, or an \
+             outer sandbox forbids the call",
+            &[],
+        ),
+        (Action::CpuAffinity { .. }, Errno::EINVAL) => meaning(
+            "one of these CPUs is not there, or the control group does not allow it",
+            &[
+                "/sys/devices/system/cpu/online lists those that are there, Cpus_allowed_list in /proc/self/status those that \
+                 are allowed",
+            ],
+        ),
         (Action::ResourceLimit { .. }, Errno::EPERM) => meaning(
             "it would raise the hard limit, which needs CAP_SYS_RESOURCE",
             &["see `ulimit -H -a` for what the caller may use"],
+        ),
+        (Action::ResourceLimit { .. }, Errno::EINVAL) => meaning(
+            "this kernel does not know that limit, or takes no such value",
+            &[],
         ),
         (Action::Seccomp(_), Errno::EINVAL) => meaning(
             "this kernel does not know an answer that the filter gives, or has no seccomp",
@@ -154,6 +188,21 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
 
 /// Tells a failure.
 pub(super) fn tell(error: &LaunchError, plan: &Plan, sources: &SourceMap) -> Told {
+    tell_of(
+        "sandbox: the sandbox could not be set up",
+        error,
+        plan,
+        sources,
+    )
+}
+
+/// Tells a failure of what `headline` says.
+pub(super) fn tell_of(
+    headline: &str,
+    error: &LaunchError,
+    plan: &Plan,
+    sources: &SourceMap,
+) -> Told {
     let step = error
         .step
         .and_then(|number| Some((number, plan.steps.get(number)?)));
@@ -167,7 +216,7 @@ pub(super) fn tell(error: &LaunchError, plan: &Plan, sources: &SourceMap) -> Tol
     {
         return not_executed(program, environment, errno);
     }
-    let mut text = String::from("sandbox: the sandbox could not be set up; nothing was run\n");
+    let mut text = format!("{headline}; nothing was run\n");
     let mut help = Vec::new();
     let mut errno = error.errno;
     match step {

@@ -16,6 +16,7 @@ use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
 use crate::section::syscalls::{self, Company};
 
 use super::arguments::Launch;
+use super::background::{self, Side};
 use super::layer::{Flag, Said, layer};
 use super::notice::{Notifier, When};
 use super::registered::{self, Registered};
@@ -270,6 +271,28 @@ fn run(
         };
         complain(&outline::text(&ready.plan, sources, style));
     }
+    let mut background = None;
+    if launch.background {
+        match background::detach() {
+            Ok(Side::Background(ours)) => background = Some(ours),
+            Ok(Side::Foreground(status)) | Err(status) => {
+                registered.leave();
+                return status;
+            }
+        }
+    }
+    if let Some(background) = &background {
+        let Some(name) = registered.name() else {
+            complain(
+                "sandbox: nothing can be started in the background, as no record of it can be written; --verbose says why\n",
+            );
+            return status::NOT_SET_UP;
+        };
+        if let Err(status) = background.write_to_log(name) {
+            return status;
+        }
+    }
+    let name = registered.name().unwrap_or_default().to_owned();
     let reader = ending::Reader {
         profile: ready.asked,
         directory: inspect::own_profiles(),
@@ -279,7 +302,10 @@ fn run(
     let mut tell = |remark| {
         let text = match remark {
             exec::Remark::Started(started) => {
-                registered.started(launch, &started, sources);
+                registered.started(launch, &started, &ready.plan, sources);
+                if let Some(background) = &mut background {
+                    background.started(&name);
+                }
                 return;
             }
             exec::Remark::Event(event) => {
@@ -308,6 +334,10 @@ fn run(
         exec::prepare(&ready.plan).and_then(|prepared| exec::launch(&prepared, &mut tell));
     match outcome {
         Ok(outcome) => {
+            // It may have ended before anybody could say that it was started.
+            if let Some(background) = &mut background {
+                background.started(&name);
+            }
             registered.ended(&outcome);
             for leftover in &outcome.leftovers {
                 complain(&format!("sandbox: {}\n", escape::line(leftover)));
@@ -330,6 +360,9 @@ fn run(
             outcome.ending.status()
         }
         Err(error) => {
+            if let Some(background) = &background {
+                background.failed(&name);
+            }
             let told = failed::tell(&error, &ready.plan, sources);
             complain(&told.text);
             notifier.failed(&told.text);

@@ -5,6 +5,7 @@
 
 pub mod arguments;
 mod attach;
+mod background;
 pub mod control;
 pub mod delegate;
 mod doctor;
@@ -13,9 +14,11 @@ pub mod explain;
 mod failed;
 pub mod flag;
 mod inspect;
+mod join;
 pub mod launch;
 pub mod layer;
 pub mod notice;
+mod logs;
 pub mod reference;
 mod registered;
 pub mod schema;

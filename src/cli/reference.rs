@@ -126,6 +126,13 @@ pub fn values(kind: Kind) -> String {
         Kind::Ranges => "numbers and ranges with commas (\"0-3,7\")".to_owned(),
         Kind::Rates => "{ read = BYTES, write = BYTES, read-operations = NUMBER, write-operations = NUMBER }, any of them".to_owned(),
         Kind::NetClass => "MAJOR:MINOR in hexadecimal (\"10:1\"), or one number (\"0x100001\")".to_owned(),
+        Kind::IoPriority => {
+            "\"idle\", \"best-effort:0\" to \"best-effort:7\", \"realtime:0\" to \"realtime:7\"".to_owned()
+        }
+        Kind::Scheduler => {
+            "\"other\", \"batch\", \"idle\", \"fifo:1\" to \"fifo:99\", \"round-robin:1\" to \"round-robin:99\"".to_owned()
+        }
+        Kind::CpuSet => "numbers of CPUs and ranges of them (\"0-3,7\")".to_owned(),
     }
 }
 

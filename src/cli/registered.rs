@@ -3,12 +3,14 @@
 
 use std::ffi::OsStr;
 
+use crate::control::confinement::{Caller, Confinement, Inherited};
 use crate::control::name;
 use crate::control::process;
 use crate::control::record::{self, Content, Ended, Layer, Limit, ProcessId, Record};
 use crate::control::registry::{Refused, Registration, Wanted};
 use crate::control::sandbox::now;
 use crate::exec::{Outcome, Started};
+use crate::plan::Plan;
 use crate::policy::{Policy, show};
 use crate::profile::key::Section;
 use crate::report::{SourceMap, escape};
@@ -21,6 +23,8 @@ pub(super) struct Registered {
     registration: Option<Registration>,
     /// Until it has been written down.
     policy: Option<Policy>,
+    /// Asked before anything changes it.
+    caller: Caller,
 }
 
 /// Takes the run's name. That no record can be made is no reason not to start, unless a name was asked for.
@@ -59,19 +63,36 @@ pub(super) fn take_name(launch: &Launch) -> Result<Registered, i32> {
         }
     };
     Ok(Registered {
+        caller: caller(),
         registration,
         policy: None,
     })
 }
 
 impl Registered {
+    /// What the sandbox is called; none where there is no record.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.registration.as_ref().map(Registration::name)
+    }
+
+    /// Leaves the record to another process, which has taken it over with everything else.
+    pub(super) fn leave(self) {
+        std::mem::forget(self.registration);
+    }
+
     /// Keeps the policy until the program runs.
     pub(super) fn keep(&mut self, policy: Policy) {
         self.policy = self.registration.is_some().then_some(policy);
     }
 
     /// Writes down what others must know of a program that runs.
-    pub(super) fn started(&mut self, launch: &Launch, started: &Started, sources: &SourceMap) {
+    pub(super) fn started(
+        &mut self,
+        launch: &Launch,
+        started: &Started,
+        plan: &Plan,
+        sources: &SourceMap,
+    ) {
         let (Some(registration), Some(policy)) = (&mut self.registration, self.policy.take())
         else {
             return;
@@ -80,7 +101,8 @@ impl Registered {
             .map_err(|error| error.to_string())
             .and_then(|record| {
                 let policy = show::json(&policy, sources);
-                Content::lines(&record, &policy).map_err(|error| error.to_string())
+                let confinement = Confinement::of(plan, sources, std::mem::take(&mut self.caller));
+                Content::lines(&record, &policy, &confinement).map_err(|error| error.to_string())
             })
             .and_then(|lines| {
                 registration
@@ -106,6 +128,24 @@ impl Registered {
                 oom_kills: outcome.usage.and_then(|usage| usage.oom_kills),
             });
         }
+    }
+}
+
+/// What this process was started with and hands on.
+fn caller() -> Caller {
+    let limits = crate::kernel::process::limits().into_iter();
+    Caller {
+        umask: crate::kernel::process::umask(),
+        limits: limits
+            .map(|(resource, soft, hard)| Inherited {
+                resource,
+                soft,
+                hard,
+            })
+            .collect(),
+        working_directory: std::env::current_dir()
+            .map(|path| record::escaped(path.as_os_str()))
+            .unwrap_or_default(),
     }
 }
 

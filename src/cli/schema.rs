@@ -165,6 +165,9 @@ fn kind(kind: Kind) -> Value {
         Kind::Ranges => "ranges",
         Kind::Rates => "rates",
         Kind::NetClass => "net-class",
+        Kind::IoPriority => "io-priority",
+        Kind::Scheduler => "scheduler",
+        Kind::CpuSet => "cpu-set",
         Kind::Bool => return json!({ "type": "boolean" }),
         Kind::Integer(low, high) => {
             return json!({ "type": "integer", "minimum": low, "maximum": high });
@@ -307,6 +310,19 @@ fn definitions() -> Value {
                 { "type": "integer", "minimum": 1, "maximum": u32::MAX },
                 { "type": "string", "pattern": "^(0x[0-9A-Fa-f]+|[0-9]+|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4})$" },
             ] }),
+            "io-priority",
+            Kind::IoPriority,
+            json!({ "type": "string", "pattern": "^(idle|(best-effort|realtime):[0-7])$" }),
+        ),
+        (
+            "scheduler",
+            Kind::Scheduler,
+            json!({ "type": "string", "pattern": "^(other|batch|idle|(fifo|round-robin):[1-9][0-9]?)$" }),
+        ),
+        (
+            "cpu-set",
+            Kind::CpuSet,
+            json!({ "type": "string", "pattern": "^ *[0-9]+(-[0-9]+)? *(, *[0-9]+(-[0-9]+)? *)*$" }),
         ),
     ];
     let mut out = Map::new();

@@ -7,6 +7,9 @@
 pub mod action;
 pub mod directory;
 pub mod limits;
+pub mod confinement;
+pub mod join;
+pub mod log;
 pub mod name;
 pub mod place;
 pub mod process;

@@ -123,7 +123,9 @@ pub fn command(stat: &Stat) -> String {
     }
 }
 
-fn status_line(pid: i32, name: &str) -> Option<String> {
+/// The rest of the line of /proc/PID/status that begins with `name`.
+#[must_use]
+pub fn status_line(pid: i32, name: &str) -> Option<String> {
     let text = std::fs::read(format!("/proc/{pid}/status")).ok()?;
     let text = String::from_utf8_lossy(&text);
     text.lines()

@@ -1,5 +1,6 @@
 //! What is written down about a running sandbox, one JSON document a line: the record, the policy that it was started with,
-//! what its limits were changed to since, and, when it has ended and somebody still holds the file open, how.
+//! what binds those who join it, what its limits were changed to since, and, when it has ended and somebody still holds
+//! the file open, how.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -111,6 +112,8 @@ pub struct Content {
     pub record: Option<Record>,
     /// The policy, as `sandboxctl show --json` has it; not parsed.
     pub policy: Option<String>,
+    /// What binds those who join, a [`super::confinement::Confinement`]; not parsed.
+    pub confinement: Option<String>,
     /// None while it runs.
     pub ended: Option<Ended>,
 }
@@ -140,6 +143,10 @@ impl Content {
             .next()
             .filter(|line| !line.is_empty())
             .map(str::to_owned);
+        content.confinement = lines
+            .next()
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned);
         for line in lines {
             if let (Some(record), Ok(changed)) =
                 (&mut content.record, serde_json::from_str::<Changed>(line))
@@ -157,10 +164,16 @@ impl Content {
     ///
     /// # Errors
     /// None that is known: all of it can be said in JSON.
-    pub fn lines(record: &Record, policy: &serde_json::Value) -> serde_json::Result<Vec<u8>> {
+    pub fn lines(
+        record: &Record,
+        policy: &serde_json::Value,
+        confinement: &impl Serialize,
+    ) -> serde_json::Result<Vec<u8>> {
         let mut text = serde_json::to_vec(record)?;
         text.push(b'\n');
         serde_json::to_writer(&mut text, policy)?;
+        text.push(b'\n');
+        serde_json::to_writer(&mut text, confinement)?;
         text.push(b'\n');
         Ok(text)
     }
@@ -243,11 +256,12 @@ pub(super) mod tests {
 
     #[test]
     fn records_are_read_as_they_were_written() {
-        let mut text = Content::lines(&example(), &json!({ "name": "p" })).unwrap();
+        let mut text = Content::lines(&example(), &json!({ "name": "p" }), &json!({})).unwrap();
         let read = |text: &[u8]| Content::parse(std::str::from_utf8(text).unwrap());
         let content = read(&text).unwrap();
         assert_eq!(content.record, Some(example()));
         assert_eq!(content.policy.as_deref(), Some(r#"{"name":"p"}"#));
+        assert_eq!(content.confinement.as_deref(), Some("{}"));
         assert_eq!(content.ended, None);
         text.extend_from_slice(b"{\"status\":7,\"timed_out\":false,\"oom_kills\":null}\n");
         assert_eq!(read(&text).unwrap().ended.unwrap().status, 7);
@@ -255,7 +269,7 @@ pub(super) mod tests {
 
     #[test]
     fn limits_are_those_of_the_last_change() {
-        let mut text = Content::lines(&example(), &json!({})).unwrap();
+        let mut text = Content::lines(&example(), &json!({}), &json!({})).unwrap();
         for value in ["2G", "3G"] {
             let mut changed = Changed {
                 limits: example().limits,
@@ -275,11 +289,11 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_being_written_does_not_count_and_what_is_wrong_is_told() {
-        let text = Content::lines(&example(), &json!({})).unwrap();
+        let text = Content::lines(&example(), &json!({}), &json!({})).unwrap();
         let text = std::str::from_utf8(&text).unwrap();
         for length in 0..text.len() {
             let content = Content::parse(&text[..length]).unwrap();
-            assert!(content.record.is_none() || content.policy.is_none());
+            assert!(content.policy.is_none() || content.confinement.is_none());
         }
         assert!(Content::parse("{}\n").is_err());
         assert!(Content::parse("\u{1b}\n").is_err());

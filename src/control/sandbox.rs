@@ -44,6 +44,8 @@ pub struct Sandbox {
     pub record: Option<Record>,
     /// The policy that it was started with, as JSON.
     pub policy: Option<String>,
+    /// What binds those who join it, as JSON.
+    pub confinement: Option<String>,
 }
 
 /// Why nothing can be done to a sandbox.
@@ -71,6 +73,13 @@ impl Refusal {
         self.help.push(line.into());
         self
     }
+
+    /// Adds several lines of advice.
+    #[must_use]
+    pub fn help_all(mut self, lines: Vec<String>) -> Self {
+        self.help.extend(lines);
+        self
+    }
 }
 
 impl std::fmt::Display for Refusal {
@@ -92,6 +101,7 @@ impl Sandbox {
             entry,
             record: content.record,
             policy: content.policy,
+            confinement: content.confinement,
         })
     }
 

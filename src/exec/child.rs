@@ -25,6 +25,8 @@ pub(super) const TERMINAL: &[u8] = b"tty";
 const COVER: u64 = attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC;
 /// Descriptors that are not closed one by one: few beside the least limit that anybody sets (RLIMIT_NOFILE).
 const MOST_LEFT: usize = 48;
+/// In the place of a step's number: the namespaces of a sandbox could not be entered.
+pub(super) const ENTERING: u32 = u32::MAX - 1;
 /// A failure is (step, errno), each four bytes in native order.
 pub(super) const FAILURE_LENGTH: usize = 8;
 /// The same, one byte longer: the step was passed over, as it may be.
@@ -99,6 +101,11 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
             }
         }
     }
+    if let Some(join) = &prepared.join
+        && let Err(errno) = join.enter()
+    {
+        fail(socket, ENTERING, errno);
+    }
     // From here on nobody can look into this process or trace it, until the program is started.
     if let Err(errno) = process::undumpable() {
         fail(socket, u32::MAX, errno);
@@ -153,6 +160,10 @@ pub(super) fn fail(socket: BorrowedFd<'_>, step: u32, errno: Errno) -> ! {
 
 fn become_program(prepared: &Prepared, lines: &Lines<'_>, state: &State<'_>) -> ! {
     let socket = lines.socket.as_fd();
+    // Process 1 takes all with it when it ends; who does its work from outside does not.
+    if prepared.join.is_some() && process::die_with_parent(libc::SIGKILL).is_err() {
+        fail(socket, u32::MAX, Errno::last());
+    }
     process::set_umask(prepared.umask);
     if prepared.init && prepared.new_terminal {
         // The group must be in the foreground before the program can ask for its terminal.
@@ -375,7 +386,7 @@ fn carry_out<'a>(op: &'a Op, state: &mut State<'a>, socket: BorrowedFd<'_>) -> R
         Op::DropBounding { keep, last } => drop_bounding(*keep, *last),
         Op::KeepCapabilities { keep, ambient } => capability::keep_only(*keep, *ambient),
         Op::ResourceLimit { resource, value } => process::set_limit(*resource, *value),
-        Op::Nice(value) => process::set_nice(*value),
+        Op::CpuAffinity(cpus) => process::set_affinity(cpus),
         Op::Umask(mask) => {
             process::set_umask(*mask);
             Ok(())

@@ -5,12 +5,15 @@ mod child;
 pub mod failure;
 pub mod group;
 mod init;
+mod join;
 mod outside;
 mod prepare;
+mod priority;
 mod relay;
 mod supervise;
 
 pub use failure::LaunchError;
+pub use join::{Target, prepare_join};
 pub use prepare::{Prepared, prepare};
 pub use relay::standard;
 pub use supervise::{Ending, Outcome, Remark, Started, launch};

@@ -52,7 +52,7 @@ fn make_directory(path: &Path) -> std::io::Result<()> {
         .map_err(|errno| std::io::Error::from_raw_os_error(errno as i32))
 }
 
-fn write_file(pid: libc::pid_t, name: &str, text: &str) -> Result<(), Errno> {
+pub(super) fn write_file(pid: libc::pid_t, name: &str, text: &str) -> Result<(), Errno> {
     OpenOptions::new()
         .write(true)
         .open(format!("/proc/{pid}/{name}"))
@@ -110,13 +110,4 @@ fn run_helper(helper: &Path, pid: libc::pid_t, ranges: &[IdRange]) -> Result<(),
         )),
         Err(error) => Err(format!("{name} could not be run: {error}")),
     }
-}
-
-/// Writes the child's OOM score adjustment, which its children inherit.
-pub(super) fn adjust_oom_score(prepared: &Prepared, pid: libc::pid_t) -> Result<(), LaunchError> {
-    let Some((step, value)) = prepared.oom_score_adjust else {
-        return Ok(());
-    };
-    write_file(pid, "oom_score_adj", &value.to_string())
-        .map_err(|errno| LaunchError::at_step(step as usize, errno))
 }

@@ -14,6 +14,8 @@ use crate::profile::value::Access;
 use crate::section::limits::GroupPlan;
 
 use super::failure::LaunchError;
+use super::join::Join;
+use super::priority::{self, Priority};
 
 /// One thing that the child does, in C form.
 #[derive(Debug)]
@@ -91,7 +93,7 @@ pub(super) enum Op {
         resource: u32,
         value: Option<u64>,
     },
-    Nice(libc::c_int),
+    CpuAffinity(process::CpuMask),
     Umask(u32),
     WorkingDirectory(Vec<CString>),
     CloseDescriptors,
@@ -140,10 +142,13 @@ pub struct Prepared {
     pub(super) clone_step: Option<usize>,
     /// Namespaces that the launcher enters itself, since they count for its children: user first, then pid.
     pub(super) join_before: Vec<(u32, OwnedFd, libc::c_int)>,
+    /// The sandbox that is entered, when none is made.
+    pub(super) join: Option<Join>,
     pub(super) own_directories: Vec<(u32, PathBuf)>,
     pub(super) maps: Option<(u32, MapOp)>,
     pub(super) group: Option<(u32, GroupPlan)>,
-    pub(super) oom_score_adjust: Option<(u32, i32)>,
+    /// Set by the launcher while the child waits.
+    pub(super) priorities: Vec<Priority>,
     /// Done by the child, in this order.
     pub(super) child: Vec<Todo>,
     /// Whether the child stays as process 1 beside the program.
@@ -172,7 +177,7 @@ pub(super) struct MapOp {
     pub helpers: Option<(PathBuf, PathBuf)>,
 }
 
-fn flag(kind: NamespaceKind) -> libc::c_int {
+pub(super) fn flag(kind: NamespaceKind) -> libc::c_int {
     match kind {
         NamespaceKind::User => libc::CLONE_NEWUSER,
         NamespaceKind::Mount => libc::CLONE_NEWNS,
@@ -273,10 +278,11 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
         clone_flags: 0,
         clone_step: None,
         join_before: Vec::new(),
+        join: None,
         own_directories: Vec::new(),
         maps: None,
         group: None,
-        oom_score_adjust: None,
+        priorities: Vec::new(),
         child: Vec::new(),
         init: false,
         init_filter: None,
@@ -300,6 +306,14 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
     for (number, step) in plan.steps.iter().enumerate() {
         let index = u32::try_from(number).unwrap_or(u32::MAX);
         let failed = |errno: Errno| LaunchError::at_step(number, errno);
+        if let Some(value) = priority::lower(&step.action) {
+            prepared.priorities.push(Priority {
+                step: index,
+                value,
+                may_fail: step.on_failure == OnFailure::Warn,
+            });
+            continue;
+        }
         let op = match &step.action {
             Action::OwnDirectory { path } => {
                 prepared.own_directories.push((index, path.clone()));
@@ -335,10 +349,6 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
             }
             Action::EnterGroup(group) => {
                 prepared.group = Some((index, group.clone()));
-                continue;
-            }
-            Action::OomScoreAdjust { value } => {
-                prepared.oom_score_adjust = Some((index, *value));
                 continue;
             }
             Action::Init => {
@@ -554,7 +564,7 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
             resource: *resource,
             value: *value,
         },
-        Action::Nice { value } => Op::Nice(*value),
+        Action::CpuAffinity { cpus } => Op::CpuAffinity(process::CpuMask::of(cpus.numbers())),
         Action::Umask { mode } => Op::Umask(*mode),
         Action::WorkingDirectory { candidates } => Op::WorkingDirectory(
             candidates

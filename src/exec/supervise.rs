@@ -8,12 +8,14 @@ use crate::kernel::clone::{Child, Side, clone3};
 use crate::kernel::process::Change;
 use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
-use super::child::{self, DROPPED_LENGTH, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
+use super::child::{self, DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
 use super::failure::LaunchError;
 use super::group::{Circumstances, Event, Group, GroupDirectory, GroupError, Usage, WATCHES};
 use super::init::STOPPED;
+use super::join::Join;
 use super::outside;
 use super::prepare::Prepared;
+use super::priority;
 use super::relay::{self, Relay};
 
 /// How long a program that ran into its timeout has between SIGTERM and SIGKILL.
@@ -136,6 +138,7 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
             terminal_group: relay::own_foreground(),
             ready: false,
             told: false,
+            ended: false,
             failure: None,
             deadline: None,
             settled: None,
@@ -204,6 +207,8 @@ fn start(
         (None, None)
     };
     let doors = match (&prepared.group, &group) {
+        // A real-time process enters a group only if that has time for it, and must be in it before it becomes one.
+        (Some(_), _) if priority::is_real_time(&prepared.priorities) => Vec::new(),
         (Some((step, _)), Some(group)) => group.doors().map_err(|error| refused(*step, error))?,
         _ => Vec::new(),
     };
@@ -240,7 +245,10 @@ fn start(
     };
     drop((child_socket, child_status));
     let set = outside::map_ids(prepared, child.pid)
-        .and_then(|()| outside::adjust_oom_score(prepared, child.pid))
+        .and_then(|()| match &prepared.join {
+            Some(join) => join.enter_group(child.pid),
+            None => Ok(()),
+        })
         .and_then(|()| match (&prepared.group, group) {
             (Some((step, _)), Some(group)) => {
                 let entered = group.enter(child.pid, born);
@@ -250,6 +258,11 @@ fn start(
                 entered.map_err(|error| refused(*step, error))
             }
             _ => Ok(()),
+        })
+        .and_then(|()| {
+            priority::set_all(&prepared.priorities, child.pid, &mut |step, errno| {
+                tell(Remark::Dropped { step, errno });
+            })
         })
         .and_then(|()| {
             descriptor::send(own_socket.as_fd(), GO)
@@ -291,6 +304,8 @@ struct Supervisor<'a> {
     ready: bool,
     /// Whether it has been told that the program was started.
     told: bool,
+    /// Whether the sandbox that was joined has ended.
+    ended: bool,
     failure: Option<LaunchError>,
     deadline: Option<Instant>,
     /// When to make ourselves small.
@@ -392,6 +407,11 @@ impl Supervisor<'_> {
                 interest(self.lines.status.as_ref().map(AsFd::as_fd)),
                 master,
                 input,
+                interest(
+                    (self.prepared.join.as_ref())
+                        .filter(|_| !self.ended)
+                        .map(Join::end),
+                ),
                 limits[0],
                 limits[1],
                 limits[2],
@@ -401,9 +421,9 @@ impl Supervisor<'_> {
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno),
             }
-            let [_, _, _, _, _, _, limits @ ..] = &ready;
+            let [_, _, _, _, _, _, _, limits @ ..] = &ready;
             self.notice(limits);
-            let [ended, signalled, heard, status, master, input, ..] =
+            let [ended, signalled, heard, status, master, input, over, ..] =
                 ready.map(|entry| entry.revents);
             if signalled != 0 {
                 self.forward();
@@ -411,7 +431,8 @@ impl Supervisor<'_> {
             if heard != 0 {
                 self.hear();
             }
-            if self.ready && !self.told && self.lines.socket.is_none() && ended == 0 {
+            let executed = self.ready && self.failure.is_none() && self.lines.socket.is_none();
+            if executed && !self.told && ended == 0 {
                 self.tell_started();
             }
             if status != 0 {
@@ -423,6 +444,11 @@ impl Supervisor<'_> {
                 && let Some(relay) = self.relay.take()
             {
                 relay.finish();
+            }
+            if over != 0 {
+                // What lived in the sandbox ends with it; the child, who is outside, too.
+                self.ended = true;
+                self.send(libc::SIGKILL);
             }
             self.keep_time();
             if ended != 0 {
@@ -565,6 +591,9 @@ impl Supervisor<'_> {
     fn failed(&mut self, message: &[u8]) {
         self.failure = Some(match words(message) {
             (u32::MAX, errno) => LaunchError::doing("preparing the child", errno),
+            (ENTERING, errno) => {
+                LaunchError::doing("entering the namespaces of the sandbox", errno)
+            }
             (step, errno) => LaunchError::at_step(step as usize, errno),
         });
     }

@@ -25,12 +25,29 @@ pub fn resolve(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
     }
 }
 
+/// Opens `path` as O_PATH as a process would whose root `root` is: links are followed, and lead nowhere else.
+///
+/// # Errors
+/// ENOSYS: a kernel before 5.6, or an outer sandbox. Others as open(2).
+pub fn resolve_as_root(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+    openat2_how(
+        root,
+        path,
+        libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS,
+    )
+}
+
 fn openat2(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd> {
+    let resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+    openat2_how(root, path, resolve)
+}
+
+fn openat2_how(root: BorrowedFd<'_>, path: &CStr, resolve: u64) -> Result<OwnedFd> {
     let how = OpenHow {
         // Without O_NOFOLLOW, with which a link as the last component would be opened as itself instead of refused.
         flags: (libc::O_PATH | libc::O_CLOEXEC) as u64,
         mode: 0,
-        resolve: libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS,
+        resolve,
     };
     // SAFETY: both pointers live through the call; the size is that of the structure.
     let fd = check(unsafe {

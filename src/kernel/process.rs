@@ -132,13 +132,135 @@ pub fn set_limit(resource: u32, value: Option<u64>) -> Result<()> {
     check_int(unsafe { libc::setrlimit(resource as _, &raw const limit) }).map(drop)
 }
 
-/// Sets the nice value of the caller (setpriority(2)).
+/// The resource limits of the caller that there are on every kernel: number, soft, hard (getrlimit(2)).
+#[must_use]
+pub fn limits() -> Vec<(u32, u64, u64)> {
+    const LIMITS: u32 = 16;
+    let mut found = Vec::new();
+    for resource in 0..LIMITS {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: the structure lives through the call.
+        if unsafe { libc::getrlimit(resource as _, &raw mut limit) } == 0 {
+            found.push((resource, limit.rlim_cur, limit.rlim_max));
+        }
+    }
+    found
+}
+
+/// Brings the caller's limits down to others, where these are lower, and its soft limits up to them where they may rise.
 ///
 /// # Errors
-/// EACCES: it would fall, which needs CAP_SYS_NICE.
-pub fn set_nice(value: libc::c_int) -> Result<()> {
+/// setrlimit(2); EINVAL: there is no such limit.
+pub fn limit_to(resource: u32, soft: u64, hard: u64) -> Result<()> {
+    let mut own = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the structure lives through the call.
+    check_int(unsafe { libc::getrlimit(resource as _, &raw mut own) })?;
+    // RLIM_INFINITY is the highest number.
+    let hard = hard.min(own.rlim_max);
+    let limit = libc::rlimit {
+        rlim_cur: soft.min(hard),
+        rlim_max: hard,
+    };
+    // SAFETY: the structure lives through the call.
+    check_int(unsafe { libc::setrlimit(resource as _, &raw const limit) }).map(drop)
+}
+
+/// Sets the nice value of a process that has one thread; 0 is the caller (setpriority(2)).
+///
+/// # Errors
+/// EACCES: it would fall, which needs CAP_SYS_NICE on the host or RLIMIT_NICE.
+pub fn set_nice(pid: libc::pid_t, value: libc::c_int) -> Result<()> {
     // SAFETY: plain integers.
-    check_int(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, value) }).map(drop)
+    check_int(unsafe { libc::setpriority(libc::PRIO_PROCESS, pid.cast_unsigned(), value) })
+        .map(drop)
+}
+
+/// Sets the I/O priority of a process that has one thread; 0 is the caller (ioprio_set(2)).
+///
+/// # Errors
+/// EPERM: class 1 (real time) needs CAP_SYS_NICE or CAP_SYS_ADMIN on the host.
+pub fn set_io_priority(pid: libc::pid_t, class: u16, level: u16) -> Result<()> {
+    const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+    let value = libc::c_int::from(class) << 13 | libc::c_int::from(level);
+    // SAFETY: plain integers.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid, value) }).map(drop)
+}
+
+/// Sets the scheduler of a process that has one thread; 0 is the caller (sched_setscheduler(2)). Some C libraries do not
+/// make the call.
+///
+/// # Errors
+/// EPERM: real time needs CAP_SYS_NICE on the host or RLIMIT_RTPRIO, and where control groups share real time out, some in
+/// the group; leaving SCHED_IDLE needs what lowering the nice value does.
+pub fn set_scheduler(pid: libc::pid_t, policy: libc::c_int, priority: libc::c_int) -> Result<()> {
+    // SAFETY: all-zero is valid; only some C libraries have further fields.
+    let mut parameter: libc::sched_param = unsafe { std::mem::zeroed() };
+    parameter.sched_priority = priority;
+    // SAFETY: the structure lives through the call.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_sched_setscheduler,
+            pid,
+            policy,
+            &raw const parameter,
+        )
+    })
+    .map(drop)
+}
+
+/// A set of CPUs as the kernel takes it (sched_setaffinity(2)): 8192 bits, the most that it is built for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CpuMask(Box<[libc::c_ulong; CpuMask::WORDS]>);
+
+impl CpuMask {
+    const BITS: usize = libc::c_ulong::BITS as usize;
+    const WORDS: usize = 8192 / Self::BITS;
+
+    /// From the numbers of CPUs; those beyond the last that can be said are left out.
+    #[must_use]
+    pub fn of(numbers: impl Iterator<Item = u32>) -> Self {
+        let mut words = Box::new([0; Self::WORDS]);
+        for number in numbers {
+            let number = number as usize;
+            if let Some(word) = words.get_mut(number / Self::BITS) {
+                *word |= 1 << (number % Self::BITS);
+            }
+        }
+        Self(words)
+    }
+}
+
+/// Binds the calling thread to CPUs. The kernel passes over those that are not there or that the control group does not
+/// allow; here each must be obtained.
+///
+/// # Errors
+/// EINVAL: one of them is not to be had; nothing is changed if none of them is.
+pub fn set_affinity(cpus: &CpuMask) -> Result<()> {
+    const LENGTH: usize = size_of::<[libc::c_ulong; CpuMask::WORDS]>();
+    // SAFETY: the words live through the call, and are as long as we say.
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, LENGTH, cpus.0.as_ptr()) })?;
+    let mut got = [0 as libc::c_ulong; CpuMask::WORDS];
+    // SAFETY: the array is ours and as long as we say.
+    check(unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, LENGTH, got.as_mut_ptr()) })?;
+    if got == *cpus.0 {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
+}
+
+/// The caller's umask. The caller must have one thread, for it is changed meanwhile.
+#[must_use]
+pub fn umask() -> u32 {
+    let mask = set_umask(0o077);
+    set_umask(mask);
+    mask
 }
 
 /// umask(2): returns the one before; cannot fail.

@@ -250,13 +250,7 @@ impl Builder<'_> {
             }
         }
         let process = Process::of(self.policy);
-        if let Some(value) = process.oom_score_adjust {
-            self.step(
-                Action::OomScoreAdjust { value: value.value },
-                value.site,
-                "",
-            );
-        }
+        self.priorities(&process);
         if process.new_keyring.value {
             if self.facts.machine.keyrings {
                 self.step(Action::NewSessionKeyring, process.new_keyring.site, "");
@@ -283,6 +277,44 @@ impl Builder<'_> {
         if let Some(why) = decided.new.get(&NamespaceKind::Net) {
             self.step(Action::LoopbackUp, why.site, "");
         }
+    }
+
+    /// What the launcher sets while the child waits: privileges of the host count for these, and the child may have left
+    /// them behind in a user namespace of its own.
+    fn priorities(&mut self, process: &Process) {
+        if let Some(value) = &process.oom_score_adjust {
+            self.step(
+                Action::OomScoreAdjust { value: value.value },
+                value.site,
+                "",
+            );
+        }
+        if let Some(value) = &process.nice {
+            self.step(Action::Nice { value: value.value }, value.site, "");
+        }
+        if let Some(said) = &process.io_priority {
+            let value = said.value;
+            self.attribute(Action::IoPriority { value }, "io-priority", said.site);
+        }
+        if let Some(said) = &process.scheduler {
+            let value = said.value;
+            self.attribute(Action::Scheduler { value }, "scheduler", said.site);
+        }
+    }
+
+    /// A step of `[process]` that may be dropped where its key may.
+    pub(super) fn attribute(&mut self, action: Action, key: &str, site: Site) {
+        let on_failure = if self.may_degrade(Section::Process, key) {
+            OnFailure::Warn
+        } else {
+            OnFailure::Fatal
+        };
+        self.plan.steps.push(Step {
+            action,
+            site,
+            because: String::new(),
+            on_failure,
+        });
     }
 
     fn view(&mut self, decided: &Namespaces) {

@@ -60,8 +60,9 @@ impl Builder<'_> {
         }
         let limits = rlimits::steps(self.policy, |key| self.may_degrade(Section::Limits, key));
         self.plan.steps.extend(limits);
-        if let Some(value) = &process.nice {
-            self.step(Action::Nice { value: value.value }, value.site, "");
+        if let Some(said) = &process.cpu_affinity {
+            let cpus = said.value.clone();
+            self.attribute(Action::CpuAffinity { cpus }, "cpu-affinity", said.site);
         }
         if let Some(kept) = kept {
             let action = Action::Capabilities {

@@ -8,7 +8,7 @@ use super::step::{IdRange, NamespaceKind, Root};
 use super::{Action, Note, Phase, Plan, Step};
 use crate::profile::value::{Access, exact_bytes};
 use crate::report::{Site, SourceMap, escape};
-use crate::section::capabilities;
+use crate::section::{capabilities, rlimits};
 
 fn path(path: &Path) -> String {
     escape::os(path.as_os_str())
@@ -90,11 +90,11 @@ impl Action {
                     .to_owned()
             }
             Self::NewSession => "start a session without a terminal".to_owned(),
-            Self::ResourceLimit { name, value, .. } => match value {
-                Some(value) => format!("set the resource limit {name} to {value}"),
-                None => format!("lift the resource limit {name}"),
-            },
+            Self::ResourceLimit { name, value, .. } => rlimits::describe(name, *value),
             Self::Nice { value } => format!("set the nice value to {value}"),
+            Self::IoPriority { value } => format!("set the I/O priority to {value}"),
+            Self::Scheduler { value } => format!("set the scheduler to {value}"),
+            Self::CpuAffinity { cpus } => format!("bind it to the CPUs {cpus}"),
             Self::OomScoreAdjust { value } => format!("set the OOM score adjustment to {value}"),
             Self::Umask { mode } => format!("set the umask to {mode:04o}"),
             Self::WorkingDirectory { candidates } => {
@@ -235,6 +235,9 @@ impl Action {
             Self::NewSession => "new-session",
             Self::ResourceLimit { .. } => "resource-limit",
             Self::Nice { .. } => "nice",
+            Self::IoPriority { .. } => "io-priority",
+            Self::Scheduler { .. } => "scheduler",
+            Self::CpuAffinity { .. } => "cpu-affinity",
             Self::OomScoreAdjust { .. } => "oom-score-adjust",
             Self::Umask { .. } => "umask",
             Self::WorkingDirectory { .. } => "working-directory",

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::profile::value::Access;
+use crate::profile::value::{Access, CpuSet, IoPriority, Scheduler};
 use crate::report::Site;
 
 /// One thing to do, who asked for it, and what follows if it cannot be done.
@@ -34,9 +34,12 @@ impl Step {
             Action::MapIds { .. }
             | Action::EnterGroup(_)
             | Action::OomScoreAdjust { .. }
+            | Action::Nice { .. }
+            | Action::IoPriority { .. }
+            | Action::Scheduler { .. }
             | Action::Timeout { .. } => Phase::Beside,
             Action::ResourceLimit { .. }
-            | Action::Nice { .. }
+            | Action::CpuAffinity { .. }
             | Action::Umask { .. }
             | Action::WorkingDirectory { .. }
             | Action::Capabilities { .. }
@@ -272,6 +275,21 @@ pub enum Action {
     Nice {
         /// -20 to 19
         value: i32,
+    },
+    /// Set the I/O priority.
+    IoPriority {
+        /// Class and level.
+        value: IoPriority,
+    },
+    /// Set the scheduler.
+    Scheduler {
+        /// Policy and priority.
+        value: Scheduler,
+    },
+    /// Bind it to CPUs, each of which must be one that it may run on.
+    CpuAffinity {
+        /// Their numbers.
+        cpus: CpuSet,
     },
     /// Set the OOM score adjustment.
     OomScoreAdjust {

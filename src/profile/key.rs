@@ -152,6 +152,12 @@ pub enum Kind {
     Rates,
     /// The class of network packets: `"1:1"` (tc(8), hexadecimal), or one number (`"0x10001"`).
     NetClass,
+    /// `"idle"`, `"best-effort:4"`, `"realtime:0"`.
+    IoPriority,
+    /// `"other"`, `"batch"`, `"idle"`, `"fifo:10"`, `"round-robin:10"`.
+    Scheduler,
+    /// Numbers of CPUs: `"0-3,7"`.
+    CpuSet,
 }
 
 /// One key of the language.
@@ -204,7 +210,15 @@ impl Key {
             Section::Syscalls => self.kind == Kind::SyscallAction,
             Section::Process => matches!(
                 self.name,
-                Name::Exact("no-new-privileges" | "terminal" | "session-keyring" | "timeout")
+                Name::Exact(
+                    "no-new-privileges"
+                        | "terminal"
+                        | "session-keyring"
+                        | "timeout"
+                        | "io-priority"
+                        | "scheduler"
+                        | "cpu-affinity"
+                )
             ),
             Section::Devices | Section::Environment | Section::User => false,
         }

@@ -234,7 +234,17 @@ pub static KEYS: &[Key] = &[
     ),
     key(Section::Limits, Name::Exact("realtime-priority"), Kind::Integer(0, 99), "the caller's", "realtime-priority = 0").says(
         "the highest real-time priority (RLIMIT_RTPRIO)",
-        "0 forbids real-time scheduling. setrlimit(2).",
+        "0 forbids real-time scheduling. What the program starts with is `process.scheduler`. setrlimit(2).",
+    ),
+    key(Section::Limits, Name::Exact("realtime-time"), Kind::Duration, "the caller's", "realtime-time = \"200ms\"").says(
+        "CPU time that a real-time thread may use without waiting (RLIMIT_RTTIME)",
+        "Keeps a program of `process.scheduler` \"fifo:N\" or \"round-robin:N\" from taking a CPU for good. SIGKILL at the limit. \
+         Has no effect on other schedulers. setrlimit(2).",
+    ),
+    key(Section::Limits, Name::Exact("nice-limit"), Kind::Integer(-20, 19), "the caller's", "nice-limit = 0").says(
+        "the lowest nice value that the program may give itself (RLIMIT_NICE)",
+        "-20 to 19; 19 forbids any lowering. Binds programs without CAP_SYS_NICE on the host. The kernel counts it as 20 - N (0 for 19), which is what \
+         `ulimit -e` shows; raising it needs CAP_SYS_RESOURCE. What the program starts with is `process.nice`. setrlimit(2).",
     ),
     // ------------------------------------------------------------ namespaces
     key(Section::Namespaces, Name::Exact("user"), Kind::Namespace, "new when one is needed", "user = true").says(
@@ -387,11 +397,31 @@ pub static KEYS: &[Key] = &[
     ),
     key(Section::Process, Name::Exact("nice"), Kind::Integer(-20, 19), "the caller's", "nice = 10").says(
         "the nice value",
-        "-20 to 19, higher is nicer. Lowering it needs CAP_SYS_NICE. setpriority(2).",
+        "-20 to 19, higher is nicer. Lowering it needs CAP_SYS_NICE on the host, or a caller whose RLIMIT_NICE allows it; \
+         the launcher does it from outside, so that a root of the host can also in a user namespace. What the program may do to it \
+         afterwards: `limits.nice-limit`. setpriority(2).",
     ),
+    key(Section::Process, Name::Exact("io-priority"), Kind::IoPriority, "the caller's; the kernel derives it from `nice` when none was ever set", "io-priority = \"idle\"").says(
+        "the place in the queue for the disk",
+        "`\"idle\"`: only when nobody else wants the disk; `\"best-effort:N\"`: with everybody, N from 0 (first) to 7; \
+         `\"realtime:N\"`: before everybody, which needs CAP_SYS_NICE or CAP_SYS_ADMIN on the host. Counts where the device's I/O scheduler knows \
+         priorities (bfq, mq-deadline). The program can change it within its privileges. ioprio_set(2).",
+    ).warns("A program of a real-time class can keep all others from the disk."),
+    key(Section::Process, Name::Exact("scheduler"), Kind::Scheduler, "the caller's", "scheduler = \"batch\"").says(
+        "how the CPUs are shared with other programs",
+        "`\"other\"`: everybody's; `\"batch\"`: for long computations; `\"idle\"`: only what others leave; `\"fifo:N\"`, `\"round-robin:N\"`: \
+         real time, before everybody, N from 1 to 99 (first). Real time needs CAP_SYS_NICE on the host or a caller whose RLIMIT_RTPRIO allows it, \
+         and on cgroup v1 kernels with CONFIG_RT_GROUP_SCHED also time for it in the CPU group (`cpu.rt_runtime_us`). \
+         sched_setscheduler(2), sched(7).",
+    ).warns("A real-time program that does not wait starves the CPU that it runs on: set `limits.realtime-time` beside it."),
+    key(Section::Process, Name::Exact("cpu-affinity"), Kind::CpuSet, "the caller's", "cpu-affinity = \"0-3,7\"").says(
+        "the CPUs that the program runs on",
+        "Numbers and ranges, counted from 0. Each must be there and allowed by the control group. sched_setaffinity(2).",
+    ).warns("A wish and no limit: the program can undo it. What it cannot undo is a control group's set of CPUs, `limits.cpus`."),
     key(Section::Process, Name::Exact("oom-score-adjust"), Kind::Integer(-1000, 1000), "the caller's", "oom-score-adjust = 500").says(
         "how readily the kernel picks this program when memory runs out",
-        "-1000 to 1000, higher is sooner. Lowering it needs CAP_SYS_RESOURCE. proc_pid_oom_score_adj(5).",
+        "-1000 to 1000, higher is sooner; -1000 is never. Lowering it below what somebody privileged has set last needs \
+         CAP_SYS_RESOURCE on the host. The program can raise it further, and lower it to that again. proc_pid_oom_score_adj(5).",
     ),
     key(Section::Process, Name::Exact("umask"), Kind::Mode, "the caller's", "umask = \"0077\"").says(
         "mode bits that new files do not get",
@@ -431,7 +461,8 @@ pub fn find(section: Section, name: &str) -> Option<&'static Key> {
 /// A name that a profile could be expected to take, and why it is no key.
 struct Retired {
     section: Section,
-    name: &'static str,
+    /// As people know it from elsewhere.
+    names: &'static [&'static str],
     why: &'static str,
     help: &'static str,
 }
@@ -440,25 +471,25 @@ struct Retired {
 static RETIRED: &[Retired] = &[
     Retired {
         section: Section::Limits,
-        name: "kernel-memory",
+        names: &["kernel-memory", "kmem", "kmem-limit"],
         why: "has no effect on today's kernels (`memory.kmem.limit_in_bytes` is written and forgotten)",
         help: "kernel memory counts towards `memory`",
     },
     Retired {
         section: Section::Limits,
-        name: "kernel-memory-tcp",
+        names: &["kernel-memory-tcp", "kmem-tcp", "tcp-memory"],
         why: "has no effect on today's kernels (`memory.kmem.tcp.limit_in_bytes` is deprecated)",
         help: "memory of network buffers counts towards `memory`",
     },
     Retired {
         section: Section::Limits,
-        name: "resident-set",
+        names: &["resident-set", "resident-size", "rss", "memory-rss"],
         why: "has no effect: Linux does not look at RLIMIT_RSS (setrlimit(2))",
         help: "`memory` holds for the program and its children together",
     },
     Retired {
         section: Section::Limits,
-        name: "file-locks",
+        names: &["file-locks", "locks"],
         why: "has no effect: Linux has not looked at RLIMIT_LOCKS since 2.4.25 (setrlimit(2))",
         help: "leave it out",
     },
@@ -468,7 +499,7 @@ static RETIRED: &[Retired] = &[
 pub(crate) fn retired(section: Section, name: &str) -> Option<Wrong> {
     let retired = RETIRED
         .iter()
-        .find(|retired| retired.section == section && retired.name == name)?;
+        .find(|retired| retired.section == section && retired.names.contains(&name))?;
     Some(
         Wrong::new(format!("`{name}` {}", retired.why))
             .label("would limit nothing")
@@ -515,6 +546,17 @@ mod tests {
             if let Kind::Word(words) | Kind::Words(words) = key.kind {
                 assert!(!words.contains(&"inherit"), "{}", key.example);
             }
+        }
+    }
+
+    #[test]
+    fn nothing_is_refused_that_is_a_key() {
+        for name in REFUSED.iter().flat_map(|(names, ..)| *names) {
+            assert!(find(Section::Limits, name).is_none(), "{name}");
+            assert!(
+                refused(Section::Limits, name).is_some()
+                    && refused(Section::Process, name).is_none()
+            );
         }
     }
 

@@ -1,10 +1,14 @@
 //! The types that values of a profile can have.
 
+mod attribute;
+
 use std::fmt;
 use std::time::Duration;
 
 use crate::bpf;
 use crate::report::Located;
+
+pub use attribute::{CpuSet, IoPriority, Scheduler};
 
 /// An amount of memory or storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -257,6 +261,12 @@ pub enum Value {
     Ranges(Ranges),
     /// How fast a device may be used.
     Rates(Rates),
+    /// The place in the queue for the disk.
+    IoPriority(IoPriority),
+    /// How the CPUs are shared out.
+    Scheduler(Scheduler),
+    /// CPUs.
+    CpuSet(CpuSet),
 }
 
 impl Value {
@@ -277,6 +287,11 @@ impl Value {
             Self::View(view) => matches!(view, View::Host(Access::Hidden | Access::ReadOnly)),
             Self::Syscall(action) => *action != bpf::Action::Allow,
             Self::Keep(keep) => !keep,
+            Self::IoPriority(priority) => priority.only_adds_strictness(),
+            Self::Scheduler(scheduler) => {
+                matches!(scheduler, Scheduler::Batch | Scheduler::Idle)
+            }
+            Self::CpuSet(_) => true,
             Self::Mode(_)
             | Self::Text(_)
             | Self::List(_)

@@ -91,6 +91,9 @@ impl Value {
             Self::Id(Id::Number(number)) => number.to_string(),
             Self::Ranges(ranges) => quoted(&ranges.to_string()),
             Self::Rates(rates) => self::rates(rates),
+            Self::IoPriority(priority) => quoted(&priority.to_string()),
+            Self::Scheduler(scheduler) => quoted(&scheduler.to_string()),
+            Self::CpuSet(cpus) => quoted(&cpus.to_string()),
         }
     }
 
@@ -135,6 +138,9 @@ impl Value {
                     parts.filter_map(|(name, rate, _)| Some((name.to_owned(), rate?.into())));
                 serde_json::Value::Object(parts.collect())
             }
+            Self::IoPriority(priority) => json!(priority.to_string()),
+            Self::Scheduler(scheduler) => json!(scheduler.to_string()),
+            Self::CpuSet(cpus) => json!(cpus.to_string()),
         }
     }
 }
@@ -176,6 +182,7 @@ mod tests {
     use crate::profile::document::parse;
     use crate::profile::key::Section;
     use crate::profile::value::{Access, Count, Cpu, Ranges, Rates, Size};
+    use crate::profile::value::{Access, Count, Cpu, CpuSet, IoPriority, Scheduler, Size};
     use crate::report::SourceId;
 
     /// A value and a key that takes it.
@@ -254,6 +261,25 @@ mod tests {
             )),
             (0..u32::MAX).prop_map(|n| (Section::User, "uid", Value::Id(Id::Number(n)))),
             Just((Section::User, "uid", Value::Id(Id::Caller))),
+            prop_oneof![
+                Just(IoPriority::Idle),
+                (0u8..8).prop_map(IoPriority::BestEffort),
+                (0u8..8).prop_map(IoPriority::RealTime),
+            ]
+            .prop_map(|p| (Section::Process, "io-priority", Value::IoPriority(p))),
+            prop_oneof![
+                Just(Scheduler::Other),
+                Just(Scheduler::Batch),
+                Just(Scheduler::Idle),
+                (1u8..100).prop_map(Scheduler::Fifo),
+                (1u8..100).prop_map(Scheduler::RoundRobin),
+            ]
+            .prop_map(|s| (Section::Process, "scheduler", Value::Scheduler(s))),
+            proptest::collection::vec((0u32..200, 0u32..50), 1..5).prop_map(|ranges| {
+                let ranges = ranges.iter().map(|&(first, more)| (first, first + more));
+                let cpus = CpuSet::new(ranges.collect()).expect("none is too high");
+                (Section::Process, "cpu-affinity", Value::CpuSet(cpus))
+            }),
             Just((Section::Devices, "/dev/kvm", Value::Device(Access::Hidden))),
             Just((Section::Network, "mode", Value::Word("none"))),
             (1_i64..=10_000).prop_map(|n| (Section::Limits, "cpu-weight", Value::Integer(n))),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::policy::{Policy, Traced};
 use crate::profile::key::Section;
-use crate::profile::value::Value;
+use crate::profile::value::{CpuSet, IoPriority, Scheduler, Value};
 use crate::report::Site;
 
 /// Which terminal the program has.
@@ -34,6 +34,12 @@ pub struct Process {
     pub die_with_parent: Traced<bool>,
     /// The nice value.
     pub nice: Option<Traced<i32>>,
+    /// The place in the queue for the disk.
+    pub io_priority: Option<Traced<IoPriority>>,
+    /// How the CPUs are shared out.
+    pub scheduler: Option<Traced<Scheduler>>,
+    /// The CPUs that it runs on.
+    pub cpu_affinity: Option<Traced<CpuSet>>,
     /// The OOM score adjustment.
     pub oom_score_adjust: Option<Traced<i32>>,
     /// The umask.
@@ -91,6 +97,18 @@ impl Process {
             }),
             die_with_parent: or(flag("die-with-parent"), true),
             nice: integer("nice"),
+            io_priority: get("io-priority").and_then(|said| match said.value {
+                Value::IoPriority(priority) => Some(Traced::new(*priority, said.site)),
+                _ => None,
+            }),
+            scheduler: get("scheduler").and_then(|said| match said.value {
+                Value::Scheduler(scheduler) => Some(Traced::new(*scheduler, said.site)),
+                _ => None,
+            }),
+            cpu_affinity: get("cpu-affinity").and_then(|said| match said.value {
+                Value::CpuSet(cpus) => Some(Traced::new(cpus.clone(), said.site)),
+                _ => None,
+            }),
             oom_score_adjust: integer("oom-score-adjust"),
             umask: get("umask").and_then(|said| match said.value {
                 Value::Mode(mode) => Some(Traced::new(*mode, said.site)),

@@ -16,12 +16,23 @@ const RESOURCES: &[(&str, u32)] = &[
     ("file-size", 1),
     ("locked-memory", 8),
     ("message-queues", 12),
+    ("nice-limit", 13),
     ("open-files", 7),
     ("pending-signals", 11),
     ("processes", 6),
     ("realtime-priority", 14),
+    ("realtime-time", 15),
     ("stack-size", 3),
 ];
+
+/// The key of a resource limit.
+#[must_use]
+pub fn name(resource: u32) -> Option<&'static str> {
+    RESOURCES
+        .iter()
+        .find(|(_, number)| *number == resource)
+        .map(|(name, _)| *name)
+}
 
 /// The resource limits that the policy sets, in the order of their names.
 ///
@@ -32,7 +43,7 @@ pub fn steps(policy: &Policy, may_degrade: impl Fn(&str) -> bool) -> Vec<Step> {
         .iter()
         .filter_map(|&(name, resource)| {
             let rule = policy.get(Section::Limits, name)?;
-            let value = amount(rule.value)?;
+            let value = amount(name, rule.value)?;
             Some(Step {
                 action: Action::ResourceLimit {
                     resource,
@@ -52,14 +63,45 @@ pub fn steps(policy: &Policy, may_degrade: impl Fn(&str) -> bool) -> Vec<Step> {
 }
 
 /// The value in the kernel's units; `Some(None)` is no limit, `None` a value that no such key can have.
-fn amount(value: &Value) -> Option<Option<u64>> {
+fn amount(name: &str, value: &Value) -> Option<Option<u64>> {
     match value {
+        // 19 is where lowering ends for everybody, so that 0 says the same as 1; and 1 would be more than the 0 that
+        // everybody has whom nobody gave any.
+        Value::Integer(19) if name == "nice-limit" => Some(Some(0)),
+        Value::Integer(nice) if name == "nice-limit" => {
+            Some(Some(u64::try_from(LEAST_OF_NICE.checked_sub(*nice)?).ok()?))
+        }
+        // A year of it is 2^45: nothing that can be said is cut off.
+        Value::Duration(time) if name == "realtime-time" => Some(Some(
+            u64::try_from(time.as_micros()).unwrap_or(u64::MAX - 1),
+        )),
         Value::Size(Size::Bytes(bytes)) => Some(Some(*bytes)),
         Value::Count(Count::Number(number)) => Some(Some(*number)),
         Value::Size(Size::Max) | Value::Count(Count::Max) => Some(None),
         Value::Integer(number) => Some(Some(u64::try_from(*number).ok()?)),
         Value::Duration(time) => Some(Some(whole_seconds(*time))),
         _ => None,
+    }
+}
+
+/// The kernel counts RLIMIT_NICE from here downwards, since a limit cannot be negative (setrlimit(2)).
+const LEAST_OF_NICE: i64 = 20;
+
+/// A resource limit in words.
+#[must_use]
+pub fn describe(name: &str, value: Option<u64>) -> String {
+    let Some(value) = value else {
+        return format!("lift the resource limit {name}");
+    };
+    match name {
+        "nice-limit" => {
+            let lowest = i64::try_from(value).map_or(i64::MIN, |value| LEAST_OF_NICE - value);
+            let lowest = lowest.min(19);
+            format!("set the resource limit {name} to {value}: nice values from {lowest} on")
+        }
+        "realtime-time" => format!("set the resource limit {name} to {value} microseconds"),
+        "cpu-time" => format!("set the resource limit {name} to {value} seconds"),
+        _ => format!("set the resource limit {name} to {value}"),
     }
 }
 
@@ -93,6 +135,8 @@ mod tests {
         assert_eq!(number("pending-signals"), libc::RLIMIT_SIGPENDING as u32);
         assert_eq!(number("message-queues"), libc::RLIMIT_MSGQUEUE as u32);
         assert_eq!(number("realtime-priority"), libc::RLIMIT_RTPRIO as u32);
+        assert_eq!(number("nice-limit"), libc::RLIMIT_NICE as u32);
+        assert_eq!(number("realtime-time"), libc::RLIMIT_RTTIME as u32);
     }
 
     #[test]
@@ -114,6 +158,8 @@ mod tests {
             ("core-size", Value::Size(Size::Max)),
             ("cpu-time", Value::Duration(Duration::from_millis(1500))),
             ("realtime-priority", Value::Integer(5)),
+            ("realtime-time", Value::Duration(Duration::from_millis(3))),
+            ("nice-limit", Value::Integer(-20)),
             ("memory", Value::Size(Size::Bytes(1))),
         ]);
         let all = steps(&policy, |key| key == "cpu-time");
@@ -129,9 +175,24 @@ mod tests {
             [
                 ("core-size", None, OnFailure::Fatal),
                 ("cpu-time", Some(2), OnFailure::Warn),
+                ("nice-limit", Some(40), OnFailure::Fatal),
                 ("open-files", Some(0), OnFailure::Fatal),
                 ("realtime-priority", Some(5), OnFailure::Fatal),
+                ("realtime-time", Some(3000), OnFailure::Fatal),
             ]
         );
+    }
+
+    #[test]
+    fn the_nice_limit_is_told_both_ways() {
+        for (nice, kernel) in [(-20, 40), (0, 20), (18, 2), (19, 0)] {
+            let value = amount("nice-limit", &Value::Integer(nice)).unwrap();
+            assert_eq!(value, Some(kernel));
+            let told = describe("nice-limit", value);
+            assert!(
+                told.ends_with(&format!("to {kernel}: nice values from {nice} on")),
+                "{told}"
+            );
+        }
     }
 }

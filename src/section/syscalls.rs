@@ -116,8 +116,20 @@ pub fn lower(policy: &Policy, company: Company) -> Result<Option<FilterPlan>, Di
     Ok(Some(plan))
 }
 
-/// A filter that stops what works under it would end in a sandbox that hangs or dies without a word.
-fn check_company(plan: &FilterPlan, policy: &Policy, company: Company) -> Result<(), Diagnostics> {
+impl FilterPlan {
+    /// Whether our process 1 can do its work under it; `terminal`: also where it looks after one.
+    #[must_use]
+    pub fn permits_init(&self, terminal: bool) -> bool {
+        let company = Company {
+            init: true,
+            terminal,
+        };
+        forbidden(self, company).is_empty()
+    }
+}
+
+/// The calls without which the sandbox could not be started or not be looked after, as far as the filter forbids them.
+fn forbidden(plan: &FilterPlan, company: Company) -> Vec<&'static str> {
     let mut needed = NEEDED_BY_EXEC.to_vec();
     if company.init {
         needed.extend(NEEDED_BY_INIT);
@@ -130,6 +142,12 @@ fn check_company(plan: &FilterPlan, policy: &Policy, company: Company) -> Result
         let verdict = native.and_then(|arch| plan.program.verdict_for(call, arch, [0; 6]));
         !verdict.is_some_and(Action::permits)
     });
+    needed
+}
+
+/// A filter that stops what works under it would end in a sandbox that hangs or dies without a word.
+fn check_company(plan: &FilterPlan, policy: &Policy, company: Company) -> Result<(), Diagnostics> {
+    let needed = forbidden(plan, company);
     if needed.is_empty() {
         return Ok(());
     }

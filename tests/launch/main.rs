@@ -6,6 +6,7 @@
 //! sandboxes (`launch probe NAME …`).
 
 mod attacks;
+mod background;
 mod caller;
 mod capabilities;
 mod command;
@@ -17,6 +18,7 @@ mod filesystem;
 mod harness;
 mod hogs;
 mod life;
+mod join;
 mod limits;
 mod namespaces;
 mod notify;
@@ -40,6 +42,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     support::main(&[
         ("attacks", attacks::cases),
+        ("background", background::cases),
         ("caller", caller::cases),
         ("capabilities", capabilities::cases),
         ("command", command::cases),
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         ("harness", harness::cases),
         ("hogs", hogs::cases),
         ("life", life::cases),
+        ("join", join::cases),
         ("limits", limits::cases),
         ("namespaces", namespaces::cases),
         ("notify", notify::cases),

@@ -4,6 +4,7 @@
 
 pub mod amount;
 mod control;
+mod attribute;
 pub mod path;
 mod syscall;
 pub mod time;
@@ -19,6 +20,7 @@ use super::key::Kind;
 use super::value::Value;
 use crate::report::{Diagnostic, Located, Site, SourceId};
 
+pub use attribute::cpu_set;
 pub use syscall::{action, action_word, check_syscall_key};
 
 /// Where the bytes that a span counts stand: in a source, behind `offset` other bytes.
@@ -154,6 +156,9 @@ pub fn expectation(kind: Kind) -> String {
         Kind::Ranges => "a list of numbers and ranges such as \"0-3,7\"".to_owned(),
         Kind::Rates => "a table such as { read = \"20M\", write-operations = 200 }".to_owned(),
         Kind::NetClass => "a class such as \"1:1\" or \"0x10001\"".to_owned(),
+        Kind::IoPriority => "an I/O priority such as \"idle\" or \"best-effort:4\"".to_owned(),
+        Kind::Scheduler => "a scheduler such as \"batch\" or \"fifo:10\"".to_owned(),
+        Kind::CpuSet => "a list of CPUs such as \"0-3,7\"".to_owned(),
     }
 }
 
@@ -169,7 +174,7 @@ fn mistyped(kind: Kind, value: &DeValue<'_>) -> Wrong {
         (Kind::Mode, DeValue::Integer(n)) => wrong.help(format!(
             "mode bits are octal text, so that 22 cannot be taken for 022: \"{n}\""
         )),
-        (Kind::Variable | Kind::Text | Kind::Hostname, DeValue::Integer(n)) => {
+        (Kind::Variable | Kind::Text | Kind::Hostname | Kind::CpuSet, DeValue::Integer(n)) => {
             wrong.help(format!("write \"{n}\""))
         }
         (Kind::Keep, DeValue::Boolean(keep)) => wrong.help(if *keep {
@@ -305,6 +310,13 @@ fn scalar(kind: Kind, value: &DeValue<'_>) -> Result<Value, Wrong> {
         (Kind::Ranges, DeValue::String(text)) => control::ranges(text).map(Value::Ranges),
         (Kind::NetClass, DeValue::String(text)) => control::net_class(text).map(Value::Integer),
         (Kind::NetClass, DeValue::Integer(_)) => scalar(Kind::Integer(1, u32::MAX.into()), value),
+        (Kind::IoPriority, DeValue::String(text)) => {
+            attribute::io_priority(text).map(Value::IoPriority)
+        }
+        (Kind::Scheduler, DeValue::String(text)) => {
+            attribute::scheduler(text).map(Value::Scheduler)
+        }
+        (Kind::CpuSet, DeValue::String(text)) => cpu_set(text).map(Value::CpuSet),
         _ => Err(mistyped(kind, value)),
     }
 }

@@ -22,6 +22,7 @@
 //! | `limit@NAME`                 | answers `SOFT HARD` of /proc/self/limits             |
 //! | `trace@PID` `memory@PID`     | attach to a process; read its memory                 |
 //! | `key@NAME` `bindport@N`      | find a key; listen on a port of lo and connect to it |
+//! | `where` `wait@SECONDS`        | answers the working directory; waits                 |
 //! | `call@NAME@ARG…`             | a system call, as the probe `syscall`                |
 
 use std::fs;
@@ -194,6 +195,12 @@ fn attempt(words: &[&str]) -> Answer {
         ["bindport", port] => {
             let listener = std::net::TcpListener::bind(format!("127.0.0.1:{port}"))?;
             drop(std::net::TcpStream::connect(listener.local_addr()?)?);
+            Ok(String::new())
+        }
+        ["where"] => Ok(std::env::current_dir()?.display().to_string()),
+        ["wait", seconds] => {
+            let seconds = number(seconds)?.unsigned_abs();
+            std::thread::sleep(std::time::Duration::from_secs(seconds.into()));
             Ok(String::new())
         }
         ["call", name, ref rest @ ..] => system_call(name, rest),

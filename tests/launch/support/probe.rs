@@ -18,6 +18,7 @@
 //! | `connect tcp\|unix ADDRESS`     | prints `connected` or the error's name; `@NAME` is     |
 //! |                                 | an abstract socket                                     |
 //! | `userns`                        | makes a user namespace and mounts in it                |
+//! | `stalk SECONDS`                 | tries to trace every new process, see `stalk`          |
 //! | `do DEED…`                      | many small attempts, see `deeds`                       |
 //! | `with-key NAME PROGRAM…`        | runs PROGRAM with a key in its session keyring         |
 //!
@@ -86,6 +87,7 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
         ("int80", [number]) => foreign_call(number),
         ("connect", [kind, address]) => connect(kind, address),
         ("userns", []) => user_namespace(),
+        ("stalk", [seconds]) => super::stalk::run(seconds),
         ("do", deeds) => super::deeds::run(deeds),
         ("with-key", [name, program @ ..]) => super::deeds::with_key(name, program),
         _ => Err(Refusal::Usage(format!(
@@ -108,7 +110,7 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
     }
 }
 
-fn number(text: &str) -> Result<u64, Refusal> {
+pub fn number(text: &str) -> Result<u64, Refusal> {
     let parsed = match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => match text.strip_prefix('-') {

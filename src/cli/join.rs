@@ -1,0 +1,150 @@
+//! `sandboxctl join`: a program in a sandbox that runs already.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::control::confinement::Entry;
+use crate::control::join::{self, Joinable};
+use crate::control::sandbox::{self, Refusal, Sandbox};
+use crate::exec::{self, Remark};
+use crate::kernel::{at, capability, process, terminal};
+use crate::report::{SourceMap, escape};
+
+use super::{complain, failed, status};
+
+/// How long a sandbox that is being started is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs a program in a running sandbox and ends with its status.
+///
+/// # Errors
+/// The exit status.
+pub(super) fn join(name: &str, command: &[OsString]) -> Result<(), i32> {
+    let joinable = find(name)
+        .and_then(|sandbox| join::open(&sandbox))
+        .map_err(|refusal| refuse(&refusal))?;
+    let entry = entry(&joinable, command);
+    let plan = joinable.confinement.plan(&entry).map_err(|reason| {
+        let told = escape::line(name).into_owned();
+        refuse(&Refusal::new(format!(
+            "`{told}` is not joined: what its record says binds it makes no sense: {reason}"
+        )))
+    })?;
+    hand_on(&joinable).map_err(|reason| refuse(&Refusal::new(reason)))?;
+    let headline = format!("sandboxctl: `{}` could not be joined", escape::line(name));
+    let sources = SourceMap::new();
+    let mut tell = |remark| {
+        if let Remark::Dropped { step, errno } = remark
+            && let Some(step) = plan.steps.get(step)
+        {
+            complain(&format!(
+                "sandboxctl: warning: not done: {}: {}\n",
+                escape::line(&step.action.describe()),
+                errno.desc()
+            ));
+        }
+    };
+    let outcome = exec::prepare_join(&plan, joinable.target)
+        .and_then(|prepared| exec::launch(&prepared, &mut tell));
+    match outcome {
+        Ok(outcome) => match outcome.ending.status() {
+            status::OK => Ok(()),
+            other => Err(other),
+        },
+        Err(error) => {
+            let told = failed::tell_of(&headline, &error, &plan, &sources);
+            complain(&told.text);
+            Err(told.status)
+        }
+    }
+}
+
+/// Finds a sandbox, and waits a moment for one that is just being started.
+fn find(name: &str) -> Result<Sandbox, Refusal> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let sandbox = sandbox::find(name)?;
+        if sandbox.record.is_some() || !sandbox.entry.is_live() || Instant::now() > deadline {
+            return Ok(sandbox);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Tells why not.
+fn refuse(refusal: &Refusal) -> i32 {
+    let mut text = format!("sandboxctl: {}\n", refusal.message);
+    for line in &refusal.help {
+        text.push_str(&format!("  help: {line}\n"));
+    }
+    complain(&text);
+    status::NOT_SET_UP
+}
+
+/// What is to be run, and with which terminal.
+fn entry(joinable: &Joinable, command: &[OsString]) -> Entry {
+    let terminal = (0..3).any(|fd| terminal::is_terminal(exec::standard(fd)));
+    let (program, arguments) = match command.split_first() {
+        Some((program, arguments)) => (program.clone(), arguments.to_vec()),
+        None => (shell(joinable.program), Vec::new()),
+    };
+    let variables = match std::env::var_os("TERM") {
+        Some(term) if terminal => vec![("TERM".into(), term)],
+        _ => Vec::new(),
+    };
+    Entry {
+        program,
+        arguments,
+        terminal,
+        variables,
+        bounding: bounding(joinable),
+    }
+}
+
+/// The bounding set of the sandbox's program and the highest capability, where the caller's own has more.
+fn bounding(joinable: &Joinable) -> Option<(u64, u32)> {
+    let theirs = joinable.bounding?;
+    let own: Vec<u32> = (0..64)
+        .take_while(|number| capability::in_bounding(*number).is_ok())
+        .collect();
+    let has_more = own
+        .iter()
+        .any(|&number| capability::in_bounding(number) == Ok(true) && theirs & (1 << number) == 0);
+    Some((theirs, *own.last()?)).filter(|_| has_more)
+}
+
+/// The caller's shell if it is there inside.
+fn shell(program: i32) -> OsString {
+    let usual = OsString::from("/bin/sh");
+    let Some(own) = std::env::var_os("SHELL").filter(|path| Path::new(path).is_absolute()) else {
+        return usual;
+    };
+    if is_inside(program, &own) { own } else { usual }
+}
+
+fn is_inside(program: i32, path: &OsStr) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(root) = std::fs::File::open(format!("/proc/{program}/root")) else {
+        return false;
+    };
+    std::ffi::CString::new(path.as_bytes())
+        .is_ok_and(|path| at::resolve_as_root(root.as_fd(), &path).is_ok())
+}
+
+/// Gives ourselves, and so the program, what the launcher had from its caller.
+fn hand_on(joinable: &Joinable) -> Result<(), String> {
+    let caller = &joinable.confinement.caller;
+    process::set_umask(caller.umask & 0o777);
+    for limit in &caller.limits {
+        process::limit_to(limit.resource, limit.soft, limit.hard).map_err(|errno| {
+            format!(
+                "the resource limit {} of its launcher cannot be set: {}",
+                limit.resource,
+                errno.desc()
+            )
+        })?;
+    }
+    Ok(())
+}

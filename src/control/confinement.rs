@@ -1,0 +1,528 @@
+//! What binds every process of a sandbox, written down by the launcher for those who join it later.
+//!
+//! These are the steps of the plan that was carried out, not the rules that they were made of: the profile may have changed
+//! since, and so may the host. Only the launcher writes them and only `sandboxctl` of the same user reads them; nothing
+//! inside of the sandbox is asked what binds it.
+
+use std::ffi::OsString;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{escaped, raw};
+use crate::bpf::{self, Arch, Instruction, Program};
+use crate::plan::{Action, OnFailure, Plan, Step};
+use crate::profile::read;
+use crate::profile::value::{IoPriority, Scheduler};
+use crate::report::{Site, SourceMap};
+use crate::section::rlimits;
+use crate::section::syscalls::FilterPlan;
+
+/// One thing that is done to a process before it becomes a program of the sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Rule {
+    NewSessionKeyring,
+    NoNewPrivileges,
+    OomScoreAdjust(i32),
+    Nice(i32),
+    IoPriority(IoPriority),
+    Scheduler(Scheduler),
+    CpuAffinity(String),
+    ResourceLimit {
+        resource: u32,
+        value: Option<u64>,
+    },
+    Capabilities {
+        keep: u64,
+        ambient: bool,
+        bounding: bool,
+        last: u32,
+    },
+    Umask(u32),
+    WorkingDirectory(Vec<String>),
+    Seccomp {
+        default: String,
+        rules: usize,
+        architectures: Vec<String>,
+        /// Code, jumps and operand of each instruction.
+        program: Vec<(u16, u8, u8, u32)>,
+    },
+}
+
+/// A rule and who asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Bond {
+    rule: Rule,
+    /// `FILE:LINE:COLUMN`, or why.
+    origin: String,
+    /// Whether the sandbox may have been started without it.
+    may_fail: bool,
+}
+
+/// A resource limit that the launcher was started with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inherited {
+    /// The RLIMIT_ constant.
+    pub resource: u32,
+    /// The soft limit; u64::MAX for none.
+    pub soft: u64,
+    /// The hard limit; u64::MAX for none.
+    pub hard: u64,
+}
+
+/// What the launcher was started with and has handed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// The umask.
+    pub umask: u32,
+    /// Resource limits.
+    pub limits: Vec<Inherited>,
+    /// The working directory, [`escaped`].
+    pub working_directory: String,
+}
+
+/// What binds every process of a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confinement {
+    bonds: Vec<Bond>,
+    /// In order, [`escaped`].
+    environment: Vec<(String, String)>,
+    /// What came from the launcher's caller.
+    pub caller: Caller,
+}
+
+fn rule(action: &Action) -> Option<Rule> {
+    // Every action is named, so that who adds one has to say whether it binds those who join.
+    Some(match action {
+        Action::NewSessionKeyring => Rule::NewSessionKeyring,
+        Action::NoNewPrivileges => Rule::NoNewPrivileges,
+        Action::OomScoreAdjust { value } => Rule::OomScoreAdjust(*value),
+        Action::Nice { value } => Rule::Nice(*value),
+        Action::IoPriority { value } => Rule::IoPriority(*value),
+        Action::Scheduler { value } => Rule::Scheduler(*value),
+        Action::CpuAffinity { cpus } => Rule::CpuAffinity(cpus.to_string()),
+        Action::ResourceLimit {
+            resource, value, ..
+        } => Rule::ResourceLimit {
+            resource: *resource,
+            value: *value,
+        },
+        Action::Capabilities {
+            keep,
+            ambient,
+            bounding,
+            last,
+        } => Rule::Capabilities {
+            keep: *keep,
+            ambient: *ambient,
+            bounding: *bounding,
+            last: *last,
+        },
+        Action::Umask { mode } => Rule::Umask(*mode),
+        Action::WorkingDirectory { candidates } => Rule::WorkingDirectory(
+            candidates
+                .iter()
+                .map(|path| escaped(path.as_os_str()))
+                .collect(),
+        ),
+        Action::Seccomp(filter) => Rule::Seccomp {
+            default: filter.default.to_string(),
+            rules: filter.rules,
+            architectures: (filter.architectures.iter())
+                .map(|arch| arch.name().to_owned())
+                .collect(),
+            program: (filter.program.instructions().iter())
+                .map(|one| (one.code, one.jt, one.jf, one.k))
+                .collect(),
+        },
+        // Of the sandbox, not of its processes: who enters its namespaces and its group has it.
+        Action::OwnDirectory { .. }
+        | Action::Clone { .. }
+        | Action::MapIds { .. }
+        | Action::EnterGroup(_)
+        | Action::JoinNamespace { .. }
+        | Action::UnshareCgroupNamespace
+        | Action::Hostname { .. }
+        | Action::LoopbackUp
+        | Action::PrivatePropagation
+        | Action::NewRoot { .. }
+        | Action::MakeDirectory { .. }
+        | Action::MakeFile { .. }
+        | Action::MakeLink { .. }
+        | Action::MountHost { .. }
+        | Action::Restrict { .. }
+        | Action::MountTmpfs { .. }
+        | Action::MountProc { .. }
+        | Action::MountDevpts { .. }
+        | Action::MountMqueue { .. }
+        | Action::Mask { .. }
+        | Action::MountText { .. }
+        | Action::Seal { .. }
+        | Action::PivotRoot => return None,
+        // Done for every process that joins, whatever the sandbox does: the caller's terminal is never handed in, and
+        // nothing outlives who joined.
+        Action::NewTerminal
+        | Action::NewSession
+        | Action::Init
+        | Action::CloseDescriptors
+        | Action::DieWithParent
+        // The program's own. The environment is taken apart by `of`; time runs for the sandbox as a whole.
+        | Action::Execute { .. }
+        | Action::Timeout { .. } => return None,
+    })
+}
+
+fn action(rule: &Rule) -> Result<Action, String> {
+    Ok(match rule {
+        Rule::NewSessionKeyring => Action::NewSessionKeyring,
+        Rule::NoNewPrivileges => Action::NoNewPrivileges,
+        Rule::OomScoreAdjust(value) => Action::OomScoreAdjust { value: *value },
+        Rule::Nice(value) => Action::Nice { value: *value },
+        Rule::IoPriority(value) => Action::IoPriority { value: *value },
+        Rule::Scheduler(value) => Action::Scheduler { value: *value },
+        Rule::CpuAffinity(cpus) => Action::CpuAffinity {
+            cpus: read::cpu_set(cpus).map_err(|wrong| wrong.message)?,
+        },
+        Rule::ResourceLimit { resource, value } => Action::ResourceLimit {
+            resource: *resource,
+            name: rlimits::name(*resource)
+                .ok_or_else(|| format!("there is no resource limit {resource}"))?,
+            value: *value,
+        },
+        Rule::Capabilities {
+            keep,
+            ambient,
+            bounding,
+            last,
+        } => Action::Capabilities {
+            keep: *keep,
+            ambient: *ambient,
+            bounding: *bounding,
+            last: *last,
+        },
+        Rule::Umask(mode) => Action::Umask { mode: *mode },
+        Rule::WorkingDirectory(paths) => Action::WorkingDirectory {
+            candidates: paths.iter().map(|path| raw(path).into()).collect(),
+        },
+        Rule::Seccomp {
+            default,
+            rules,
+            architectures,
+            program,
+        } => {
+            let program = program
+                .iter()
+                .map(|&(code, jt, jf, k)| Instruction { code, jt, jf, k })
+                .collect();
+            let architecture = |name: &String| {
+                Arch::parse(name).ok_or_else(|| "an architecture is unknown".to_owned())
+            };
+            Action::Seccomp(FilterPlan {
+                program: Program::new(program)
+                    .map_err(|_| "its system call filter is none".to_owned())?,
+                default: bpf::Action::parse(default)
+                    .map_err(|_| "its system call filter is incomplete".to_owned())?,
+                architectures: architectures
+                    .iter()
+                    .map(architecture)
+                    .collect::<Result<_, _>>()?,
+                rules: *rules,
+                implied: Vec::new(),
+            })
+        }
+    })
+}
+
+/// What is to be run in a sandbox beside its program.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// As it is looked up inside: a path, or a name to be searched in `PATH`.
+    pub program: OsString,
+    /// Without argument 0.
+    pub arguments: Vec<OsString>,
+    /// Whether the caller's standard streams lead to a terminal.
+    pub terminal: bool,
+    /// Variables that the caller's terminal asks for.
+    pub variables: Vec<(OsString, OsString)>,
+    /// The bounding set of the sandbox's program and the highest capability, where the caller's own has more.
+    pub bounding: Option<(u64, u32)>,
+}
+
+impl Confinement {
+    /// What binds the processes of the sandbox that a plan makes.
+    #[must_use]
+    pub fn of(plan: &Plan, sources: &SourceMap, caller: Caller) -> Self {
+        let mut bonds = Vec::new();
+        let mut environment = Vec::new();
+        for step in &plan.steps {
+            if let Action::Execute {
+                environment: set, ..
+            } = &step.action
+            {
+                environment = set
+                    .iter()
+                    .map(|(name, value)| (escaped(name), escaped(value)))
+                    .collect();
+            }
+            let Some(rule) = rule(&step.action) else {
+                continue;
+            };
+            bonds.push(Bond {
+                rule,
+                origin: if step.site.is_default() {
+                    step.because.clone()
+                } else {
+                    sources.position(step.site).to_string()
+                },
+                may_fail: step.on_failure == OnFailure::Warn,
+            });
+        }
+        Self {
+            bonds,
+            environment,
+            caller,
+        }
+    }
+
+    /// Whether processes are bound by no_new_privs.
+    #[must_use]
+    pub fn has_no_new_privileges(&self) -> bool {
+        self.bonds
+            .iter()
+            .any(|bond| bond.rule == Rule::NoNewPrivileges)
+    }
+
+    /// Whether processes are bound by a system call filter.
+    #[must_use]
+    pub fn has_filter(&self) -> bool {
+        self.bonds
+            .iter()
+            .any(|bond| matches!(bond.rule, Rule::Seccomp { .. }))
+    }
+
+    /// Whether capabilities are taken from processes.
+    #[must_use]
+    pub fn cuts_capabilities(&self) -> bool {
+        self.bonds
+            .iter()
+            .any(|bond| matches!(bond.rule, Rule::Capabilities { .. }))
+    }
+
+    /// The environment, with the variables of a terminal in it.
+    fn environment(&self, variables: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+        let mut all: Vec<(OsString, OsString)> = (self.environment.iter())
+            .map(|(name, value)| (raw(name), raw(value)))
+            .filter(|(name, _)| variables.iter().all(|(other, _)| other != name))
+            .collect();
+        all.extend(variables.iter().cloned());
+        all
+    }
+
+    /// The plan for a process that joins: what binds the sandbox's own processes, in the same order, and what holds for
+    /// everybody who comes from outside.
+    ///
+    /// # Errors
+    /// What is written down makes no sense, in words.
+    pub fn plan(&self, entry: &Entry) -> Result<Plan, String> {
+        let step = |action, because: &str| Step {
+            action,
+            site: Site::DEFAULT,
+            because: because.to_owned(),
+            on_failure: OnFailure::Fatal,
+        };
+        let mut steps = vec![
+            step(Action::DieWithParent, ""),
+            step(
+                Action::Clone {
+                    namespaces: Vec::new(),
+                },
+                "",
+            ),
+            if entry.terminal {
+                step(Action::NewTerminal, "the caller's is not handed in")
+            } else {
+                step(Action::NewSession, "the caller's terminal is not handed in")
+            },
+        ];
+        let mut filter = None;
+        for bond in &self.bonds {
+            let made = Step {
+                on_failure: if bond.may_fail {
+                    OnFailure::Warn
+                } else {
+                    OnFailure::Fatal
+                },
+                ..step(action(&bond.rule)?, &bond.origin)
+            };
+            match made.action {
+                Action::Seccomp(_) => filter = Some(made),
+                _ => steps.push(made),
+            }
+        }
+        if let Some((keep, last)) = entry.bounding
+            && !self.cuts_capabilities()
+        {
+            let action = Action::Capabilities {
+                keep,
+                ambient: false,
+                bounding: true,
+                last,
+            };
+            steps.push(step(action, "the sandbox was started without these"));
+        }
+        let has_directory = |step: &Step| matches!(step.action, Action::WorkingDirectory { .. });
+        if !steps.iter().any(has_directory) {
+            let own = raw(&self.caller.working_directory).into();
+            let candidates = vec![own, "/".into()];
+            steps.push(step(Action::WorkingDirectory { candidates }, ""));
+        }
+        steps.push(step(Action::CloseDescriptors, ""));
+        steps.extend(filter);
+        let mut arguments = vec![entry.program.clone()];
+        arguments.extend(entry.arguments.iter().cloned());
+        let execute = Action::Execute {
+            program: entry.program.clone(),
+            arguments,
+            environment: self.environment(&entry.variables),
+        };
+        steps.push(step(execute, ""));
+        Ok(Plan {
+            steps,
+            ..Plan::default()
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::profile::value::CpuSet;
+
+    fn plan() -> Plan {
+        let step = |action| Step {
+            action,
+            site: Site::DEFAULT,
+            because: "a".to_owned(),
+            on_failure: OnFailure::Warn,
+        };
+        let allow = |program| FilterPlan {
+            program,
+            default: bpf::Action::Allow,
+            architectures: vec![Arch::X86_64],
+            rules: 1,
+            implied: Vec::new(),
+        };
+        let program = Program::new(vec![Instruction {
+            code: 6,
+            jt: 0,
+            jf: 0,
+            k: 0x7fff_0000,
+        }]);
+        Plan {
+            steps: vec![
+                step(Action::DieWithParent),
+                step(Action::Nice { value: 3 }),
+                step(Action::IoPriority {
+                    value: IoPriority::BestEffort(7),
+                }),
+                step(Action::Scheduler {
+                    value: Scheduler::RoundRobin(2),
+                }),
+                step(Action::OomScoreAdjust { value: 5 }),
+                step(Action::NewSessionKeyring),
+                step(Action::Hostname {
+                    name: "x".to_owned(),
+                }),
+                step(Action::NoNewPrivileges),
+                step(Action::Init),
+                step(Action::ResourceLimit {
+                    resource: 7,
+                    name: "open-files",
+                    value: Some(9),
+                }),
+                step(Action::CpuAffinity {
+                    cpus: CpuSet::new(vec![(0, 2)]).unwrap(),
+                }),
+                step(Action::Capabilities {
+                    keep: 1 << 40,
+                    ambient: true,
+                    bounding: true,
+                    last: 40,
+                }),
+                step(Action::Umask { mode: 0o77 }),
+                step(Action::WorkingDirectory {
+                    candidates: vec!["/a".into()],
+                }),
+                step(Action::CloseDescriptors),
+                step(Action::Seccomp(allow(program.unwrap()))),
+                step(Action::Execute {
+                    program: "p".into(),
+                    arguments: Vec::new(),
+                    environment: vec![("A".into(), "b\\c".into()), ("TERM".into(), "x".into())],
+                }),
+            ],
+            ..Plan::default()
+        }
+    }
+
+    #[test]
+    fn what_binds_the_sandbox_binds_those_who_join_in_the_same_order() {
+        let caller = Caller {
+            umask: 0o22,
+            limits: Vec::new(),
+            working_directory: "/home".to_owned(),
+        };
+        let confinement = Confinement::of(&plan(), &SourceMap::new(), caller);
+        let text = serde_json::to_string(&confinement).unwrap();
+        let read: Confinement = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, confinement);
+        let joined = read
+            .plan(&Entry {
+                program: "sh".into(),
+                variables: vec![("TERM".into(), "y".into())],
+                ..Entry::default()
+            })
+            .unwrap();
+        let bound = |plan: &Plan| {
+            let steps = plan
+                .steps
+                .iter()
+                .filter(|step| rule(&step.action).is_some());
+            steps.cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(bound(&joined), bound(&plan()));
+        // The filter is last, but for what it must let through.
+        let kinds: Vec<&str> = joined.steps.iter().map(|step| step.action.kind()).collect();
+        let end = kinds.len() - 3;
+        assert_eq!(kinds[end..], ["close-descriptors", "seccomp", "execute"]);
+        assert_eq!(kinds[..3], ["die-with-parent", "clone", "new-session"]);
+        let Action::Execute { environment, .. } = &joined.steps.last().unwrap().action else {
+            panic!("the last step executes");
+        };
+        let expected: [(OsString, OsString); 2] =
+            [("A".into(), "b\\c".into()), ("TERM".into(), "y".into())];
+        assert_eq!(environment[..], expected);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let confinement = Confinement::of(&plan(), &SourceMap::new(), Caller::default());
+        let text = serde_json::to_string(&confinement).unwrap();
+        for (is, becomes) in [
+            ("\"resource\":7", "\"resource\":99"),
+            ("\"0-2\"", "\"2-0\""),
+            ("\"x86_64\"", "\"vax\""),
+        ] {
+            let forged = text.replacen(is, becomes, 1);
+            assert_ne!(forged, text, "{is}");
+            let read: Confinement = serde_json::from_str(&forged).unwrap();
+            assert!(read.plan(&Entry::default()).is_err(), "{becomes}");
+        }
+        let start = text.find("\"program\":[[").unwrap();
+        let end = text[start..].find("]]").unwrap() + start + 2;
+        let forged = format!("{}\"program\":[]{}", &text[..start], &text[end..]);
+        let read: Confinement = serde_json::from_str(&forged).unwrap();
+        assert!(read.plan(&Entry::default()).is_err());
+    }
+}

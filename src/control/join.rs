@@ -1,0 +1,283 @@
+//! Whether a running sandbox may be joined, and what has to be open for it.
+//!
+//! A record is only as good as who could write it: a program in a sandbox that shows it the directory of records could write
+//! one too, to have the next `join` run outside of any sandbox. So everything that the kernel knows is asked of the kernel,
+//! and it has to agree with the record:
+//!
+//! - the sandbox is the caller's own. Root joins nobody else's: a user has all privileges over a user namespace of theirs, and
+//!   so over a process of root that enters it;
+//! - the launcher is alive, holds the record's lock, lives in the caller's own namespaces and is no more confined than the
+//!   caller: so it is no program of a sandbox;
+//! - the child is the launcher's, and the program the child's;
+//! - each namespace is the one that the launcher saw, and the user namespace is the caller's;
+//! - the program is in the control group of the record, and in no other than the launcher if there is none;
+//! - what binds the sandbox's process 1 binds, by the record, those who join too.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::confinement::Confinement;
+use super::process::{self, NAMESPACES, Stat};
+use super::record::Record;
+use super::sandbox::{Refusal, Sandbox, user_name};
+use crate::exec::Target;
+use crate::kernel::{Errno, namespace, signal};
+use crate::plan::step::NamespaceKind;
+use crate::report::escape;
+
+/// A sandbox that may be joined.
+#[derive(Debug)]
+pub struct Joinable {
+    /// What is open.
+    pub target: Target,
+    /// What binds those who join.
+    pub confinement: Confinement,
+    /// The program, by its number outside.
+    pub program: i32,
+    /// The bounding set of the program.
+    pub bounding: Option<u64>,
+}
+
+fn kind_of(name: &str) -> Option<NamespaceKind> {
+    Some(match name {
+        "user" => NamespaceKind::User,
+        "mnt" => NamespaceKind::Mount,
+        "pid" => NamespaceKind::Pid,
+        "ipc" => NamespaceKind::Ipc,
+        "uts" => NamespaceKind::Uts,
+        "net" => NamespaceKind::Net,
+        "cgroup" => NamespaceKind::Cgroup,
+        "time" => NamespaceKind::Time,
+        _ => return None,
+    })
+}
+
+/// Looks whether a sandbox may be joined, and opens what that takes.
+///
+/// # Errors
+/// It may not, in words.
+pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
+    let name = escape::line(sandbox.name());
+    own(sandbox, &name)?;
+    let record = sandbox.record()?;
+    if !sandbox.entry.is_live() {
+        return Err(Refusal::new(format!(
+            "`{name}` cannot be joined: its launcher was killed, and nobody else can say what binds it"
+        ))
+        .help(format!("`sandboxctl kill --all {name}` ends what is left of it")));
+    }
+    let child = sandbox.child()?;
+    let program = sandbox.program()?;
+    let refused = |reason: String| {
+        Refusal::new(format!("`{name}` is not joined: {reason}")).help(
+            "the record and the kernel do not agree: somebody may have forged it, or the program has left its sandbox's namespaces",
+        )
+    };
+    launcher(record).map_err(refused)?;
+    let is_child = Stat::of(child.pid()).is_some_and(|stat| stat.parent == record.supervisor.pid);
+    let is_program = program.pid() == child.pid()
+        || Stat::of(program.pid()).is_some_and(|stat| stat.parent == child.pid());
+    if !is_child || !is_program {
+        return Err(refused(
+            "its process was not started by its launcher".to_owned(),
+        ));
+    }
+    let confinement = confinement(sandbox).map_err(refused)?;
+    if record.init {
+        binds(child.pid(), &confinement).map_err(refused)?;
+    }
+    let namespaces = namespaces(program.pid(), record)
+        .map_err(|reason| refused(reason.message).help_all(reason.help))?;
+    let group = sandbox.group()?;
+    match &group {
+        Some(group) => {
+            if !group.processes().contains(&program.pid()) {
+                return Err(refused(
+                    "its program is not in the control group that it names".to_owned(),
+                ));
+            }
+            if group.is_frozen() {
+                return Err(Refusal::new(format!(
+                    "`{name}` is frozen: who joins it would be frozen too"
+                ))
+                .help(format!("`sandboxctl thaw {name}` lets it go on")));
+            }
+        }
+        None => {
+            let groups = |pid: i32| std::fs::read(format!("/proc/{pid}/cgroup")).ok();
+            // Within a cgroup namespace of its own the sandbox is where it was.
+            if groups(child.pid()).is_none() || groups(child.pid()) != groups(record.supervisor.pid)
+            {
+                return Err(refused(
+                    "it is in a control group that the record does not name".to_owned(),
+                ));
+            }
+        }
+    }
+    let bounding = mask(program.pid(), "CapBnd:");
+    // All of this was about the processes that are meant only if they are still there.
+    for process in [&child, &program] {
+        if signal::send(process.fd(), 0) == Err(Errno::ESRCH) {
+            return Err(Refusal::new(format!("`{name}` has just ended")));
+        }
+    }
+    let end = child
+        .fd()
+        .try_clone_to_owned()
+        .map_err(|error| Refusal::new(format!("`{name}` cannot be joined: {error}")))?;
+    Ok(Joinable {
+        target: Target {
+            namespaces,
+            group,
+            end,
+        },
+        confinement,
+        program: program.pid(),
+        bounding,
+    })
+}
+
+fn own(sandbox: &Sandbox, name: &str) -> Result<(), Refusal> {
+    let caller = nix::unistd::geteuid().as_raw();
+    if sandbox.uid() == caller {
+        return Ok(());
+    }
+    let owner = user_name(sandbox.uid());
+    let refusal = Refusal::new(format!(
+        "`{name}` belongs to {owner}, and a sandbox is joined by its own user only"
+    ));
+    Err(if caller == 0 {
+        refusal.help(format!(
+            "as that user: runuser -u {owner} -- sandboxctl join {name}; root itself would be in that user's hands there"
+        ))
+    } else {
+        refusal
+    })
+}
+
+/// A launcher runs where the caller runs, and is bound by nothing that does not bind the caller too.
+fn launcher(record: &Record) -> Result<(), String> {
+    let pid = record.supervisor.pid;
+    let is_it = || Stat::of(pid).is_some_and(|stat| stat.started == record.supervisor.started);
+    if !is_it() {
+        return Err("its launcher is not there".to_owned());
+    }
+    for kind in ["user", "mnt", "pid"] {
+        if process::namespace_of(pid, kind).is_none()
+            || process::namespace_of(pid, kind) != own_namespace(kind)
+        {
+            return Err(format!("its launcher runs in another {kind} namespace"));
+        }
+    }
+    let own = std::process::id().cast_signed();
+    for line in ["NoNewPrivs:", "Seccomp:"] {
+        if process::status_line(pid, line) != process::status_line(own, line) {
+            return Err("its launcher is itself confined".to_owned());
+        }
+    }
+    if is_it() {
+        Ok(())
+    } else {
+        Err("its launcher has just ended".to_owned())
+    }
+}
+
+fn own_namespace(kind: &str) -> Option<u64> {
+    Some(
+        std::fs::metadata(format!("/proc/self/ns/{kind}"))
+            .ok()?
+            .ino(),
+    )
+}
+
+fn confinement(sandbox: &Sandbox) -> Result<Confinement, String> {
+    let line = sandbox
+        .confinement
+        .as_deref()
+        .ok_or("its record does not say what binds it")?;
+    serde_json::from_str(line)
+        .map_err(|error| format!("what its record says binds it cannot be read: {error}"))
+}
+
+/// Process 1 of a sandbox has all that binds the program's start, and never changes.
+fn binds(init: i32, confinement: &Confinement) -> Result<(), String> {
+    let is = |line, value: &str| {
+        process::status_line(init, line).is_some_and(|found| found.trim() == value)
+    };
+    let less = |what: &str| Err(format!("its record says nothing of the {what} that it has"));
+    if !is("NoNewPrivs:", "0") && !confinement.has_no_new_privileges() {
+        return less("no_new_privs");
+    }
+    if !is("Seccomp:", "0") && !confinement.has_filter() {
+        return less("system call filter");
+    }
+    Ok(())
+}
+
+/// A set of capabilities of a process.
+fn mask(pid: i32, line: &str) -> Option<u64> {
+    u64::from_str_radix(process::status_line(pid, line)?.trim(), 16).ok()
+}
+
+/// Opens the namespaces of the program, each if it is the one that the launcher saw and not the caller's.
+fn namespaces(program: i32, record: &Record) -> Result<Vec<(NamespaceKind, OwnedFd)>, Refusal> {
+    let mut found = Vec::new();
+    for name in NAMESPACES {
+        let Some(kind) = kind_of(name) else { continue };
+        let path = format!("/proc/{program}/ns/{name}");
+        // A kernel without this kind has none, and then the launcher saw none.
+        let Some(&seen) = record.namespaces.get(name) else {
+            if Path::new("/proc/self/ns").join(name).exists() {
+                return Err(Refusal::new(format!(
+                    "its record does not name its {name} namespace"
+                )));
+            }
+            continue;
+        };
+        if Some(seen) == own_namespace(name) {
+            if process::namespace_of(program, name) != Some(seen) {
+                return Err(Refusal::new(format!(
+                    "its program has left the {name} namespace"
+                )));
+            }
+            continue;
+        }
+        let file = File::open(&path).map_err(|error| {
+            let refusal = Refusal::new(format!("its {name} namespace cannot be opened: {error}"));
+            match error.kind() {
+                std::io::ErrorKind::PermissionDenied => refusal.help(
+                    "the program may have closed itself to others (PR_SET_DUMPABLE), or gained privileges",
+                ),
+                _ => refusal,
+            }
+        })?;
+        let inode = file.metadata().map_or(0, |found| found.ino());
+        if inode != seen {
+            return Err(Refusal::new(format!(
+                "its program has left the {name} namespace"
+            )));
+        }
+        if kind == NamespaceKind::User {
+            let caller = nix::unistd::geteuid().as_raw();
+            match namespace::owner(file.as_fd()) {
+                Ok(owner) if owner == caller => {}
+                Ok(owner) => {
+                    return Err(Refusal::new(format!(
+                        "its user namespace belongs to {}",
+                        user_name(owner)
+                    )));
+                }
+                Err(errno) => {
+                    return Err(Refusal::new(format!(
+                        "it cannot be told whose its user namespace is: {}",
+                        errno.desc()
+                    )));
+                }
+            }
+        }
+        found.push((kind, OwnedFd::from(file)));
+    }
+    Ok(found)
+}

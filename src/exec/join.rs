@@ -1,0 +1,107 @@
+//! Entering a sandbox that runs already.
+//!
+//! The launcher stays outside. Its child is put into the sandbox's control group first, so that nothing of it is beyond the
+//! limits, then makes itself untraceable, and only then enters the namespaces, by descriptors that were opened and looked at
+//! before: what the sandbox does meanwhile cannot lead it elsewhere. A change of user namespaces gives it all capabilities
+//! there and may make it traceable, so that it makes itself untraceable once more; it has no number in the pid namespace
+//! yet. What becomes the program is forked then: it is untraceable from its first moment until exec, and execs under the
+//! filter. The child stays outside of the pid namespace and does for the program what process 1 does in a launch.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::kernel::{Errno, namespace, process};
+use crate::plan::step::NamespaceKind;
+use crate::plan::{Action, Plan};
+
+use super::failure::LaunchError;
+use super::group::Directories;
+use super::prepare::{Prepared, flag};
+
+/// A sandbox that is to be entered: everything that is needed for it, opened.
+#[derive(Debug)]
+pub struct Target {
+    /// Its namespaces, as far as they are not the caller's.
+    pub namespaces: Vec<(NamespaceKind, OwnedFd)>,
+    /// Its control group.
+    pub group: Option<Directories>,
+    /// Becomes readable when the sandbox ends.
+    pub end: OwnedFd,
+}
+
+/// What the launcher and the child do to enter.
+#[derive(Debug)]
+pub(super) struct Join {
+    /// In the order in which they are entered.
+    pub namespaces: Vec<(OwnedFd, libc::c_int)>,
+    pub group: Option<Directories>,
+    pub end: OwnedFd,
+}
+
+/// Prepares a process that joins a sandbox under the steps of `plan`.
+///
+/// # Errors
+/// As for [`super::prepare()`].
+pub fn prepare_join(plan: &Plan, target: Target) -> Result<Prepared, LaunchError> {
+    let mut prepared = super::prepare(plan)?;
+    let mut namespaces = target.namespaces;
+    // The user namespace gives the privileges over the others; the mount namespace last, since it changes what paths mean.
+    namespaces.sort_by_key(|(kind, _)| (*kind == NamespaceKind::Mount, *kind));
+    prepared.join = Some(Join {
+        namespaces: namespaces
+            .into_iter()
+            .map(|(kind, file)| (file, flag(kind)))
+            .collect(),
+        group: target.group,
+        end: target.end,
+    });
+    prepared.init = true;
+    prepared.die_with_parent = true;
+    prepared.cuts_capabilities = true;
+    // The filter of a sandbox without a process 1 of ours, or without a terminal, may forbid what these need.
+    let allows = plan.steps.iter().all(|step| match &step.action {
+        Action::Seccomp(filter) => filter.permits_init(true),
+        _ => true,
+    });
+    if !allows {
+        prepared.init_filter = None;
+    }
+    Ok(prepared)
+}
+
+impl Join {
+    /// Puts the child, which waits, into the control group.
+    pub fn enter_group(&self, pid: libc::pid_t) -> Result<(), LaunchError> {
+        let Some(group) = &self.group else {
+            return Ok(());
+        };
+        group.enter(pid).map_err(|error| {
+            let mut refused = LaunchError::doing(
+                "entering the control group of the sandbox",
+                error.errno,
+            )
+            .detail(error.to_string());
+            if error.errno == Errno::EACCES {
+                refused.help.push(
+                    "on cgroup v2 a user may move processes only within the part of the tree that is the user's own: join from \
+                     there, as with `systemd-run --user --scope sandboxctl join …`"
+                        .to_owned(),
+                );
+            }
+            refused
+        })
+    }
+
+    /// Enters the namespaces. Allocates nothing.
+    pub fn enter(&self) -> Result<(), Errno> {
+        process::undumpable()?;
+        for (file, kind) in &self.namespaces {
+            namespace::setns(file.as_fd(), *kind)?;
+        }
+        process::undumpable()
+    }
+
+    /// Becomes readable when the sandbox ends.
+    pub fn end(&self) -> BorrowedFd<'_> {
+        self.end.as_fd()
+    }
+}
