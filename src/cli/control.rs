@@ -12,8 +12,7 @@ use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
-use super::{answer, attach, doctor, explain, inspect, schema, status, usage};
-use super::{answer, doctor, explain, inspect, join, logs, schema, status, usage};
+use super::{answer, attach, doctor, explain, inspect, join, logs, schema, status, usage};
 
 mod events;
 mod list;

@@ -310,6 +310,8 @@ fn definitions() -> Value {
                 { "type": "integer", "minimum": 1, "maximum": u32::MAX },
                 { "type": "string", "pattern": "^(0x[0-9A-Fa-f]+|[0-9]+|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4})$" },
             ] }),
+        ),
+        (
             "io-priority",
             Kind::IoPriority,
             json!({ "type": "string", "pattern": "^(idle|(best-effort|realtime):[0-7])$" }),

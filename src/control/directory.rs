@@ -140,7 +140,7 @@ fn unfit(path: &Path, errno: Errno) -> Unfit {
 }
 
 /// The directory of the state of the user who calls.
-fn state() -> Option<PathBuf> {
+pub(super) fn state() -> Option<PathBuf> {
     let variable = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::registry;
+use super::directory;
 
 /// Where root's are.
 const OF_ROOT: &str = "/var/log/sandbox";
@@ -19,7 +19,7 @@ fn directory() -> Option<PathBuf> {
     if nix::unistd::geteuid().is_root() {
         Some(PathBuf::from(OF_ROOT))
     } else {
-        registry::state().map(|state| state.join(BELOW_STATE))
+        directory::state().map(|state| state.join(BELOW_STATE))
     }
 }
 

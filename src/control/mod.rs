@@ -5,10 +5,10 @@
 //! trusted beyond what its owner could do anyway: see [`registry`] and [`process`].
 
 pub mod action;
-pub mod directory;
-pub mod limits;
 pub mod confinement;
+pub mod directory;
 pub mod join;
+pub mod limits;
 pub mod log;
 pub mod name;
 pub mod place;

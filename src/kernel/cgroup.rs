@@ -43,7 +43,7 @@ impl fmt::Display for FileError {
 impl std::error::Error for FileError {}
 
 /// The attribute by which a soft limit is told.
-const SOFT_LIMIT: &std::ffi::CStr = c"user.sandbox.memory-soft";
+const SOFT_LIMIT: &CStr = c"user.sandbox.memory-soft";
 
 /// A group's directory.
 #[derive(Debug)]

@@ -61,11 +61,6 @@ pub fn lookup(section: Section, text: &str) -> Result<(&'static Key, String), Wr
 
 /// No key has this name.
 fn unknown(section: Section, text: &str) -> Wrong {
-    if let Some((why, instead)) = table::refused(section, text) {
-        return Wrong::new(format!("there is no limit `{text}`: {why}"))
-            .label("would have no effect")
-            .help(instead);
-    }
     let wrong = Wrong::new(format!("unknown key `{text}` in `[{section}]`"));
     if let Some(other) = Section::ALL
         .into_iter()

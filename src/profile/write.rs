@@ -181,8 +181,9 @@ mod tests {
     use crate::bpf::Action;
     use crate::profile::document::parse;
     use crate::profile::key::Section;
-    use crate::profile::value::{Access, Count, Cpu, Ranges, Rates, Size};
-    use crate::profile::value::{Access, Count, Cpu, CpuSet, IoPriority, Scheduler, Size};
+    use crate::profile::value::{
+        Access, Count, Cpu, CpuSet, IoPriority, Ranges, Rates, Scheduler, Size,
+    };
     use crate::report::SourceId;
 
     /// A value and a key that takes it.

@@ -117,6 +117,16 @@ impl Directories {
             .map(|member| (member.version, &member.directory))
     }
 
+    /// Puts a process that has no children into the group.
+    ///
+    /// # Errors
+    /// Those of [`Directory::enter`].
+    pub fn enter(&self, pid: i32) -> Result<(), FileError> {
+        self.members
+            .iter()
+            .try_for_each(|member| member.directory.enter(pid))
+    }
+
     /// The directory in the v2 hierarchy.
     pub(super) fn unified(&self) -> Option<&Directory> {
         self.members

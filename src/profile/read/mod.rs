@@ -3,8 +3,8 @@
 //! `"inherit"` never arrives here: it is taken out before, for every kind alike.
 
 pub mod amount;
-mod control;
 mod attribute;
+mod control;
 pub mod path;
 mod syscall;
 pub mod time;
