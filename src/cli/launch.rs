@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
+use crate::control::registry;
 use crate::exec;
 use crate::kernel::Errno;
 use crate::plan::{Plan, Request, outline, show};
@@ -30,22 +31,19 @@ pub fn main() -> i32 {
         Ok(launch) => launch,
         Err(error) => return usage(error),
     };
-    // Before the host is looked at, for what is made for it is to be seen then.
-    let registered = match launch.dry_run {
-        true => None,
-        false => match registered::take_name(&launch) {
-            Ok(registered) => Some(registered),
-            Err(status) => return status,
-        },
-    };
+    if !launch.dry_run {
+        // Before the host is looked at: what is there then is hidden from the program.
+        registry::make_place();
+    }
     let mut sources = SourceMap::new();
     let ready = prepare(&launch, &matches, &mut sources);
     // While the program runs, the launcher is to be small.
     drop(matches);
     match ready {
-        Ok(ready) => match registered {
-            None => dry_run(&launch, &ready, &sources),
-            Some(registered) => run(&launch, ready, &sources, registered),
+        Ok(ready) if launch.dry_run => dry_run(&launch, &ready, &sources),
+        Ok(ready) => match registered::take_name(&launch) {
+            Ok(registered) => run(&launch, ready, &sources, registered),
+            Err(status) => status,
         },
         Err(errors) => {
             inspect::tell(&errors.diagnostics, &sources);
