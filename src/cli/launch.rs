@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
+use crate::control::registry;
 use crate::exec;
 use crate::kernel::Errno;
 use crate::plan::{Plan, Request, outline, show};
@@ -47,17 +48,17 @@ pub fn main() -> i32 {
             "sandbox: warning: --notify always: there is no session bus (DBUS_SESSION_BUS_ADDRESS)\n",
         );
     }
-    // Before the host is looked at, for what is made for it is to be seen then.
-    let registered = match registered::take_name(&launch) {
-        Ok(registered) => registered,
-        Err(status) => return status,
-    };
+    // Before the host is looked at: what is there then is hidden from the program.
+    registry::make_place();
     let mut sources = SourceMap::new();
     let ready = prepare(&launch, &matches, &mut sources);
     // While the program runs, the launcher is to be small.
     drop(matches);
     match ready {
-        Ok(ready) => run(&launch, ready, &sources, registered, &mut notifier),
+        Ok(ready) => match registered::take_name(&launch) {
+            Ok(registered) => run(&launch, ready, &sources, registered, &mut notifier),
+            Err(status) => status,
+        },
         Err(errors) => {
             notifier.failed(&render(
                 &errors.diagnostics,

@@ -48,6 +48,12 @@ pub enum Refused {
     Unusable(String),
 }
 
+/// Makes the directory that the caller's records are kept in, where it is missing and can be made.
+pub fn make_place() {
+    // Why not is told when a name is to be taken.
+    drop(writable());
+}
+
 /// A record of one's own. It is removed when this is dropped.
 #[derive(Debug)]
 pub struct Registration {
