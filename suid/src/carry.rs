@@ -14,6 +14,9 @@ use crate::trust::{self, Found};
 /// Where the launcher and its control program are looked for.
 const DIRECTORIES: [&str; 2] = ["/usr/bin", "/usr/local/bin"];
 
+/// CAP_SETUID, linux/capability.h
+const SETUID: u32 = 7;
+
 /// Why an order could not be carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -232,7 +235,23 @@ fn prepare(rule: &Rule, order: &RunOrder, origin: u32) -> Result<Ready, Failure>
             ))
         })?;
     }
+    let keeps = order.uid != 0 && !order.capabilities.is_empty();
+    if keeps {
+        system::keep_capabilities(true)
+            .map_err(|error| Failure::private(format!("cannot keep capabilities: {error}")))?;
+    }
     become_target(order)?;
+    if keeps {
+        system::limit_capabilities(&order.capabilities).map_err(|error| {
+            Failure::private(format!(
+                "cannot limit the capabilities to those of the rule: {error}"
+            ))
+        })?;
+        // Once more, now that nothing else is left: neither root nor a capability by which it could come back.
+        if system::can_regain_root() && !order.capabilities.contains(&SETUID) {
+            return Err(Failure::private("root's rights could be taken back"));
+        }
+    }
     system::set_umask(order.umask);
     if let Some(directory) = &order.directory {
         let path = CString::new(directory.as_str())
@@ -261,7 +280,8 @@ fn become_target(order: &RunOrder) -> Result<(), Failure> {
     if ids.uids != [order.uid; 3] || ids.gids != [order.gid; 3] || groups != wanted {
         return Err(Failure::private("the ids are not those that were set"));
     }
-    if order.uid != 0 && system::can_regain_root() {
+    // With capabilities to be kept they are all there until they are limited.
+    if order.uid != 0 && order.capabilities.is_empty() && system::can_regain_root() {
         return Err(Failure::private("root's rights could be taken back"));
     }
     Ok(())

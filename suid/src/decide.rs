@@ -47,6 +47,8 @@ pub struct RunOrder {
     pub gid: u32,
     /// Supplementary groups.
     pub groups: Vec<u32>,
+    /// Capabilities that are kept, by their numbers.
+    pub capabilities: Vec<u32>,
     /// Absolute path.
     pub program: String,
     /// With argument 0.
@@ -342,6 +344,7 @@ fn order(run: &Run, accounts: &Accounts, request: &Request) -> Result<RunOrder, 
         uid,
         gid,
         groups,
+        capabilities: run.capabilities.clone(),
         program: run.program.clone(),
         arguments,
         environment: environment::build(run, user, uid, &origin, &request.environment),

@@ -72,6 +72,8 @@ pub struct Run {
     pub group: TargetGroup,
     /// Supplementary groups.
     pub supplementary: Supplementary,
+    /// Capabilities that a target other than root keeps, by their numbers.
+    pub capabilities: Vec<u32>,
     /// The working directory.
     pub directory: Directory,
     /// The umask.
@@ -156,6 +158,7 @@ pub const ANY: usize = 4096;
 pub const KEYS: &[&str] = &[
     "action",
     "arguments",
+    "capabilities",
     "description",
     "directory",
     "environment",
@@ -178,6 +181,7 @@ pub const KEYS: &[&str] = &[
 /// Keys that only a rule with `action = "run"` can have.
 const RUN_KEYS: &[&str] = &[
     "arguments",
+    "capabilities",
     "directory",
     "environment",
     "extra-arguments",
@@ -187,6 +191,51 @@ const RUN_KEYS: &[&str] = &[
     "supplementary-groups",
     "umask",
     "user",
+];
+
+/// Names of capabilities, each at its number (linux/capability.h).
+pub const CAPABILITIES: &[&str] = &[
+    "chown",
+    "dac_override",
+    "dac_read_search",
+    "fowner",
+    "fsetid",
+    "kill",
+    "setgid",
+    "setuid",
+    "setpcap",
+    "linux_immutable",
+    "net_bind_service",
+    "net_broadcast",
+    "net_admin",
+    "net_raw",
+    "ipc_lock",
+    "ipc_owner",
+    "sys_module",
+    "sys_rawio",
+    "sys_chroot",
+    "sys_ptrace",
+    "sys_pacct",
+    "sys_admin",
+    "sys_boot",
+    "sys_nice",
+    "sys_resource",
+    "sys_time",
+    "sys_tty_config",
+    "mknod",
+    "lease",
+    "audit_write",
+    "audit_control",
+    "setfcap",
+    "mac_override",
+    "mac_admin",
+    "syslog",
+    "wake_alarm",
+    "block_suspend",
+    "audit_read",
+    "perfmon",
+    "bpf",
+    "checkpoint_restore",
 ];
 
 /// Reads one file's rules.
@@ -643,6 +692,7 @@ impl Reader<'_> {
             user,
             group,
             supplementary,
+            capabilities: self.capabilities(table)?,
             directory: self.directory(table)?,
             umask: self.umask(table)?,
             keep: self.keep(table)?,
@@ -666,6 +716,27 @@ impl Reader<'_> {
                 return None;
             }
         })
+    }
+
+    fn capabilities(&mut self, table: &Table<'_>) -> Option<Vec<u32>> {
+        let Some(value) = table.get("capabilities") else {
+            return Some(Vec::new());
+        };
+        let mut numbers = Vec::new();
+        for name in self.texts(value, "capabilities")? {
+            let plain = name.to_ascii_lowercase().replace('-', "_");
+            let plain = plain.strip_prefix("cap_").unwrap_or(&plain);
+            match CAPABILITIES.iter().position(|known| *known == plain) {
+                Some(number) => numbers.push(u32::try_from(number).unwrap_or(0)),
+                None => self.fault(
+                    value.span().start,
+                    format!("`{}` is no capability (capabilities(7))", show(&name)),
+                ),
+            }
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        Some(numbers)
     }
 
     fn umask(&mut self, table: &Table<'_>) -> Option<u32> {

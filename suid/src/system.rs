@@ -96,36 +96,55 @@ pub fn forbid_dumps() -> io::Result<()> {
     checked(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(drop)
 }
 
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: libc::c_int,
+}
+
+/// The low and the high half of the sets.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilityData {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// _LINUX_CAPABILITY_VERSION_3, linux/capability.h
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
+fn capabilities() -> io::Result<[CapabilityData; 2]> {
+    let mut header = CapabilityHeader {
+        version: CAPABILITY_VERSION,
+        pid: 0,
+    };
+    let mut data = [CapabilityData::default(); 2];
+    // SAFETY: the kernel writes two entries with version 3.
+    checked_long(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) })?;
+    Ok(data)
+}
+
+fn set_capabilities(data: &[CapabilityData; 2]) -> io::Result<()> {
+    let mut header = CapabilityHeader {
+        version: CAPABILITY_VERSION,
+        pid: 0,
+    };
+    // SAFETY: the kernel reads two entries with version 3.
+    checked_long(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) })
+        .map(drop)
+}
+
 /// Empties the inheritable and ambient capabilities, which an exec of a setuid program keeps.
 ///
 /// # Errors
 /// Those of capset(2).
 pub fn clear_inheritable() -> io::Result<()> {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: libc::c_int,
+    let mut data = capabilities()?;
+    for half in &mut data {
+        half.inheritable = 0;
     }
-    #[repr(C)]
-    #[derive(Clone, Copy, Default)]
-    struct Data {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-    // _LINUX_CAPABILITY_VERSION_3, linux/capability.h
-    let mut header = Header {
-        version: 0x2008_0522,
-        pid: 0,
-    };
-    let mut data = [Data::default(); 2];
-    // SAFETY: the kernel writes two entries with version 3.
-    checked_long(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) })?;
-    for part in &mut data {
-        part.inheritable = 0;
-    }
-    // SAFETY: the kernel reads two entries with version 3.
-    checked_long(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, data.as_ptr()) })?;
+    set_capabilities(&data)?;
     // SAFETY: changes an attribute of this process.
     let cleared = unsafe {
         libc::prctl(
@@ -137,6 +156,50 @@ pub fn clear_inheritable() -> io::Result<()> {
         )
     };
     checked(cleared).map(drop)
+}
+
+/// Whether the permitted capabilities outlive becoming another user; prctl(2).
+///
+/// # Errors
+/// EPERM where securebits lock it.
+pub fn keep_capabilities(keep: bool) -> io::Result<()> {
+    // SAFETY: sets an attribute of this process.
+    checked(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, libc::c_ulong::from(keep), 0, 0, 0) })
+        .map(drop)
+}
+
+/// Gives up all capabilities but these, which outlive exec (the ambient set); all sets are those afterwards.
+///
+/// # Errors
+/// EPERM when one of them is not permitted; the bounding set may stay larger, as nothing can be gained from it without
+/// a setuid program.
+pub fn limit_capabilities(numbers: &[u32]) -> io::Result<()> {
+    let mut data = [CapabilityData::default(); 2];
+    for number in numbers {
+        let half = data
+            .get_mut(*number as usize / 32)
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+        let bit = 1_u32 << (number % 32);
+        half.effective |= bit;
+        half.permitted |= bit;
+        half.inheritable |= bit;
+    }
+    set_capabilities(&data)?;
+    keep_capabilities(false)?;
+    for number in numbers {
+        let number = libc::c_ulong::from(*number);
+        // SAFETY: changes an attribute of this process.
+        checked(unsafe {
+            libc::prctl(
+                libc::PR_CAP_AMBIENT,
+                libc::PR_CAP_AMBIENT_RAISE,
+                number,
+                0,
+                0,
+            )
+        })?;
+    }
+    Ok(())
 }
 
 /// Opens /dev/null on those of the descriptors 0, 1, 2 that are closed, so that nothing else lands there.
