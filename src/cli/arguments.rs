@@ -303,6 +303,10 @@ pub enum Verb {
         #[arg(long, value_name = "PID", conflicts_with = "remove", value_hint = ValueHint::Other)]
         pid: Option<i32>,
     },
+
+    /// Work with the rules of sandbox-suid, by which users run a few privileged commands
+    #[command(subcommand)]
+    Rules(super::rules::Rules),
 }
 
 /// A run's name becomes the name of a directory: letters, digits and `_ + . -`, no dot or hyphen in front.

@@ -12,7 +12,7 @@ use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
-use super::{answer, doctor, explain, inspect, schema, status, usage};
+use super::{answer, doctor, explain, inspect, rules, schema, status, usage};
 
 /// The program `sandboxctl`.
 #[must_use]
@@ -41,6 +41,7 @@ pub fn main() -> i32 {
             remove,
             pid,
         }),
+        Verb::Rules(verb) => rules::run(&verb),
     };
     done.err().unwrap_or(status::OK)
 }

@@ -15,6 +15,7 @@ mod inspect;
 pub mod launch;
 pub mod layer;
 pub mod reference;
+pub mod rules;
 pub mod schema;
 mod usage;
 
