@@ -22,6 +22,26 @@ pub struct Call {
 /// More is no call that a person or a program makes.
 const MOST_VARIABLES: usize = 4096;
 
+/// No limit, linux/resource.h
+const NONE: u64 = u64::MAX;
+
+/// What a caller's tiny limits would make fail half-way, or leave behind cut short: the resource, its name for ulimit, and
+/// what is needed.
+const LIMITS: &[(u32, &str, u64)] = &[
+    (libc::RLIMIT_FSIZE, "file size", NONE),
+    (libc::RLIMIT_AS, "virtual memory", NONE),
+    (libc::RLIMIT_DATA, "data size", NONE),
+    (libc::RLIMIT_CPU, "CPU time", NONE),
+    (libc::RLIMIT_NOFILE, "open files", 1024),
+    (libc::RLIMIT_STACK, "stack size", 8 << 20),
+];
+
+/// Gives the process what is needed; a higher hard limit stays.
+fn reset_limit(resource: u32, wanted: u64) -> io::Result<()> {
+    let (_, hard) = system::limit(resource)?;
+    system::set_limit(resource, wanted, hard.max(wanted))
+}
+
 /// Takes everything over, and resets what can be reset.
 ///
 /// # Errors
@@ -54,20 +74,13 @@ pub fn sanitise() -> Result<Call, String> {
     let [gid, ..] = ids.gids;
     let privileged = effective == 0;
     if privileged {
-        // A caller's tiny limits make writes and forks fail half-way; a caller's huge ones are no privilege.
-        system::set_limit(libc::RLIMIT_CORE, Some(0)).map_err(say("cannot forbid core dumps"))?;
-        for resource in [
-            libc::RLIMIT_FSIZE,
-            libc::RLIMIT_AS,
-            libc::RLIMIT_DATA,
-            libc::RLIMIT_CPU,
-            libc::RLIMIT_RSS,
-        ] {
-            system::set_limit(resource, None).map_err(say("cannot reset a limit"))?;
+        // What is read here must not be dumped.
+        system::set_limit(libc::RLIMIT_CORE, 0, 0).map_err(say("cannot forbid core dumps"))?;
+        for (resource, name, wanted) in LIMITS {
+            reset_limit(*resource, *wanted).map_err(|error| {
+                format!("cannot reset the limit `{name}` that this process was started with: {error}; call from a shell without it")
+            })?;
         }
-        system::set_limit(libc::RLIMIT_NOFILE, Some(1024)).map_err(say("cannot reset a limit"))?;
-        system::set_limit(libc::RLIMIT_STACK, Some(8 << 20))
-            .map_err(say("cannot reset a limit"))?;
         system::clear_inheritable().map_err(say("cannot clear inheritable capabilities"))?;
     }
     Ok(Call {

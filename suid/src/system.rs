@@ -258,26 +258,34 @@ pub fn set_umask(mask: u32) {
     unsafe { libc::umask(mask) };
 }
 
-/// Raises or lowers a limit of the process to `value`, soft and hard; `None` is no limit. setrlimit(2).
+/// A resource limit of the process: soft and hard; getrlimit(2).
 ///
 /// # Errors
-/// EPERM without CAP_SYS_RESOURCE.
-pub fn set_limit(resource: u32, value: Option<u64>) -> io::Result<()> {
-    let value = value.unwrap_or(libc::RLIM_INFINITY);
+/// EINVAL for a resource that this kernel does not know.
+pub fn limit(resource: u32) -> io::Result<(u64, u64)> {
+    let mut limit = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let nothing = std::ptr::null::<libc::rlimit64>();
+    // SAFETY: the pointer is to a value of ours; nothing new is set.
+    let get = unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, nothing, &raw mut limit) };
+    checked_long(get)?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
+/// Sets a resource limit; setrlimit(2). No limit is `u64::MAX`.
+///
+/// # Errors
+/// EPERM when the hard limit is raised without CAP_SYS_RESOURCE.
+pub fn set_limit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit64 {
-        rlim_cur: value,
-        rlim_max: value,
+        rlim_cur: soft,
+        rlim_max: hard,
     };
+    let nothing = std::ptr::null_mut::<libc::rlimit64>();
     // SAFETY: the pointer is to a value of ours; nothing old is asked for.
-    let set = unsafe {
-        libc::syscall(
-            libc::SYS_prlimit64,
-            0,
-            resource,
-            &raw const limit,
-            std::ptr::null_mut::<libc::rlimit64>(),
-        )
-    };
+    let set = unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, nothing) };
     checked_long(set).map(drop)
 }
 

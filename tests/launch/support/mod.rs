@@ -38,7 +38,7 @@ mod scene;
 pub use host::{Host, Layout, Need, on_path};
 pub use leaks::Traces;
 pub use sandbox::{Finished, Sandbox};
-pub use scene::{Scene, binary};
+pub use scene::{Scene, binary, own_path};
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -123,7 +123,7 @@ pub fn main(topics: &[Topic]) -> ExitCode {
 /// Profiles replace /tmp, and with it a test program that was built there, as from a checkout below it: then all runs as
 /// a copy in another place. `None`: it may stay where it is.
 fn elsewhere() -> Option<ExitCode> {
-    let own = scene::own_path();
+    let own = own_path();
     if !own.starts_with("/tmp") {
         return None;
     }
