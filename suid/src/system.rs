@@ -235,9 +235,20 @@ pub fn close_others() -> io::Result<()> {
 
 /// Default actions for all signals, none blocked, no timers.
 pub fn reset_signals() {
+    // The kernel's structure (handler, flags, restorer, mask), not the C library's, which refuses two real-time signals.
+    let default = [0_u64; 4];
     for signal in 1..=64 {
-        // SAFETY: the default action runs no code of ours; for SIGKILL and SIGSTOP the call fails.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        let nothing = std::ptr::null_mut::<u64>();
+        // SAFETY: zeros are the default action, which runs no code of ours; for SIGKILL and SIGSTOP the call fails.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                nothing,
+                8_usize,
+            )
+        };
     }
     let mut none = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the set is written before it is used.
