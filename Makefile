@@ -2,6 +2,7 @@
 #
 #   make && sudo make install                       into /usr/local
 #   make install DESTDIR=/tmp/package PREFIX=/usr   for a package
+#   sudo make install-suid                          the setuid program too, for sandbox-suid(8)
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -12,7 +13,7 @@ bin      = $(DESTDIR)$(PREFIX)/bin
 share    = $(DESTDIR)$(PREFIX)/share
 programs = sandbox sandboxctl
 
-.PHONY: all install uninstall
+.PHONY: all install install-suid uninstall
 
 all:
 	$(CARGO) xtask dist
@@ -33,7 +34,15 @@ install:
 	$(INSTALL) -m 0644 schema/profile.json $(share)/sandbox/schema/
 	$(INSTALL) -m 0644 profiles/*.toml $(share)/sandbox/profiles/
 
+# Not part of `install`: a setuid program is there only if an administrator wants it.
+install-suid:
+	@test -x target/dist/sandbox-suid || { echo 'run `make` first' >&2; exit 1; }
+	$(INSTALL) -d $(bin) $(share)/man/man8
+	$(INSTALL) -m 4755 target/dist/sandbox-suid $(bin)/
+	$(INSTALL) -m 0644 man/sandbox-suid.8 $(share)/man/man8/
+
 uninstall:
+	rm -f $(bin)/sandbox-suid $(share)/man/man8/sandbox-suid.8
 	for p in $(programs); do \
 		rm -f $(bin)/$$p $(share)/man/man1/$$p.1 $(share)/bash-completion/completions/$$p \
 			$(share)/zsh/site-functions/_$$p $(share)/fish/vendor_completions.d/$$p.fish; \

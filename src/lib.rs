@@ -14,4 +14,5 @@ pub mod plan;
 pub mod policy;
 pub mod profile;
 pub mod report;
+pub mod rules;
 pub mod section;

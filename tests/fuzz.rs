@@ -117,6 +117,16 @@ fn mounts_and_groups_are_read() {
 }
 
 #[test]
+fn rules_are_judged() {
+    run("rules");
+}
+
+#[test]
+fn rules_of_another_program_are_imported() {
+    run("suid_conf");
+}
+
+#[test]
 fn options_are_layered() {
     run("command_line");
 }

@@ -378,6 +378,10 @@ pub enum Verb {
         #[arg(long, value_name = "PID", conflicts_with = "remove", value_hint = ValueHint::Other)]
         pid: Option<i32>,
     },
+
+    /// Work with the rules of sandbox-suid, by which users run a few privileged commands
+    #[command(subcommand)]
+    Rules(super::rules::Rules),
 }
 
 /// The name under which a run is found.

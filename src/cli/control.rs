@@ -12,7 +12,7 @@ use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
-use super::{answer, attach, doctor, explain, inspect, join, logs, schema, status, usage};
+use super::{answer, attach, doctor, explain, inspect, join, logs, rules, schema, status, usage};
 
 mod events;
 mod list;
@@ -60,6 +60,7 @@ pub fn main() -> i32 {
             remove,
             pid,
         }),
+        Verb::Rules(verb) => rules::run(&verb),
     };
     done.err().unwrap_or(status::OK)
 }

@@ -27,13 +27,15 @@ use sandbox::section::expand::{Expanded, expand, is_pattern};
 pub type Check = fn(&[u8]);
 
 /// All of them, by the names of the fuzzers.
-pub const ALL: [(&str, Check); 6] = [
+pub const ALL: [(&str, Check); 8] = [
     ("profile", profile),
     ("merge", merge),
     ("syscall_key", syscall_key),
     ("expand", expansion),
     ("mountinfo", mountinfo),
     ("command_line", command_line),
+    ("rules", rules),
+    ("suid_conf", suid_conf),
 ];
 
 fn add(sources: &mut SourceMap, name: &str, text: &str) -> Parsed {
@@ -532,4 +534,101 @@ pub fn command_line(data: &[u8]) {
         values(&resolve("apart", &apart)),
         "{options:?}"
     );
+}
+
+/// A rule file, and a request after its first line: whatever is understood is judged, and what is refused is refused in
+/// words that drive no terminal.
+pub fn rules(data: &[u8]) {
+    use sandbox_suid::accounts::Accounts;
+    use sandbox_suid::decide::{Order, Request, Verdict, decide};
+    use sandbox_suid::rule;
+
+    let text = String::from_utf8_lossy(data);
+    let (request, text) = text.split_once('\n').unwrap_or(("", &text));
+    let rules = match rule::read("r.toml", text) {
+        Ok(rules) => rules,
+        Err(faults) => {
+            assert!(!faults.is_empty());
+            assert!(
+                faults
+                    .iter()
+                    .all(|fault| !fault.message.chars().any(is_harmful)),
+                "{faults:?}"
+            );
+            return;
+        }
+    };
+    let Ok(rules) = rule::join(vec![rules]) else {
+        return;
+    };
+    let accounts = Accounts::read(
+        "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n",
+        "staff:x:50:ann\n",
+    );
+    let mut words = request.split(' ').map(|word| word.as_bytes().to_vec());
+    let asked = Request {
+        uid: 1000,
+        gid: 1000,
+        groups: vec![50],
+        name: words.next().unwrap_or_default(),
+        arguments: words.collect(),
+        environment: vec![b"LD_PRELOAD=x".to_vec(), b"TERM=x".to_vec()],
+    };
+    match decide(&rules, &accounts, &asked) {
+        Verdict::Refuse(refusal) => {
+            assert!(matches!(refusal.status, 126 | 127));
+            assert!(!refusal.told.chars().any(is_harmful), "{refusal:?}");
+        }
+        Verdict::Allow { rule, order } => {
+            assert_eq!(rule.name.as_bytes(), asked.name);
+            if let Order::Run(order) = order {
+                assert!(order.program.starts_with('/') && !order.program.contains("/../"));
+                assert!(order.uid != u32::MAX && order.gid != u32::MAX);
+                assert!(
+                    order
+                        .environment
+                        .iter()
+                        .all(|entry| !entry.starts_with(b"LD_") || rule_sets(rule, entry))
+                );
+                assert!(
+                    order.arguments.iter().all(|text| !text.contains(&0))
+                        || asked.arguments.iter().any(|text| text.contains(&0))
+                );
+            }
+        }
+    }
+}
+
+/// Whether the administrator gave the variable this value.
+fn rule_sets(rule: &sandbox_suid::rule::Rule, entry: &[u8]) -> bool {
+    match &rule.action {
+        sandbox_suid::rule::Action::Run(run) => run
+            .set
+            .iter()
+            .any(|(name, value)| format!("{name}={value}").as_bytes() == entry),
+        sandbox_suid::rule::Action::LimitCaller { .. } => false,
+    }
+}
+
+/// What is made of a suid.conf is a rule file, and nothing of a line leaves its comment or its string.
+pub fn suid_conf(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let imported = sandbox::rules::import("suid.conf", &text);
+    assert!(
+        !imported
+            .text
+            .chars()
+            .any(|letter| letter != '\n' && is_harmful(letter)),
+        "{}",
+        imported.text
+    );
+    if imported.rules > 0 {
+        let rules = sandbox_suid::rule::read("imported", &imported.text);
+        assert_eq!(
+            rules.map(|rules| rules.len()),
+            Ok(imported.rules),
+            "{}",
+            imported.text
+        );
+    }
 }

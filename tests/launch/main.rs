@@ -27,6 +27,7 @@ mod programs;
 mod running;
 mod soft;
 mod steer;
+mod suid;
 #[allow(
     dead_code,
     reason = "a vocabulary for cases; which of it is in use depends on the cases"
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         ("running", running::cases),
         ("soft", soft::cases),
         ("steer", steer::cases),
+        ("suid", suid::cases),
         ("syscalls", syscalls::cases),
         ("terminal", terminal::cases),
         ("truth", truth::cases),

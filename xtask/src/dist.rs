@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-const PROGRAMS: [&str; 2] = ["sandbox", "sandboxctl"];
+const PROGRAMS: [&str; 3] = ["sandbox", "sandboxctl", "sandbox-suid"];
 
 /// Builds into `target/dist`.
 pub fn build(root: &Path) -> Result<(), String> {
@@ -24,6 +24,8 @@ pub fn build(root: &Path) -> Result<(), String> {
             "--locked",
             "--package",
             "sandbox",
+            "--package",
+            "sandbox-suid",
             "--bins",
             "--target",
             &triple,

@@ -65,7 +65,12 @@ fn files(root: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
             format!("{schema:#}\n").into_bytes(),
         ));
     }
-    for page in ["sandbox.1", "sandboxctl.1", "sandbox.toml.5"] {
+    for page in [
+        "sandbox.1",
+        "sandboxctl.1",
+        "sandbox.toml.5",
+        "sandbox-suid.8",
+    ] {
         let source = format!("man/src/{page}");
         let template =
             fs::read_to_string(root.join(&source)).map_err(|error| format!("{source}: {error}"))?;
