@@ -23,7 +23,7 @@ _sandbox() {
 
     case "${cmd}" in
         sandbox)
-            opts="-h -V --profile --set --no-profile --best-effort --name --memory --swap --memory-soft --pids --cpu --ro --rw --hide --tmpfs --bind --root --net --hostname --chdir --env --unset-env --dry-run --report --json --quiet --verbose --help --version"
+            opts="-h -V --profile --set --no-profile --best-effort --name --memory --swap --memory-soft --pids --cpu --ro --rw --hide --tmpfs --bind --root --net --hostname --chdir --env --unset-env --dry-run --report --json --background --quiet --verbose --notify --help --version"
             if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -139,6 +139,10 @@ _sandbox() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
+                    return 0
+                    ;;
+                --notify)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
                 *)

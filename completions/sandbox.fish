@@ -1,6 +1,6 @@
 complete -c sandbox -l profile -d 'The profile to apply, by its name or, with a slash in it, by its file; later ones win' -r -F -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser"
 complete -c sandbox -l set -d 'Set one key over all profiles: limits.memory=3G' -r -f
-complete -c sandbox -l name -d 'What this run is called, in its control group and its reports' -r -f
+complete -c sandbox -l name -d 'What this run is called, in its reports and for `sandboxctl`' -r -f
 complete -c sandbox -l memory -d 'The most memory that the program and its children may use together (limits.memory)' -r -f
 complete -c sandbox -l swap -d 'Swap space in addition to the memory; 0 forbids swapping (limits.swap)' -r -f
 complete -c sandbox -l memory-soft -d 'Memory to be pushed back to when the host runs short of it (limits.memory-soft)' -r -f
@@ -18,11 +18,15 @@ complete -c sandbox -l hostname -d 'The host name seen inside (namespaces.hostna
 complete -c sandbox -l chdir -d 'Where the program starts, as seen inside (process.working-directory)' -r -f -a "(__fish_complete_directories)"
 complete -c sandbox -l env -d 'Set a variable for the program (K = "V" in `[environment]`)' -r -f
 complete -c sandbox -l unset-env -d 'Keep a variable, or all that a `*` matches, from the program (K = false)' -r -f
+complete -c sandbox -l notify -d 'When to tell by a desktop notification that a limit struck, or that PROGRAM could not be started' -r -f -a "auto\t'Where nobody would see a message: standard error is no terminal, there is a session bus, and the program was started by a desktop entry or without any terminal'
+always\t'In any case'
+never\t'Not at all'"
 complete -c sandbox -l no-profile -d 'Take no profile: only what this command line says holds'
 complete -c sandbox -l best-effort -d 'Let rules that this host cannot apply pass with a warning, where they only add strictness'
 complete -c sandbox -l dry-run -d 'Print the plan, step by step with who asked for it, and run nothing'
 complete -c sandbox -l report -d 'Print a report at the end: exit status, peak memory, limits that were hit'
 complete -c sandbox -l json -d 'Print the plan (--dry-run) or the report at the end as JSON'
+complete -c sandbox -l background -d 'Leave it running, and come back as soon as its program has been executed; prints the name'
 complete -c sandbox -l quiet -d 'Print errors only, no warnings'
 complete -c sandbox -l verbose -d 'Print what is done'
 complete -c sandbox -s h -l help -d 'Print help (see more with \'--help\')'

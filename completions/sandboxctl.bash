@@ -16,6 +16,9 @@ _sandboxctl() {
             ",$1")
                 cmd="sandboxctl"
                 ;;
+            sandboxctl,attach)
+                cmd="sandboxctl__subcmd__attach"
+                ;;
             sandboxctl,check)
                 cmd="sandboxctl__subcmd__check"
                 ;;
@@ -25,17 +28,83 @@ _sandboxctl() {
             sandboxctl,doctor)
                 cmd="sandboxctl__subcmd__doctor"
                 ;;
+            sandboxctl,events)
+                cmd="sandboxctl__subcmd__events"
+                ;;
             sandboxctl,explain)
                 cmd="sandboxctl__subcmd__explain"
+                ;;
+            sandboxctl,freeze)
+                cmd="sandboxctl__subcmd__freeze"
+                ;;
+            sandboxctl,join)
+                cmd="sandboxctl__subcmd__join"
+                ;;
+            sandboxctl,kill)
+                cmd="sandboxctl__subcmd__kill"
+                ;;
+            sandboxctl,list)
+                cmd="sandboxctl__subcmd__list"
+                ;;
+            sandboxctl,logs)
+                cmd="sandboxctl__subcmd__logs"
+                ;;
+            sandboxctl,namespaces)
+                cmd="sandboxctl__subcmd__namespaces"
+                ;;
+            sandboxctl,policy)
+                cmd="sandboxctl__subcmd__policy"
                 ;;
             sandboxctl,profiles)
                 cmd="sandboxctl__subcmd__profiles"
                 ;;
+            sandboxctl,ps)
+                cmd="sandboxctl__subcmd__ps"
+                ;;
+            sandboxctl,rules)
+                cmd="sandboxctl__subcmd__rules"
+                ;;
             sandboxctl,schema)
                 cmd="sandboxctl__subcmd__schema"
                 ;;
+            sandboxctl,set)
+                cmd="sandboxctl__subcmd__set"
+                ;;
             sandboxctl,show)
                 cmd="sandboxctl__subcmd__show"
+                ;;
+            sandboxctl,state)
+                cmd="sandboxctl__subcmd__state"
+                ;;
+            sandboxctl,stats)
+                cmd="sandboxctl__subcmd__stats"
+                ;;
+            sandboxctl,thaw)
+                cmd="sandboxctl__subcmd__thaw"
+                ;;
+            sandboxctl,top)
+                cmd="sandboxctl__subcmd__top"
+                ;;
+            sandboxctl,tree)
+                cmd="sandboxctl__subcmd__tree"
+                ;;
+            sandboxctl,wait)
+                cmd="sandboxctl__subcmd__wait"
+                ;;
+            sandboxctl__subcmd__rules,check)
+                cmd="sandboxctl__subcmd__rules__subcmd__check"
+                ;;
+            sandboxctl__subcmd__rules,import)
+                cmd="sandboxctl__subcmd__rules__subcmd__import"
+                ;;
+            sandboxctl__subcmd__rules,install-link)
+                cmd="sandboxctl__subcmd__rules__subcmd__install__subcmd__link"
+                ;;
+            sandboxctl__subcmd__rules,list)
+                cmd="sandboxctl__subcmd__rules__subcmd__list"
+                ;;
+            sandboxctl__subcmd__rules,test)
+                cmd="sandboxctl__subcmd__rules__subcmd__test"
                 ;;
             *)
                 ;;
@@ -44,12 +113,79 @@ _sandboxctl() {
 
     case "${cmd}" in
         sandboxctl)
-            opts="-h -V --help --version profiles show check explain schema doctor delegate"
+            opts="-h -V --help --version profiles show check explain schema doctor attach join logs list state set ps tree stats top events wait kill freeze thaw namespaces policy delegate rules"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__attach)
+            opts="-h --profile --set --memory --swap --memory-soft --pids --cpu --caller --tree --name --limits-only --best-effort --system-profiles --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --memory)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --swap)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --memory-soft)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --pids)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --cpu)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -110,8 +246,159 @@ _sandboxctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sandboxctl__subcmd__events)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --json --interval --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sandboxctl__subcmd__explain)
             opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__freeze)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__join)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__kill)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --signal --all --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --signal)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__list)
+            opts="-h --json --names --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__logs)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-f -h --follow --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__namespaces)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__policy)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -138,8 +425,150 @@ _sandboxctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sandboxctl__subcmd__ps)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__rules)
+            opts="-h --help list check test import install-link"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__rules__subcmd__check)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__rules__subcmd__import)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__rules__subcmd__install__subcmd__link)
+            opts="-h --directory --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --directory)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__rules__subcmd__list)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__rules__subcmd__test)
+            opts="-h --file --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sandboxctl__subcmd__schema)
             opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__set)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --force --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -158,6 +587,118 @@ _sandboxctl() {
                 return 0
             fi
             opts="-h --json --all --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__state)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__stats)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__thaw)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__top)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --interval --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__tree)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__wait)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -32,7 +32,25 @@ complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "check" -d 'Ch
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "explain" -d 'Explain a key or a section of the profile language'
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "schema" -d 'Print the JSON schema of profiles, for editors'
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "doctor" -d 'Say what this host offers to sandboxes, and the exact fix for what it lacks'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "attach" -d 'Put running processes under the limits of a profile'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "join" -d 'Run a program in a running sandbox, under all of its restrictions'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "logs" -d 'Show what a sandbox in the background has written'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "list" -d 'List the running sandboxes; root sees everybody\'s'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "state" -d 'Say everything about a running sandbox: processes, control group, limits and where they were set, namespaces'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "set" -d 'Change limits of a running sandbox'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "ps" -d 'List the processes of running sandboxes, with their numbers outside and inside'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "tree" -d 'Show the processes of running sandboxes as a tree'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "stats" -d 'Say once what running sandboxes use, and of which limits'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "top" -d 'Watch what running sandboxes use: memory against its limits, swap, CPU, processes, pressure, I/O'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "events" -d 'Print what happens to running sandboxes, a line each, until they end or this is interrupted'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "wait" -d 'Wait until a sandbox has ended, and exit with its program\'s status'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "kill" -d 'Send a signal to a sandbox\'s program, or kill all of its processes'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "freeze" -d 'Stop all processes of a sandbox, at once and completely, until they are thawed'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "thaw" -d 'Let a frozen sandbox go on'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "namespaces" -d 'List the namespaces of running sandboxes, and which of them the host or other sandboxes share'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "policy" -d 'Print the policy that a running sandbox was started with, and the lines that say so'
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "delegate" -d 'Give a user a control group subtree, so that limits work without root (to be run as root, once)'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "rules" -d 'Work with the rules of sandbox-suid, by which users run a few privileged commands'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand profiles" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand profiles" -s h -l help -d 'Print help'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser"
@@ -47,6 +65,84 @@ complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand explain" -s h -l h
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand schema" -s h -l help -d 'Print help'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand doctor" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l profile -d 'The profile whose limits are applied, by its name or, with a slash in it, by its file; later ones win' -r -F
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l set -d 'Set one key over all profiles: limits.memory=3G' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l memory -d 'The most memory that the processes may use together (limits.memory)' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l swap -d 'Swap space in addition to the memory; 0 forbids swapping (limits.swap)' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l memory-soft -d 'Memory to be pushed back to when the host runs short of it (limits.memory-soft)' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l pids -d 'The most processes and threads at the same time (limits.pids)' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l cpu -d 'CPU time as a part of one CPU: 150% is one and a half (limits.cpu)' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l name -d 'What the group is called' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l caller -d 'The process that calls: the shell that this is typed in'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l tree -d 'Also everything that descends from these processes and runs already'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l limits-only -d 'Leave out rules of the profile that only a program which is started can be given'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l best-effort -d 'Let limits that this host cannot hold pass with a warning'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l system-profiles -d 'Take profiles of the system alone: nothing below a home directory is opened'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand join" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand join" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand logs" -s f -l follow -d 'Go on with what is added, until the sandbox ends'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand logs" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand list" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand list" -l names -d 'Print the names alone, a line each'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand list" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand state" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand state" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand state" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand set" -l force -d 'Also where the kernel then kills processes of the sandbox for want of memory (cgroup v2)'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand set" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand set" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand ps" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand ps" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand ps" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand tree" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand tree" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand tree" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand stats" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand stats" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand stats" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand top" -l interval -d 'Seconds between two looks' -r
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand top" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand events" -l interval -d 'Seconds between two looks at what the kernel does not announce' -r
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand events" -l json -d 'Print JSON, a line each'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand events" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand events" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand wait" -l json -d 'Print how it ended as JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand wait" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand kill" -l signal -d 'The signal, by name or number' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand kill" -l all -d 'Signal every process of the sandbox, not the program alone'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand kill" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand kill" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand freeze" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand freeze" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand thaw" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand thaw" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand namespaces" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand namespaces" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand namespaces" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand policy" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand policy" -f -a "(sandboxctl list --names 2>/dev/null)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand policy" -s h -l help -d 'Print help'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand delegate" -l pid -d 'cgroup v2: also move this process of the user, such as a login shell, into the subtree' -r -f
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand delegate" -l remove -d 'Take the subtree away again'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand delegate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and not __fish_seen_subcommand_from list check test import install-link" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and not __fish_seen_subcommand_from list check test import install-link" -f -a "list" -d 'List all rules: who may use them, what they run and as whom'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and not __fish_seen_subcommand_from list check test import install-link" -f -a "check" -d 'Find faults and dangerous rules: a writable program, a shell with arguments of the caller\'s, a missing account'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and not __fish_seen_subcommand_from list check test import install-link" -f -a "test" -d 'Say what would come of it if USER called the rule NAME with these arguments, and why; nothing is run'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and not __fish_seen_subcommand_from list check test import install-link" -f -a "import" -d 'Turn a suid.conf into rules, and print them; comments say what changed and why'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and not __fish_seen_subcommand_from list check test import install-link" -f -a "install-link" -d 'Make a symbolic link to sandbox-suid with the name of a rule, so that users call the rule by it (as root)'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and __fish_seen_subcommand_from check" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and __fish_seen_subcommand_from test" -l file -d 'A file of rules that is not installed yet' -r -F
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and __fish_seen_subcommand_from install-link" -l directory -d 'Where' -r -f -a "(__fish_complete_directories)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and __fish_seen_subcommand_from install-link" -s h -l help -d 'Print help'

@@ -709,7 +709,8 @@ fn set(scene: &Scene) -> Outcome {
         start.push("limits.cpu=50%");
     }
     // A change; a file of its controller by version; what it says then.
-    let mut steps: Vec<(&[&str], (&str, &str, &str), String, String)> = vec![
+    type Step<'a> = (&'a [&'a str], (&'a str, &'a str, &'a str), String, String);
+    let mut steps: Vec<Step<'_>> = vec![
         (&["memory=3G"], memory, number(3 * G), number(3 * G)),
         (&["memory=1G"], memory, number(G), number(G)),
         (&["pids=70"], pids, number(70), number(70)),
