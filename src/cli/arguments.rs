@@ -84,6 +84,13 @@ pub struct Launch {
     #[arg(long, conflicts_with = "profile", help_heading = "Profile")]
     pub no_profile: bool,
 
+    /// Take profiles of the system alone: nothing below a home directory is opened
+    ///
+    /// For administrators, who run a program for a user under a profile that this user is not to replace. Profiles are
+    /// named by their names then, not by files.
+    #[arg(long, help_heading = "Profile")]
+    pub system_profiles: bool,
+
     /// Let rules that this host cannot apply pass with a warning, where they only add strictness
     ///
     /// Without this such a rule is an error and PROGRAM is not run. A profile allows it for single rules with

@@ -13,7 +13,6 @@ use crate::host::cgroup::{Membership, memberships};
 use crate::kernel::peer::Peer;
 use crate::plan::attach::{Attachment, Wish};
 use crate::plan::{Note, show};
-use crate::profile::search::Library;
 use crate::profile::value::human_bytes;
 use crate::report::{Diagnostic, Diagnostics, Site, SourceMap, escape};
 
@@ -81,6 +80,14 @@ pub struct Attach {
     #[arg(long)]
     system_profiles: bool,
 
+    /// Refuse a process that is not this user's (for sandbox-suid)
+    #[arg(long, value_name = "UID", hide = true)]
+    owner: Option<u32>,
+
+    /// Refuse a process that did not start at this time, in ticks since boot (for sandbox-suid)
+    #[arg(long, value_name = "TICKS", hide = true)]
+    started: Option<u64>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -128,6 +135,9 @@ fn carry_out(options: &Attach, sources: &mut SourceMap) -> Result<String, Refuse
     let uid = facts.caller.uid;
     facts.caller.user = host::login_name(uid).unwrap_or_else(|| uid.to_string());
     let named = target::choose(&options.processes, options.caller, uid).map_err(no)?;
+    for peer in &named {
+        target::check_expected(peer, options.owner, options.started).map_err(no)?;
+    }
     let own = named.first().ok_or_else(|| {
         no(Diagnostic::general(
             "there is no process to be put under limits",
@@ -201,15 +211,9 @@ fn policy(options: &Attach, sources: &mut SourceMap) -> Result<crate::policy::Po
                 .help("name a --profile (`memlimit` is one for this), or say --memory, --pids, --cpu, --set …"),
         ]));
     }
-    let library = if options.system_profiles {
-        if let Some(file) = options.profile.iter().find(|name| name.contains('/')) {
-            return Err(wrong(vec![Diagnostic::general(format!(
-                "`{file}` is a file, and --system-profiles takes profiles by their names alone"
-            ))]));
-        }
-        Library::standard(None, nix::unistd::geteuid().as_raw())
-    } else {
-        inspect::library()
+    let library = match options.system_profiles {
+        true => inspect::system_library(&options.profile).map_err(|error| wrong(vec![error]))?,
+        false => inspect::library(),
     };
     let resolved =
         inspect::resolve(&options.profile, &library, command_line, sources).map_err(wrong)?;

@@ -47,6 +47,19 @@ pub(super) fn library() -> Library {
     Library::standard(config_home().as_deref(), nix::unistd::geteuid().as_raw())
 }
 
+/// The library without the user's own directory.
+///
+/// # Errors
+/// One of the profiles is named by a file, which could be anybody's.
+pub(super) fn system_library(profiles: &[String]) -> Result<Library, Diagnostic> {
+    match profiles.iter().find(|name| name.contains('/')) {
+        Some(file) => Err(Diagnostic::general(format!(
+            "`{file}` is a file, and --system-profiles takes profiles by their names alone"
+        ))),
+        None => Ok(Library::standard(None, nix::unistd::geteuid().as_raw())),
+    }
+}
+
 /// Prints diagnostics to standard error, in colour if that is a terminal.
 pub(super) fn tell(diagnostics: &[Diagnostic], sources: &SourceMap) {
     use std::io::IsTerminal;

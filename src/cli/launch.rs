@@ -145,7 +145,10 @@ fn prepare(
     };
     let said = said(matches).map_err(|error| wrong(vec![error]))?;
     let command_line = layer(&said, sources).map_err(wrong)?;
-    let library = inspect::library();
+    let library = match launch.system_profiles {
+        true => inspect::system_library(&launch.profile).map_err(|error| wrong(vec![error]))?,
+        false => inspect::library(),
+    };
     let program = launch.program().unwrap_or_else(|| OsStr::new(""));
     let (names, chosen) = if !launch.profile.is_empty() {
         (launch.profile.clone(), String::new())

@@ -187,7 +187,7 @@ fn list(as_json: bool) -> Result<(), i32> {
             .map(|rule| {
                 let program = match &rule.action {
                     Action::Run(run) => Some(&run.program),
-                    Action::LimitCaller { .. } => None,
+                    Action::LimitCaller => None,
                 };
                 json!({
                     "name": rule.name,
@@ -215,7 +215,7 @@ fn list(as_json: bool) -> Result<(), i32> {
     for rule in rules.values() {
         let what = match &rule.action {
             Action::Run(run) => format!("runs {} as {}", run.program, target(&run.user)),
-            Action::LimitCaller { .. } => "limits the process that calls it".to_owned(),
+            Action::LimitCaller => "limits the process that calls it".to_owned(),
         };
         let _ = writeln!(
             text,
@@ -382,11 +382,8 @@ fn test(name: &str, rule: &str, arguments: &[OsString], file: Option<&Path>) -> 
         Verdict::Allow { rule, order } => {
             let mut text = format!("allowed, by the rule at {}\n", rule.place);
             match &order {
-                Order::LimitCaller { shared_group } => {
+                Order::LimitCaller => {
                     text.push_str("  the process that calls is put under limits\n");
-                    if let Some(group) = shared_group {
-                        let _ = writeln!(text, "  in the group `{group}`, which all callers share");
-                    }
                 }
                 Order::Run(order) => text.push_str(&described(order)),
             }

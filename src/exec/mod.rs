@@ -6,6 +6,7 @@ pub mod failure;
 pub mod group;
 mod init;
 mod join;
+mod outcome;
 mod outside;
 mod prepare;
 mod priority;
@@ -14,6 +15,7 @@ mod supervise;
 
 pub use failure::LaunchError;
 pub use join::{Target, prepare_join};
+pub use outcome::{Ending, Outcome, Remark, Started};
 pub use prepare::{Prepared, prepare};
 pub use relay::standard;
-pub use supervise::{Ending, Outcome, Remark, Started, launch};
+pub use supervise::launch;

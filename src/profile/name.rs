@@ -59,6 +59,9 @@ pub fn lookup(section: Section, text: &str) -> Result<(&'static Key, String), Wr
     Ok((key, canonical))
 }
 
+/// So many keys are listed in a message; more are a page of their own.
+const MOST_LISTED: usize = 24;
+
 /// No key has this name.
 fn unknown(section: Section, text: &str) -> Wrong {
     let wrong = Wrong::new(format!("unknown key `{text}` in `[{section}]`"));
@@ -83,9 +86,12 @@ fn unknown(section: Section, text: &str) -> Wrong {
     let known: Vec<&str> = known.collect();
     match nearest(text, known.iter().copied()) {
         Some(near) => wrong.label(format!("did you mean `{near}`?")),
-        None => wrong
-            .label("unknown key")
-            .help(format!("keys of `[{section}]`: {}", known.join(", "))),
+        None => wrong.label("unknown key").help(match known.len() {
+            ..=MOST_LISTED => format!("keys of `[{section}]`: {}", known.join(", ")),
+            many => {
+                format!("`sandboxctl explain {section}` lists the {many} keys of `[{section}]`")
+            }
+        }),
     }
 }
 

@@ -60,7 +60,7 @@ fn installed(name: &str) -> Result<(String, OwnedFd), Failure> {
 }
 
 /// The arguments of `sandboxctl attach` that put a process under a rule's limits.
-fn attach_arguments(rule: &Rule, shared_group: Option<&str>, process: &Process) -> Vec<String> {
+fn attach_arguments(rule: &Rule, process: &Process) -> Vec<String> {
     let mut arguments = vec![
         "attach".to_owned(),
         "--system-profiles".to_owned(),
@@ -71,9 +71,6 @@ fn attach_arguments(rule: &Rule, shared_group: Option<&str>, process: &Process) 
     }
     for (key, value) in &rule.limits {
         arguments.extend(["--set".to_owned(), format!("limits.{key}={value}")]);
-    }
-    if let Some(group) = shared_group {
-        arguments.extend(["--group".to_owned(), group.to_owned()]);
     }
     arguments.extend(["--name".to_owned(), rule.name.clone()]);
     arguments.extend(["--started".to_owned(), process.started.to_string()]);
@@ -115,10 +112,10 @@ fn process(pid: i32) -> Result<Process, Failure> {
 }
 
 /// Runs `sandboxctl attach` as root, with nothing of the caller's.
-fn attach(rule: &Rule, shared_group: Option<&str>, process: &Process) -> Result<(), Failure> {
+fn attach(rule: &Rule, process: &Process) -> Result<(), Failure> {
     let (path, _) = installed("sandboxctl")?;
     let output = Command::new(&path)
-        .args(attach_arguments(rule, shared_group, process))
+        .args(attach_arguments(rule, process))
         // Root in every respect, so that the caller can neither signal nor trace it, and no groups of the caller's.
         .uid(0)
         .gid(0)
@@ -144,7 +141,7 @@ fn attach(rule: &Rule, shared_group: Option<&str>, process: &Process) -> Result<
 ///
 /// # Errors
 /// The process has ended or is not the caller's own; the limits cannot be set.
-pub fn limit_caller(rule: &Rule, shared_group: Option<&str>, uid: u32) -> Result<(), Failure> {
+pub fn limit_caller(rule: &Rule, uid: u32) -> Result<(), Failure> {
     let gone = || Failure::public(126, "the process that called has ended");
     let pid = system::parent();
     if pid <= 1 {
@@ -162,7 +159,7 @@ pub fn limit_caller(rule: &Rule, shared_group: Option<&str>, uid: u32) -> Result
             "the process that called is not your own: call from a shell of yours",
         ));
     }
-    attach(rule, shared_group, &parent)
+    attach(rule, &parent)
 }
 
 /// Becomes the target and executes. Returns only if that fails.
@@ -225,7 +222,7 @@ fn prepare(rule: &Rule, order: &RunOrder, origin: u32) -> Result<Ready, Failure>
             profile: None,
             ..rule.clone()
         };
-        attach(&limits, None, &own)?;
+        attach(&limits, &own)?;
     }
     if order.uid != 0 && order.uid != origin {
         // The program is neither the caller nor root: it must not type into the caller's terminal.

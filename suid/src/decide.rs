@@ -32,10 +32,7 @@ pub enum Order {
     /// Become somebody and execute a program.
     Run(RunOrder),
     /// Put the caller's process under limits.
-    LimitCaller {
-        /// The group that all callers share.
-        shared_group: Option<String>,
-    },
+    LimitCaller,
 }
 
 /// A program to be run.
@@ -156,13 +153,11 @@ fn judge<'r>(
         .ok_or_else(|| Refusal::unknown(&request.name, "there is no such rule".to_owned()))?;
     is_named(&rule.who, accounts, request).map_err(|why| Refusal::unknown(&request.name, why))?;
     let order = match &rule.action {
-        Action::LimitCaller { shared_group } => {
+        Action::LimitCaller => {
             if !request.arguments.is_empty() {
                 return Err(too_many(0, request.arguments.len(), &rule.name));
             }
-            Order::LimitCaller {
-                shared_group: shared_group.clone(),
-            }
+            Order::LimitCaller
         }
         Action::Run(run) => {
             check_arguments(&run.extra, &request.arguments, &rule.name)?;

@@ -179,12 +179,10 @@ fn answer(request: &Request) -> i32 {
                 );
             }
             let failure = match order {
-                Order::LimitCaller { shared_group } => {
-                    match carry::limit_caller(rule, shared_group.as_deref(), request.uid) {
-                        Ok(()) => return 0,
-                        Err(failure) => failure,
-                    }
-                }
+                Order::LimitCaller => match carry::limit_caller(rule, request.uid) {
+                    Ok(()) => return 0,
+                    Err(failure) => failure,
+                },
                 Order::Run(order) => carry::run(rule, &order, request.uid),
             };
             failed(request, &accounts, &failure)
@@ -216,7 +214,7 @@ fn list(call: &Call) -> i32 {
         let what = if rule.description.is_empty() {
             match &rule.action {
                 rule::Action::Run(run) => format!("runs {}", run.program),
-                rule::Action::LimitCaller { .. } => "limits the process that calls it".to_owned(),
+                rule::Action::LimitCaller => "limits the process that calls it".to_owned(),
             }
         } else {
             rule.description.clone()

@@ -51,10 +51,7 @@ pub enum Action {
     /// Run a fixed program.
     Run(Box<Run>),
     /// Put the process that called us (a shell, mostly) under the rule's limits.
-    LimitCaller {
-        /// The group that all callers share; each call has its own if none.
-        shared_group: Option<String>,
-    },
+    LimitCaller,
 }
 
 /// A program, and as whom it is run.
@@ -172,7 +169,6 @@ pub const KEYS: &[&str] = &[
     "log",
     "profile",
     "program",
-    "shared-group",
     "supplementary-groups",
     "umask",
     "user",
@@ -490,10 +486,7 @@ impl Reader<'_> {
         let limits = table
             .get("limits")
             .map_or_else(BTreeMap::new, |value| self.limits(value));
-        if matches!(action, Some(Action::LimitCaller { .. }))
-            && profile.is_none()
-            && limits.is_empty()
-        {
+        if matches!(action, Some(Action::LimitCaller)) && profile.is_none() && limits.is_empty() {
             self.fault(
                 at,
                 "a rule that limits its caller needs `limits` or `profile`".to_owned(),
@@ -567,20 +560,7 @@ impl Reader<'_> {
                 );
             }
         }
-        let shared_group = match table.get("shared-group") {
-            None => None,
-            Some(value) => {
-                let name = self.text(value, "shared-group")?;
-                if !is_name(&name) {
-                    self.fault(
-                        value.span().start,
-                        format!("`{}` cannot be a group's name", show(&name)),
-                    );
-                }
-                Some(name)
-            }
-        };
-        Some(Action::LimitCaller { shared_group })
+        Some(Action::LimitCaller)
     }
 
     fn limits(&mut self, value: &Value<'_>) -> BTreeMap<String, String> {
@@ -617,12 +597,6 @@ impl Reader<'_> {
     }
 
     fn run(&mut self, table: &Table<'_>, at: usize) -> Option<Run> {
-        if let Some((key, _)) = table.get_key_value("shared-group") {
-            self.fault(
-                key.span().start,
-                "`shared-group` has a meaning only with action = \"limit-caller\"".to_owned(),
-            );
-        }
         let Some(program) = table.get("program") else {
             self.fault(at, "`program` is missing".to_owned());
             return None;

@@ -606,7 +606,7 @@ fn rule_sets(rule: &sandbox_suid::rule::Rule, entry: &[u8]) -> bool {
             .set
             .iter()
             .any(|(name, value)| format!("{name}={value}").as_bytes() == entry),
-        sandbox_suid::rule::Action::LimitCaller { .. } => false,
+        sandbox_suid::rule::Action::LimitCaller => false,
     }
 }
 

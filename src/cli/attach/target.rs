@@ -43,6 +43,23 @@ pub(super) fn choose(pids: &[i32], caller: bool, uid: u32) -> Result<Vec<Peer>, 
     Ok(chosen)
 }
 
+/// Whether a process is the one that a privileged caller of ours looked at before: its number may be another's by now.
+pub(super) fn check_expected(
+    peer: &Peer,
+    owner: Option<u32>,
+    started: Option<u64>,
+) -> Result<(), Diagnostic> {
+    let same = started.is_none_or(|started| peer.stat.started == started);
+    let own = owner.is_none_or(|owner| peer.users.first() == Some(&owner));
+    if same && own {
+        return Ok(());
+    }
+    Err(Diagnostic::general(format!(
+        "process {} is not the one that was meant: that one has ended, or belongs to another user",
+        peer.pid()
+    )))
+}
+
 /// Programs that run a command for somebody else, and wait for it.
 const BETWEEN: &[&str] = &["sudo", "doas", "su", "pkexec"];
 
