@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod cli;
 pub mod exec;
 pub mod host;
+pub mod image;
 pub mod kernel;
 pub mod plan;
 pub mod policy;

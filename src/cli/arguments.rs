@@ -285,6 +285,13 @@ pub enum Verb {
         json: bool,
     },
 
+    /// Import, list, show and remove root file systems for `sandbox --root NAME`
+    Root {
+        /// What to do.
+        #[command(subcommand)]
+        verb: super::root::RootVerb,
+    },
+
     /// Give a user a control group subtree, so that limits work without root (to be run as root, once)
     ///
     /// Needed where neither cgroup v2 delegation nor the systemd user manager gives users a subtree: on cgroup v1 above

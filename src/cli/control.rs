@@ -12,7 +12,7 @@ use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
-use super::{answer, doctor, explain, inspect, schema, status, usage};
+use super::{answer, doctor, explain, inspect, root, schema, status, usage};
 
 /// The program `sandboxctl`.
 #[must_use]
@@ -36,6 +36,7 @@ pub fn main() -> i32 {
         Verb::Explain { key } => explain_key(key.as_deref()),
         Verb::Schema => answer(&schema::text()),
         Verb::Doctor { json } => doctor::doctor(json),
+        Verb::Root { verb } => root::run(verb),
         Verb::Delegate { user, remove, pid } => delegate::run(Delegate {
             user: &user,
             remove,

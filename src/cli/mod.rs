@@ -15,6 +15,7 @@ mod inspect;
 pub mod launch;
 pub mod layer;
 pub mod reference;
+pub mod root;
 pub mod schema;
 mod usage;
 
