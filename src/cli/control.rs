@@ -248,9 +248,13 @@ fn diagnostic_json(diagnostic: &Diagnostic, sources: &SourceMap) -> serde_json::
 }
 
 fn check_one(name: &str, library: &Library, sources: &mut SourceMap) -> (i32, Diagnostics, Plan) {
-    let resolved = match inspect::resolve(&[name.to_owned()], library, None, sources) {
+    let mut resolved = match inspect::resolve(&[name.to_owned()], library, None, sources) {
         Ok(resolved) => resolved,
         Err(errors) => return (status::USAGE, errors, Plan::default()),
+    };
+    let roots = match inspect::roots(&mut resolved, root::find, sources) {
+        Ok(roots) => roots,
+        Err(errors) => return (status::NO, errors, Plan::default()),
     };
     let mut found = resolved.warnings;
     let request = Request {
@@ -258,7 +262,7 @@ fn check_one(name: &str, library: &Library, sources: &mut SourceMap) -> (i32, Di
         name: "check".to_owned(),
         ..Request::default()
     };
-    match inspect::plan(&resolved.policy, &request) {
+    match inspect::plan(&resolved.policy, &roots, &request) {
         Ok((plan, _)) => (status::OK, found, plan),
         Err(errors) => {
             found.extend(errors);

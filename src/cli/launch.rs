@@ -10,13 +10,16 @@ use crate::kernel::Errno;
 use crate::plan::{Plan, Request, outline, show};
 use crate::policy::Policy;
 use crate::profile::choose::{Chosen, for_program};
+use crate::profile::key::Section;
+use crate::profile::value::{Value, View};
 use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
 use crate::section::syscalls::{self, Company};
 
 use super::arguments::Launch;
+use super::inspect::Roots;
 use super::layer::{Flag, Said, layer};
 use super::usage::usage;
-use super::{answer, complain, ending, failed, inspect, status};
+use super::{answer, complain, ending, failed, inspect, root, status};
 
 /// The program `sandbox`.
 #[must_use]
@@ -25,12 +28,12 @@ pub fn main() -> i32 {
         Ok(matches) => matches,
         Err(error) => return usage(error),
     };
-    let launch = match Launch::from_arg_matches(&matches) {
+    let mut launch = match Launch::from_arg_matches(&matches) {
         Ok(launch) => launch,
         Err(error) => return usage(error),
     };
     let mut sources = SourceMap::new();
-    let ready = prepare(&launch, &matches, &mut sources);
+    let ready = prepare(&mut launch, &matches, &mut sources);
     // While the program runs, the launcher is to be small.
     drop(matches);
     match ready {
@@ -59,6 +62,8 @@ struct Ready {
     chosen: String,
     /// Whether the command line says everything.
     alone: bool,
+    /// Roots in use, which nobody removes meanwhile.
+    roots: Roots,
 }
 
 /// The options that say rules, in the order in which they were typed.
@@ -85,7 +90,16 @@ fn said(matches: &ArgMatches) -> Result<Said, Diagnostic> {
             .ok()
             .and_then(|path| path.into_os_string().into_string().ok()),
     };
+    let root = options
+        .iter()
+        .rev()
+        .find(|(_, flag, _)| *flag == Flag::Root);
+    let image = match root {
+        Some((_, _, argument)) => root::image_of(argument)?,
+        None => None,
+    };
     Ok(Said {
+        image,
         options: options
             .into_iter()
             .map(|(_, flag, value)| (flag, value))
@@ -95,7 +109,7 @@ fn said(matches: &ArgMatches) -> Result<Said, Diagnostic> {
 }
 
 fn prepare(
-    launch: &Launch,
+    launch: &mut Launch,
     matches: &ArgMatches,
     sources: &mut SourceMap,
 ) -> Result<Ready, Refused> {
@@ -106,7 +120,10 @@ fn prepare(
     let said = said(matches).map_err(|error| wrong(vec![error]))?;
     let command_line = layer(&said, sources).map_err(wrong)?;
     let library = inspect::library();
-    let program = launch.program().unwrap_or_else(|| OsStr::new(""));
+    let program = launch
+        .program()
+        .unwrap_or_else(|| OsStr::new(""))
+        .to_owned();
     let (names, chosen) = if !launch.profile.is_empty() {
         (launch.profile.clone(), String::new())
     } else if launch.no_profile {
@@ -130,14 +147,24 @@ fn prepare(
                 .help("say rules with --memory, --net, --ro, --set …, or name a --profile"),
         ]));
     }
-    let resolved = inspect::resolve(&names, &library, command_line, sources).map_err(wrong)?;
+    let mut resolved = inspect::resolve(&names, &library, command_line, sources).map_err(wrong)?;
+    let roots =
+        inspect::roots(&mut resolved, root::obtain, sources).map_err(|diagnostics| Refused {
+            diagnostics,
+            status: status::NOT_SET_UP,
+        })?;
+    if launch.command.is_empty() {
+        launch.command =
+            image_program(&resolved.policy, &roots).map_err(|error| wrong(vec![error]))?;
+    }
+    let program = launch.program().unwrap_or_else(|| OsStr::new(""));
     let request = Request {
         program: program.to_owned(),
         arguments: launch.arguments().to_vec(),
         name: launch.name.clone().unwrap_or_else(|| run_name(program)),
         best_effort: launch.best_effort,
     };
-    let (plan, _) = inspect::plan(&resolved.policy, &request).map_err(|diagnostics| {
+    let (plan, _) = inspect::plan(&resolved.policy, &roots, &request).map_err(|diagnostics| {
         // Rules that make no filter anywhere are the profile's fault, not the host's.
         let status = match syscalls::lower(&resolved.policy, Company::default()) {
             Ok(_) => status::NOT_SET_UP,
@@ -154,7 +181,32 @@ fn prepare(
         warnings: resolved.warnings,
         chosen,
         alone: names.is_empty(),
+        roots,
     })
+}
+
+/// What the image at `/` says is to be run.
+fn image_program(policy: &Policy, roots: &Roots) -> Result<Vec<OsString>, Diagnostic> {
+    let root = policy
+        .get(Section::Filesystem, "/")
+        .and_then(|said| match said.value {
+            Value::View(View::Root { source, .. }) => roots.get(source),
+            _ => None,
+        });
+    let program = root
+        .map(|held| held.root.config.program())
+        .unwrap_or_default();
+    if program.is_empty() {
+        let why = match root {
+            Some(_) => "the root does not say what is to be run",
+            None => "a directory does not say what is to be run",
+        };
+        return Err(
+            Diagnostic::general(format!("no PROGRAM was given, and {why}"))
+                .help("such as: sandbox --root NAME /bin/sh"),
+        );
+    }
+    Ok(program.into_iter().map(OsString::from).collect())
 }
 
 /// What a run is called when nobody names it: its program's file name.
@@ -203,6 +255,7 @@ fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
 
 fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
     drop(ready.policy);
+    let _in_use = ready.roots;
     if !launch.quiet {
         inspect::tell(&ready.warnings, sources);
         for warning in &ready.plan.warnings {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{answer, complain, inspect, status};
 use crate::image::import::{Request, import};
+use crate::image::source::{fingerprint, is_layout};
 use crate::image::store::{self, Held, Root, Store, check_name};
 use crate::image::{Ids, Limits};
 use crate::profile::read::amount;
@@ -344,27 +345,92 @@ fn remove(store: &Store, roots: &[String], unused: bool) -> Result<(), i32> {
     worst
 }
 
-/// Finds and holds the root that a rule names: an imported one, or an archive that is imported on its first use.
-///
-/// # Errors
-/// There is none, or it cannot be imported.
-pub(super) fn obtain(source: &str, home: Option<&std::path::Path>) -> Result<Held, Diagnostic> {
-    let store = store();
-    let path = match source.strip_prefix("~/").zip(home) {
-        Some((rest, home)) => home.join(rest),
+/// The path of an archive that a rule names, and the digest of the root that it or the name stands for, if there is one.
+fn look(store: &Store, source: &str) -> Result<(PathBuf, Option<String>), Diagnostic> {
+    if !source.starts_with(['/', '~', '$']) {
+        return Ok((PathBuf::new(), Some(store.find(source)?)));
+    }
+    let home = || {
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        home.filter(|home| home.is_absolute()).ok_or_else(|| {
+            Diagnostic::general(format!("`{source}` means nothing here: HOME is not set"))
+        })
+    };
+    let path = match source
+        .strip_prefix("~/")
+        .or_else(|| source.strip_prefix("${HOME}/"))
+    {
+        Some(rest) => home()?.join(rest),
         None => PathBuf::from(source),
     };
-    if !path.is_absolute() {
-        return store.hold(&store.find(source)?);
-    }
-    let state = crate::image::source::fingerprint(&path).map_err(|error| {
+    let state = fingerprint(&path).map_err(|error| {
         Diagnostic::general(format!(
             "`{}` cannot be looked at: {}",
             path.display(),
             error.desc()
         ))
     })?;
-    if let Some(digest) = store.known(&state) {
+    let digest = store.known(&state);
+    Ok((path, digest))
+}
+
+/// Finds and holds the root that a rule names, if it was imported.
+///
+/// # Errors
+/// It was not.
+pub(super) fn find(source: &str) -> Result<Held, Diagnostic> {
+    let store = store();
+    match look(&store, source)? {
+        (_, Some(digest)) => store.hold(&digest),
+        (path, None) => Err(Diagnostic::general(format!(
+            "`{}` was not imported yet",
+            path.display()
+        ))
+        .help("the first launch does that, or `sandboxctl root import`")),
+    }
+}
+
+/// What `--root` stands for: an imported root by its name, or an archive or an OCI layout by its path, as a rule says it;
+/// none when it is a directory that is shown as it is.
+///
+/// # Errors
+/// It is a name, and there is neither a root nor a directory or file that is called so.
+pub(super) fn image_of(argument: &str) -> Result<Option<String>, Diagnostic> {
+    let store = store();
+    let named = !argument.contains('/') && !argument.starts_with(['.', '~', '$']);
+    if named {
+        let found = store.find(argument);
+        if found.is_ok() {
+            return Ok(Some(argument.to_owned()));
+        }
+        if !std::path::Path::new(argument).exists() {
+            return found.map(Some);
+        }
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let path = match argument.strip_prefix("~/").zip(home) {
+        Some((rest, home)) => home.join(rest),
+        None => PathBuf::from(argument),
+    };
+    if !path.is_file() && !is_layout(&path) {
+        return Ok(None);
+    }
+    let path = std::path::absolute(&path)
+        .map_err(|error| Diagnostic::general(format!("`{argument}` cannot be found: {error}")))?;
+    path.into_os_string().into_string().map(Some).map_err(|_| {
+        Diagnostic::general(format!("the path of `{argument}` is not UTF-8"))
+            .help("import it: sandboxctl root import")
+    })
+}
+
+/// Finds and holds the root that a rule names: an imported one, or an archive that is imported on its first use.
+///
+/// # Errors
+/// There is none, or it cannot be imported.
+pub(super) fn obtain(source: &str) -> Result<Held, Diagnostic> {
+    let store = store();
+    let (path, digest) = look(&store, source)?;
+    if let Some(digest) = digest {
         return store.hold(&digest);
     }
     let tell = |line: &str| complain(&format!("sandbox: {}\n", escape::line(line)));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::kernel::mount::attribute;
 use crate::kernel::{Errno, at, process, seccomp, terminal};
-use crate::plan::step::{Action, IdRange, NamespaceKind, Root};
+use crate::plan::step::{Action, IdRange, NamespaceKind, Overlay, Root, Upper};
 use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
 use crate::section::limits::GroupPlan;
@@ -46,6 +46,10 @@ pub(super) enum Op {
         source: Place,
         target: Place,
         attributes: u64,
+    },
+    MountOverlay {
+        overlay: OverlayOp,
+        target: Place,
     },
     Restrict {
         path: CString,
@@ -112,6 +116,21 @@ pub(super) enum RootOp {
     Host,
     Directory(CString),
     Empty,
+    Overlay(OverlayOp),
+}
+
+/// An overlay, made in a file system of ours that nobody sees afterwards: every layer is put below a name of its own
+/// there, so that the options hold no path of the host.
+#[derive(Debug)]
+pub(super) struct OverlayOp {
+    /// Names of the lower layers, and where each is on the host.
+    pub lower: Vec<(CString, CString)>,
+    /// The directory of the host that holds `upper` and `work`; in memory when there is none.
+    pub upper: Option<CString>,
+    /// Options of the file system of ours.
+    pub memory: Vec<(CString, Option<CString>)>,
+    /// Options of the overlay.
+    pub options: Vec<(CString, Option<CString>)>,
 }
 
 /// One operation, and the step that it belongs to.
@@ -421,17 +440,25 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
                 Op::Seccomp(instructions)
             }
             Action::NewRoot { from, access } => {
-                root_read_only = *access != Access::ReadWrite && !matches!(from, Root::Empty);
+                root_read_only =
+                    *access != Access::ReadWrite && !matches!(from, Root::Empty | Root::Overlay(_));
                 Op::NewRoot {
                     from: match from {
                         Root::Host => RootOp::Host,
                         Root::Directory(path) => RootOp::Directory(c_path(path).map_err(failed)?),
                         Root::Empty => RootOp::Empty,
+                        Root::Overlay(overlay) => RootOp::Overlay(
+                            overlay_op(overlay, in_user_namespace(&prepared)).map_err(failed)?,
+                        ),
                     },
                     attributes: attributes(*access, false),
                     scratch,
                 }
             }
+            Action::MountOverlay { overlay, target } => Op::MountOverlay {
+                overlay: overlay_op(overlay, in_user_namespace(&prepared)).map_err(failed)?,
+                target: place(target).map_err(failed)?,
+            },
             Action::PivotRoot => Op::PivotRoot {
                 read_only: root_read_only,
             },
@@ -457,6 +484,53 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
         }
     }
     Ok(prepared)
+}
+
+/// Whether the view is made by a child in a user namespace that is not the first.
+fn in_user_namespace(prepared: &Prepared) -> bool {
+    let new = u64::from(libc::CLONE_NEWUSER.cast_unsigned());
+    prepared.clone_flags & new != 0
+        || prepared
+            .join_before
+            .iter()
+            .any(|(_, _, kind)| *kind == libc::CLONE_NEWUSER)
+}
+
+fn overlay_op(overlay: &Overlay, user_namespace: bool) -> Result<OverlayOp, Errno> {
+    let mut names = Vec::new();
+    let mut lower = Vec::new();
+    for (at, path) in overlay.lower.iter().enumerate() {
+        let name = format!("lower{at}");
+        lower.push((c_string(name.as_ref())?, c_path(path)?));
+        names.push(name);
+    }
+    let (upper, size, upper_name, work_name) = match &overlay.upper {
+        Upper::Memory { size } => (None, *size, c"upper", c"work"),
+        Upper::Directory(path) => (
+            Some(c_path(path)?),
+            Some(64 << 10),
+            c"changes/upper",
+            c"changes/work",
+        ),
+    };
+    let mut options = vec![
+        (
+            c"lowerdir".to_owned(),
+            Some(c_string(names.join(":").as_ref())?),
+        ),
+        (c"upperdir".to_owned(), Some(upper_name.to_owned())),
+        (c"workdir".to_owned(), Some(work_name.to_owned())),
+    ];
+    if user_namespace {
+        // Without it the notes to itself would need a right that only the first user namespace gives.
+        options.push((c"userxattr".to_owned(), None));
+    }
+    Ok(OverlayOp {
+        lower,
+        upper,
+        memory: tmpfs_options(size, 0o755)?,
+        options,
+    })
 }
 
 /// Whether files are covered, which takes a file system of ours to take others from; or so many directories that it

@@ -178,7 +178,8 @@ impl Config {
                 write::quoted(path)
             ));
         }
-        if let (Some(uid), Some(gid)) = (self.uid, self.gid) {
+        // With owners kept, one id that is mapped would be none of theirs.
+        if let (Some(uid), Some(gid), false) = (self.uid, self.gid, self.owners_kept) {
             out.push_str(&format!("[user]\nuid = {uid}\ngid = {gid}\n"));
         }
         out

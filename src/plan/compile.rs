@@ -73,6 +73,7 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
         real_root: facts.caller.uid == 0,
         user_namespace: decided.is_new(NamespaceKind::User),
         memory: facts.machine.memory,
+        roots: facts.roots.clone(),
     }
 }
 

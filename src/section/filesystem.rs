@@ -53,6 +53,25 @@ pub struct Surroundings {
     pub user_namespace: bool,
     /// RAM in bytes.
     pub memory: u64,
+    /// Where the roots are that the policy names, by what it says.
+    pub roots: BTreeMap<String, PathBuf>,
+}
+
+impl Surroundings {
+    /// The path of the host that a view shows instead of its own, if it does; see [`expand::expand`].
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn elsewhere(&self, view: &View, caller: &Caller) -> Option<Result<Expanded, String>> {
+        match view {
+            View::Bind { source, .. } => Some(expand::expand(source, caller)),
+            View::Root { source, .. } => Some(match self.roots.get(source) {
+                Some(tree) => Ok(Expanded::Path(tree.clone())),
+                None => Err("this root was not looked for".to_owned()),
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// What has to be looked at before anything can be lowered.
@@ -115,8 +134,8 @@ pub fn wanted(policy: &Policy, caller: &Caller, around: &Surroundings) -> Wanted
     for (key, value, _) in policy.section(Section::Filesystem) {
         match expand::expand(key, caller) {
             Ok(Expanded::Path(path)) => {
-                if let Value::View(View::Bind { source, .. }) = value
-                    && let Ok(Expanded::Path(source)) = expand::expand(source, caller)
+                if let Value::View(view) = value
+                    && let Some(Ok(Expanded::Path(source))) = around.elsewhere(view, caller)
                 {
                     binds.push((path.clone(), source));
                 }
@@ -228,6 +247,10 @@ enum What {
         devices: bool,
         directory: bool,
     },
+    /// A directory of the host, without links, with changes thrown away.
+    Overlay {
+        source: PathBuf,
+    },
     Hidden,
     Tmpfs {
         size: Option<u64>,
@@ -269,6 +292,8 @@ impl Draft<'_> {
             None => Some((place.to_owned(), Access::ReadWrite)),
             Some((at, item)) => match &item.what {
                 What::Show { source, access, .. } => Some((moved(place, at, source), *access)),
+                // Nothing of the host can be changed by it.
+                What::Overlay { source } => Some((moved(place, at, source), Access::ReadOnly)),
                 _ => None,
             },
         }
