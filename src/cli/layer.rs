@@ -369,6 +369,7 @@ mod tests {
     fn said(options: &[(Flag, &str)]) -> (Result<Option<Profile>, Diagnostics>, SourceMap) {
         let mut sources = SourceMap::new();
         let said = Said {
+            image: None,
             options: options
                 .iter()
                 .map(|(flag, text)| (*flag, (*text).to_owned()))

@@ -111,10 +111,8 @@ pub(super) fn store() -> Store {
             .filter(|path| path.is_absolute())
     };
     let uid = nix::unistd::getuid().as_raw();
-    let data = absolute("XDG_DATA_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
-        .unwrap_or_else(|| PathBuf::from("/nonexistent"));
-    Store::at(store::place(uid, &data))
+    let (said, home) = (absolute("XDG_DATA_HOME"), absolute("HOME"));
+    Store::at(store::place(uid, said.as_deref(), home.as_deref()))
 }
 
 /// Whose the files become when nobody says.

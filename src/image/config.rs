@@ -271,7 +271,7 @@ mod tests {
             "{text}\n{:?}",
             parsed.diagnostics
         );
-        let profile = parsed.profile.unwrap();
+        let profile = parsed.profile;
         let keys: Vec<&str> = profile
             .entries
             .iter()

@@ -15,6 +15,10 @@ pub mod stream;
 pub mod tape;
 mod tree;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod hostile_tests;
+
 use crate::report::Diagnostic;
 
 /// What nearly everything here returns: what is wrong, and what helps.
@@ -29,13 +33,10 @@ pub struct Limits {
     pub entries: u64,
     /// Directories below each other.
     pub depth: usize,
-    /// How many times larger than what is read it may become, once it is larger than [`Limits::FREE`].
+    /// How many times larger than what is read it may become, once it is larger than `free`.
     pub ratio: u64,
-}
-
-impl Limits {
-    /// Up to this many bytes nothing is said about the ratio: small archives of empty files are harmless.
-    pub const FREE: u64 = 64 << 20;
+    /// Bytes: up to this nothing is said about the ratio, for small archives of empty files are harmless.
+    pub free: u64,
 }
 
 impl Default for Limits {
@@ -45,6 +46,7 @@ impl Default for Limits {
             entries: 1_000_000,
             depth: 100,
             ratio: 200,
+            free: 64 << 20,
         }
     }
 }

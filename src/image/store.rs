@@ -21,13 +21,14 @@ const TEMPORARY: &str = "tmp-";
 /// So many digits of a digest are enough to name a root, if no other begins so.
 const FEWEST_DIGITS: usize = 6;
 
-/// Where the roots of a user are kept.
+/// Where the roots of a user are kept: with the data that is the user's own, and root's where the system's is, unless
+/// `XDG_DATA_HOME` says otherwise.
 #[must_use]
-pub fn place(uid: u32, data_home: &Path) -> PathBuf {
-    if uid == 0 {
-        PathBuf::from("/var/lib/sandbox/roots")
-    } else {
-        data_home.join("sandbox/roots")
+pub fn place(uid: u32, said: Option<&Path>, home: Option<&Path>) -> PathBuf {
+    match (said, home) {
+        (Some(data), _) => data.join("sandbox/roots"),
+        (None, Some(home)) if uid != 0 => home.join(".local/share/sandbox/roots"),
+        (None, _) => PathBuf::from("/var/lib/sandbox/roots"),
     }
 }
 
@@ -96,6 +97,9 @@ impl Drop for Temporary {
 
 /// Removes a directory whose owner may have closed it to itself.
 fn erase(path: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return fs::remove_file(path);
+    }
     let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
     fs::remove_dir_all(path)
 }

@@ -269,7 +269,7 @@ impl<R: Read> Read for Stream<R> {
             return too_much(budget.exceeded());
         }
         let read = self.before.0.borrow().1;
-        if after.1 > Limits::FREE && after.1 / budget.limits.ratio > read {
+        if after.1 > budget.limits.free && after.1 / budget.limits.ratio > read {
             return too_much(format!(
                 "it grows more than {} times when it is unpacked",
                 budget.limits.ratio
