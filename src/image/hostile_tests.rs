@@ -451,16 +451,22 @@ fn bombs_are_refused() {
         .unwrap_err();
     assert!(error.message.contains("`two`"), "{}", error.message);
     assert!(error.message.contains("larger than 1"), "{}", error.message);
-    assert_eq!(error.help, ["if it is trusted: --max-size SIZE"; 0]);
+    assert!(error.help.concat().contains("--max-size"), "{error:?}");
     // Zeros compress a thousand times.
     let zeros = archive(&[Entry {
-        contents: vec![0; 80 << 20],
+        contents: vec![0; 3 << 20],
         ..file("zeros", "")
     }]);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     gzip.write_all(&zeros).unwrap();
     let error = place
-        .import(&gzip.finish().unwrap(), Limits::default())
+        .import(
+            &gzip.finish().unwrap(),
+            Limits {
+                free: 1 << 20,
+                ..Limits::default()
+            },
+        )
         .unwrap_err();
     assert!(
         error.message.contains("more than 200 times"),

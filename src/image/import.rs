@@ -155,7 +155,9 @@ fn unpack(
             request.path.display()
         ));
         match error.kind() {
-            io::ErrorKind::QuotaExceeded => told.help("if it is trusted: --max-size SIZE"),
+            io::ErrorKind::QuotaExceeded => told.help(
+                "if it is trusted: sandboxctl root import --max-size SIZE --max-entries NUMBER",
+            ),
             io::ErrorKind::StorageFull => {
                 told.help(format!("the roots are kept in {}", store.path().display()))
             }

@@ -34,7 +34,7 @@ pub fn apply<R: Read>(
         count.entries += 1;
         let limits = budget.limits();
         if count.entries > limits.entries {
-            return Err(refused(
+            return Err(too_much(
                 &member.path,
                 &format!(
                     "is one more than the {} entries that are allowed",
@@ -43,7 +43,7 @@ pub fn apply<R: Read>(
             ));
         }
         if !budget.fits(member.size) {
-            return Err(refused(
+            return Err(too_much(
                 &member.path,
                 &format!("is too large: {}", budget.exceeded()),
             ));
@@ -61,6 +61,13 @@ pub fn apply<R: Read>(
 /// Quoted, with the odd bytes made visible later, when it is printed.
 fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
+}
+
+fn too_much(path: &[u8], why: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::QuotaExceeded,
+        format!("the entry `{}` {why}", shown(path)),
+    )
 }
 
 fn refused(path: &[u8], why: &str) -> io::Error {

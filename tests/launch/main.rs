@@ -18,6 +18,7 @@ mod limits;
 mod namespaces;
 mod process;
 mod programs;
+mod roots;
 #[allow(
     dead_code,
     reason = "a vocabulary for cases; which of it is in use depends on the cases"
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         ("namespaces", namespaces::cases),
         ("process", process::cases),
         ("programs", programs::cases),
+        ("roots", roots::cases),
         ("syscalls", syscalls::cases),
         ("terminal", terminal::cases),
     ])
