@@ -242,6 +242,8 @@ pub(super) fn facts(policy: &Policy, roots: &Roots) -> Result<Facts, Diagnostics
         .iter()
         .map(|(source, held)| (source.clone(), held.root.tree()))
         .collect();
+    let cache = super::root::store();
+    facts.root_cache = cache.path().is_dir().then(|| cache.path().to_owned());
     let around = plan::surroundings(policy, &facts)?;
     let wanted = filesystem::wanted(policy, &facts.caller, &around);
     let seen = host::glob::look(&wanted.paths, &wanted.globs)?;

@@ -13,7 +13,8 @@ use crate::kernel::{
     Errno, at, capability, clone, descriptor, mount, namespace, process, seccomp, signal, terminal,
 };
 
-use super::prepare::{ExecOp, Op, OverlayOp, Place, Prepared, RootOp, Todo};
+use super::overlay;
+use super::prepare::{ExecOp, Op, Place, Prepared, RootOp, Todo};
 
 /// The launcher to the child: its ids, its group and all else that is done from outside are in place.
 pub(super) const GO: &[u8] = b"go";
@@ -23,8 +24,6 @@ pub(super) const READY: &[u8] = b"ready";
 pub(super) const TERMINAL: &[u8] = b"tty";
 /// What covers something else can only be looked at.
 const COVER: u64 = attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC;
-/// So can a lower layer, and what is in it can be run.
-const LOWER: u64 = attribute::RDONLY | attribute::NOSUID | attribute::NODEV;
 /// Descriptors that are not closed one by one: few beside the least limit that anybody sets (RLIMIT_NOFILE).
 const MOST_LEFT: usize = 48;
 /// A failure is (step, errno), each four bytes in native order.
@@ -306,7 +305,7 @@ fn carry_out<'a>(op: &'a Op, state: &mut State<'a>, socket: BorrowedFd<'_>) -> R
             attach(state, tree, target)
         }
         Op::MountOverlay { overlay, target } => {
-            let tree = make_overlay(overlay, state)?;
+            let tree = overlay::make(overlay, host_of(state)?)?;
             attach(state, tree, target)
         }
         Op::Restrict { path, read_only } => {
@@ -407,7 +406,7 @@ fn new_root(
             mount::configure(context.as_fd(), c"size", Some(c"4M"))?;
             mount::make_mount(context.as_fd(), attribute::NOSUID | attribute::NODEV)?
         }
-        RootOp::Overlay(overlay) => make_overlay(overlay, state)?,
+        RootOp::Overlay(overlay) => overlay::make(overlay, host_of(state)?)?,
     };
     if !matches!(from, RootOp::Empty) {
         mount::set_attributes(tree.as_fd(), attributes, true)?;
@@ -434,45 +433,6 @@ fn new_root(
     mount::attach_over_root(tree.as_fd())?;
     state.root = Some(tree);
     Ok(())
-}
-
-/// Makes an overlay, detached. Its layers must be attached somewhere while it is made, and are named relative to the
-/// working directory: what they are called on the host is looked up once, by descriptors.
-fn make_overlay(op: &OverlayOp, state: &mut State<'_>) -> Result<OwnedFd, Errno> {
-    let context = mount::open_filesystem(c"tmpfs")?;
-    for (key, value) in &op.memory {
-        mount::configure(context.as_fd(), key, value.as_deref())?;
-    }
-    let layers = mount::make_mount(context.as_fd(), attribute::NOSUID | attribute::NODEV)?;
-    mount::attach_over_root(layers.as_fd())?;
-    for (name, path) in &op.lower {
-        let place = at::resolve(host_of(state)?, path)?;
-        let tree = mount::clone_tree(place.as_fd())?;
-        mount::set_attributes(tree.as_fd(), LOWER, true)?;
-        at::make_directory(layers.as_fd(), name, 0o755)?;
-        mount::attach_at(tree.as_fd(), layers.as_fd(), name)?;
-    }
-    match &op.upper {
-        None => {
-            at::make_directory(layers.as_fd(), c"upper", 0o755)?;
-            at::make_directory(layers.as_fd(), c"work", 0o755)?;
-        }
-        Some(path) => {
-            let place = at::resolve(host_of(state)?, path)?;
-            let tree = mount::clone_tree(place.as_fd())?;
-            at::make_directory(layers.as_fd(), c"changes", 0o755)?;
-            mount::attach_at(tree.as_fd(), layers.as_fd(), c"changes")?;
-        }
-    }
-    at::enter(layers.as_fd())?;
-    let overlay = mount::open_filesystem(c"overlay")?;
-    for (key, value) in &op.options {
-        mount::configure(overlay.as_fd(), key, value.as_deref())?;
-    }
-    let made = mount::make_mount(overlay.as_fd(), attribute::NOSUID | attribute::NODEV)?;
-    // The overlay has layers of its own now; by no path are these found any more.
-    mount::detach_here()?;
-    Ok(made)
 }
 
 fn cover<'a>(state: &mut State<'a>, source: &CStr, target: &'a Place) -> Result<(), Errno> {

@@ -6,6 +6,7 @@ pub mod failure;
 pub mod group;
 mod init;
 mod outside;
+mod overlay;
 mod prepare;
 mod relay;
 mod supervise;

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use crate::kernel::mount::attribute;
 use crate::kernel::{Errno, at, process, seccomp, terminal};
-use crate::plan::step::{Action, IdRange, NamespaceKind, Overlay, Root, Upper};
+use crate::plan::step::{Action, IdRange, NamespaceKind, Root};
 use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
 use crate::section::limits::GroupPlan;
 
 use super::failure::LaunchError;
+use super::overlay::{self, OverlayOp};
 
 /// One thing that the child does, in C form.
 #[derive(Debug)]
@@ -119,20 +120,6 @@ pub(super) enum RootOp {
     Overlay(OverlayOp),
 }
 
-/// An overlay, made in a file system of ours that nobody sees afterwards: every layer is put below a name of its own
-/// there, so that the options hold no path of the host.
-#[derive(Debug)]
-pub(super) struct OverlayOp {
-    /// Names of the lower layers, and where each is on the host.
-    pub lower: Vec<(CString, CString)>,
-    /// The directory of the host that holds `upper` and `work`; in memory when there is none.
-    pub upper: Option<CString>,
-    /// Options of the file system of ours.
-    pub memory: Vec<(CString, Option<CString>)>,
-    /// Options of the overlay.
-    pub options: Vec<(CString, Option<CString>)>,
-}
-
 /// One operation, and the step that it belongs to.
 #[derive(Debug)]
 pub(super) struct Todo {
@@ -204,11 +191,11 @@ fn flag(kind: NamespaceKind) -> libc::c_int {
     }
 }
 
-fn c_string(text: &OsStr) -> Result<CString, Errno> {
+pub(super) fn c_string(text: &OsStr) -> Result<CString, Errno> {
     CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL)
 }
 
-fn c_path(path: &Path) -> Result<CString, Errno> {
+pub(super) fn c_path(path: &Path) -> Result<CString, Errno> {
     c_string(path.as_os_str())
 }
 
@@ -235,7 +222,10 @@ fn attributes(access: Access, devices: bool) -> u64 {
     set
 }
 
-fn tmpfs_options(size: Option<u64>, mode: u32) -> Result<Vec<(CString, Option<CString>)>, Errno> {
+pub(super) fn tmpfs_options(
+    size: Option<u64>,
+    mode: u32,
+) -> Result<Vec<(CString, Option<CString>)>, Errno> {
     let mut options = vec![(
         c"mode".to_owned(),
         Some(c_string(format!("{mode:o}").as_ref())?),
@@ -447,16 +437,16 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
                         Root::Host => RootOp::Host,
                         Root::Directory(path) => RootOp::Directory(c_path(path).map_err(failed)?),
                         Root::Empty => RootOp::Empty,
-                        Root::Overlay(overlay) => RootOp::Overlay(
-                            overlay_op(overlay, in_user_namespace(&prepared)).map_err(failed)?,
-                        ),
+                        Root::Overlay(overlay) => {
+                            RootOp::Overlay(overlay::prepare(overlay, &prepared).map_err(failed)?)
+                        }
                     },
                     attributes: attributes(*access, false),
                     scratch,
                 }
             }
             Action::MountOverlay { overlay, target } => Op::MountOverlay {
-                overlay: overlay_op(overlay, in_user_namespace(&prepared)).map_err(failed)?,
+                overlay: overlay::prepare(overlay, &prepared).map_err(failed)?,
                 target: place(target).map_err(failed)?,
             },
             Action::PivotRoot => Op::PivotRoot {
@@ -484,53 +474,6 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
         }
     }
     Ok(prepared)
-}
-
-/// Whether the view is made by a child in a user namespace that is not the first.
-fn in_user_namespace(prepared: &Prepared) -> bool {
-    let new = u64::from(libc::CLONE_NEWUSER.cast_unsigned());
-    prepared.clone_flags & new != 0
-        || prepared
-            .join_before
-            .iter()
-            .any(|(_, _, kind)| *kind == libc::CLONE_NEWUSER)
-}
-
-fn overlay_op(overlay: &Overlay, user_namespace: bool) -> Result<OverlayOp, Errno> {
-    let mut names = Vec::new();
-    let mut lower = Vec::new();
-    for (at, path) in overlay.lower.iter().enumerate() {
-        let name = format!("lower{at}");
-        lower.push((c_string(name.as_ref())?, c_path(path)?));
-        names.push(name);
-    }
-    let (upper, size, upper_name, work_name) = match &overlay.upper {
-        Upper::Memory { size } => (None, *size, c"upper", c"work"),
-        Upper::Directory(path) => (
-            Some(c_path(path)?),
-            Some(64 << 10),
-            c"changes/upper",
-            c"changes/work",
-        ),
-    };
-    let mut options = vec![
-        (
-            c"lowerdir".to_owned(),
-            Some(c_string(names.join(":").as_ref())?),
-        ),
-        (c"upperdir".to_owned(), Some(upper_name.to_owned())),
-        (c"workdir".to_owned(), Some(work_name.to_owned())),
-    ];
-    if user_namespace {
-        // Without it the notes to itself would need a right that only the first user namespace gives.
-        options.push((c"userxattr".to_owned(), None));
-    }
-    Ok(OverlayOp {
-        lower,
-        upper,
-        memory: tmpfs_options(size, 0o755)?,
-        options,
-    })
 }
 
 /// Whether files are covered, which takes a file system of ours to take others from; or so many directories that it

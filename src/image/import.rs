@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -206,7 +206,7 @@ fn unpack(
     Ok((config, notes, new))
 }
 
-fn new_tree(path: &PathBuf, ids: Ids) -> std::result::Result<Tree, Errno> {
+fn new_tree(path: &Path, ids: Ids) -> std::result::Result<Tree, Errno> {
     use std::os::unix::ffi::OsStrExt;
     let path = std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
     at::make_directory(at::working_directory(), &path, 0o755)?;

@@ -67,9 +67,13 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
     Surroundings {
         pid_namespace: decided.is_new(NamespaceKind::Pid),
         ipc_namespace: decided.is_new(NamespaceKind::Ipc),
+        network_namespace: decided.is_new(NamespaceKind::Net),
         terminal: None,
         private_root: data.join("private").join(&policy.private_name),
-        configuration: vec![configuration],
+        configuration: [configuration]
+            .into_iter()
+            .chain(facts.root_cache.clone())
+            .collect(),
         real_root: facts.caller.uid == 0,
         user_namespace: decided.is_new(NamespaceKind::User),
         memory: facts.machine.memory,

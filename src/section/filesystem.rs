@@ -38,6 +38,8 @@ pub struct Surroundings {
     pub pid_namespace: bool,
     /// Whether the program gets an IPC namespace of its own, so that message queues must be fresh.
     pub ipc_namespace: bool,
+    /// Whether the program gets a network namespace of its own.
+    pub network_namespace: bool,
     /// The terminal that the program keeps, e.g. `/dev/pts/3`; a minimal /dev shows it as /dev/console, so that
     /// ttyname(3) finds it.
     pub terminal: Option<PathBuf>,
@@ -57,7 +59,18 @@ pub struct Surroundings {
     pub roots: BTreeMap<String, PathBuf>,
 }
 
+/// Where programs find whom to ask for names (resolv.conf(5)).
+const RESOLVER: &str = "/etc/resolv.conf";
+
 impl Surroundings {
+    /// Whether an imported root is `/`, and the network is the caller's.
+    fn shows_a_root(&self, policy: &Policy) -> bool {
+        let root = policy.get(Section::Filesystem, "/");
+        let imported =
+            root.is_some_and(|said| matches!(said.value, Value::View(View::Root { .. })));
+        imported && !self.network_namespace
+    }
+
     /// The path of the host that a view shows instead of its own, if it does; see [`expand::expand`].
     ///
     /// # Errors
@@ -155,6 +168,9 @@ pub fn wanted(policy: &Policy, caller: &Caller, around: &Surroundings) -> Wanted
             paths.insert(rule.path);
         }
     }
+    if around.shows_a_root(policy) {
+        paths.insert(RESOLVER.into());
+    }
     // Below something that is shown from elsewhere, that elsewhere says what is there.
     for (place, source) in &binds {
         let below = |path: &PathBuf, pattern: bool| {
@@ -201,6 +217,7 @@ pub fn lower(
     guard::refuse_foreign_links(&mut draft, &rules);
     enter::enter(&mut draft, &rules);
     system_trees(&mut draft);
+    resolver(&mut draft);
     let guarded = guard::own_directories(&mut draft, &rules);
     guard::second_roads(&mut draft, &rules, &guarded);
     guard::prune(&mut draft);
@@ -381,6 +398,47 @@ fn system_trees(draft: &mut Draft) {
                 draft.imply(part, what, Site::DEFAULT, "it is about the whole machine");
             }
         }
+    }
+}
+
+/// An imported root cannot know whom this host asks for names: the host's own list is shown, where the network is the
+/// host's too and no rule has the last word.
+fn resolver(draft: &mut Draft) {
+    let place = Path::new(RESOLVER);
+    let Some(Item {
+        what: What::Overlay { source },
+        site,
+        ..
+    }) = draft.table.get(Path::new("/"))
+    else {
+        return;
+    };
+    let (inside, site) = (source.join("etc/resolv.conf"), *site);
+    let host = draft.facts.path(place).and_then(|fact| {
+        (fact.kind == PathKind::File)
+            .then(|| fact.canonical.clone())
+            .flatten()
+    });
+    let covered = draft
+        .cover(place)
+        .is_some_and(|(at, _)| at != Path::new("/"));
+    let (Some(source), false) = (host, covered || !draft.around.shows_a_root(draft.policy)) else {
+        return;
+    };
+    match draft.known.get(&inside) {
+        Some(PathKind::File | PathKind::Missing) => {
+            let what = What::Show {
+                source,
+                access: Access::ReadOnly,
+                devices: false,
+                directory: false,
+            };
+            draft.imply(place, what, site, "names are looked up as on the host");
+        }
+        _ => draft.note(
+            site,
+            format!("`{RESOLVER}` is a link in this root: names are not looked up as on the host"),
+        ),
     }
 }
 

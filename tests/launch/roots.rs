@@ -14,23 +14,57 @@ const NEEDS: &[Need] = &[Need::UserNamespaces, Need::Program("busybox")];
 
 pub fn cases() -> Vec<Case> {
     vec![
-        case("each_form", NEEDS, each_form),
-        case("changes_are_gone", NEEDS, changes_are_gone),
-        case("image_decides", NEEDS, image_decides),
-        case("named_by_a_profile", NEEDS, named_by_a_profile),
-        case("first_use", NEEDS, first_use),
-        case("two_at_once_and_removed", NEEDS, two_at_once_and_removed),
-        case("parallel_imports", NEEDS, parallel_imports),
-        case("damaged", NEEDS, damaged),
-        case("several_images", NEEDS, several_images),
+        case("each_form", NEEDS, |scene| tidied(scene, each_form)),
+        case("changes_are_gone", NEEDS, |scene| {
+            tidied(scene, changes_are_gone)
+        }),
+        case("image_decides", NEEDS, |scene| tidied(scene, image_decides)),
+        case("named_by_a_profile", NEEDS, |scene| {
+            tidied(scene, named_by_a_profile)
+        }),
+        case("first_use", NEEDS, |scene| tidied(scene, first_use)),
+        case("two_at_once_and_removed", NEEDS, |scene| {
+            tidied(scene, two_at_once_and_removed)
+        }),
+        case("parallel_imports", NEEDS, |scene| {
+            tidied(scene, parallel_imports)
+        }),
+        case("damaged", NEEDS, |scene| tidied(scene, damaged)),
+        case("several_images", NEEDS, |scene| {
+            tidied(scene, several_images)
+        }),
         case(
             "full_disk",
             &[Need::Root, Need::Program("busybox")],
             full_disk,
         ),
-        case("killed_import", NEEDS, killed_import),
-        case("names", NEEDS, names),
+        case("killed_import", NEEDS, |scene| tidied(scene, killed_import)),
+        case("names_are_looked_up", NEEDS, |scene| {
+            tidied(scene, names_are_looked_up)
+        }),
+        case("kept_from_programs", NEEDS, |scene| {
+            tidied(scene, kept_from_programs)
+        }),
+        case("names", NEEDS, |scene| tidied(scene, names)),
     ]
+}
+
+/// Runs a case, and removes its roots: their directories are closed against accidents, also when the scene is removed.
+fn tidied(scene: &Scene, check: fn(&Scene) -> Outcome) -> Outcome {
+    let done = check(scene);
+    let removed = scene
+        .sandboxctl()
+        .args(["root", "list", "--json"])
+        .run()
+        .and_then(|out| {
+            let list: Value = serde_json::from_str(&out.stdout()).unwrap_or_default();
+            for root in list.as_array().into_iter().flatten() {
+                let digest = root["digest"].as_str().unwrap_or_default();
+                scene.sandboxctl().args(["root", "remove", digest]).run()?;
+            }
+            Ok(())
+        });
+    done.and_then(|()| Ok(removed?))
 }
 
 type Made<T> = Result<T, Box<dyn Error>>;
@@ -624,4 +658,53 @@ fn names(scene: &Scene) -> Outcome {
     assert_eq!(cached(scene).len(), 0);
     assert_eq!(fs::read_dir(cache(scene).join("names"))?.count(), 0);
     Ok(())
+}
+
+/// With the host's network, names are looked up as on the host.
+fn names_are_looked_up(scene: &Scene) -> Outcome {
+    import(scene, &plain(scene)?, &[])?.succeeds()?;
+    let ask = "cat /etc/resolv.conf; echo x > /etc/resolv.conf || echo kept";
+    let out = run(scene, "bb", ask)?;
+    assert!(
+        out.stderr().contains("/etc/resolv.conf"),
+        "there is none without a network: {out}"
+    );
+    let Ok(host) = fs::read_to_string("/etc/resolv.conf") else {
+        return Ok(());
+    };
+    let out = scene
+        .sandbox()
+        .args(["--root", "bb", "--net", "host"])
+        .program(["/bin/sh", "-c", ask])
+        .run()?;
+    out.succeeds()?;
+    assert_eq!(
+        out.stdout().trim(),
+        format!("{}\nkept", host.trim_end()).trim(),
+        "{out}"
+    );
+    Ok(())
+}
+
+/// What the next sandbox is made of cannot be changed by a program that may write to the home directory.
+fn kept_from_programs(scene: &Scene) -> Outcome {
+    import(scene, &plain(scene)?, &[])?.succeeds()?;
+    let tree = cache(scene).join(&cached(scene)[0]).join("tree");
+    let out = scene
+        .sandbox()
+        .profile_text("[filesystem]\n\"~\" = \"read-write\"\n")?
+        .deeds([
+            format!("create@{}/new", scene.home().display()),
+            format!("create@{}/srv/new", tree.display()),
+            format!("create@{}/names/new", cache(scene).display()),
+        ])
+        .run()?;
+    out.succeeds()?.answers(&[
+        (format!("create@{}/new", scene.home().display()), "ok"),
+        (format!("create@{}/srv/new", tree.display()), "EROFS"),
+        (
+            format!("create@{}/names/new", cache(scene).display()),
+            "EROFS",
+        ),
+    ])
 }
