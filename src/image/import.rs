@@ -93,12 +93,34 @@ pub fn import(
 ) -> Result<Imported> {
     let lock = store.lock(|| tell("waiting for another import to end"))?;
     let before = source::fingerprint(request.path);
+    // What was imported from this very state of the file needs no second look.
+    let known = before
+        .as_ref()
+        .ok()
+        .filter(|_| request.image.is_none())
+        .and_then(|state| store.known(state));
     // The caller's umask is no part of what an archive says.
     let umask = process::set_umask(0o022);
-    let done = unpack(store, &lock, request, tell);
+    let done = match known {
+        Some(digest) => store
+            .read(&digest)
+            .map(|root| (root.config, Vec::new(), false)),
+        None => unpack(store, &lock, request, tell),
+    };
     process::set_umask(umask);
     let (config, mut notes, new) = done?;
     let digest = config.digest.clone();
+    if config.owners_kept != (request.ids == Ids::Kept) {
+        let how = if config.owners_kept {
+            "with the owners of its files"
+        } else {
+            "with all files the caller's"
+        };
+        return Err(
+            Diagnostic::general(format!("the root `{digest}` is there already, {how}"))
+                .help(format!("sandboxctl root remove {digest}")),
+        );
+    }
     let name = match request.name {
         Some("") => None,
         Some(name) => Some(name.to_owned()),

@@ -459,7 +459,8 @@ impl Store {
         let gone = || Diagnostic::general(format!("the root `{digest}` is being removed"));
         let file =
             File::open(&directory).map_err(|error| failed("cannot open", &directory, &error))?;
-        let lock = Flock::lock(file, FlockArg::LockSharedNonblock).map_err(|_| gone())?;
+        // Who only looks whether it is in use is gone at once; who removes it has it renamed before.
+        let lock = Flock::lock(file, FlockArg::LockShared).map_err(|_| gone())?;
         // It may have been taken away between the two.
         let same = fs::metadata(&directory).and_then(|now| Ok(now.ino() == lock.metadata()?.ino()));
         if !same.unwrap_or(false) {
