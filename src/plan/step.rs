@@ -129,7 +129,8 @@ pub struct Overlay {
 /// Where changes to an overlay go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upper {
-    /// Into memory; they are gone with the sandbox.
+    /// Into memory; they are gone with the sandbox. In a user namespace before Linux 6.6 (tmpfs without `user.` attributes) a
+    /// directory cannot be made where a lower layer had something: mkdir(2) says EIO.
     Memory {
         /// Bytes; half of the RAM when not given.
         size: Option<u64>,

@@ -93,6 +93,15 @@ fn plain(scene: &Scene) -> Made<PathBuf> {
     Ok(folder.join("bb.tar"))
 }
 
+/// The kernel's release.
+fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 fn digest(bytes: &[u8]) -> String {
     let hash = Sha256::digest(bytes);
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -287,11 +296,17 @@ fn changes_are_gone(scene: &Scene) -> Outcome {
     import(scene, &plain(scene)?, &[])?.succeeds()?;
     let tree = cache(scene).join(&cached(scene)[0]).join("tree");
     let before = sh(scene, &tree, "find . | sort; cat srv/file")?.stdout();
-    let script = "set -e; echo new > /srv/file; rm /bin/id; mkdir /bin/id; touch /bin/id/x; rm -r /etc; mkdir /etc; touch /etc/new /new
-         ls -a /etc; cat /srv/file; ls /bin/id";
+    let script = "set -e; echo new > /srv/file; rm /bin/id; touch /bin/id /new; rm -r /etc; cat /srv/file; ls /bin/id";
     let out = run(scene, "bb", script)?;
     out.succeeds()?;
-    out.prints(".\n..\nnew\nnew\nx")?;
+    out.prints("new\n/bin/id")?;
+    // Before Linux 6.6 a file system in memory keeps no notes of users, which a directory in the place of another needs.
+    if kernel() >= (6, 6) {
+        let script = "set -e; rm /bin/id; mkdir /bin/id; touch /bin/id/x; rm -r /etc; mkdir /etc; touch /etc/new; ls -a /etc; ls /bin/id";
+        let out = run(scene, "bb", script)?;
+        out.succeeds()?;
+        out.prints(".\n..\nnew\nx")?;
+    }
     assert_eq!(
         sh(scene, &tree, "find . | sort; cat srv/file")?.stdout(),
         before
