@@ -148,11 +148,16 @@ fn prepare(
         ]));
     }
     let mut resolved = inspect::resolve(&names, &library, command_line, sources).map_err(wrong)?;
-    let roots =
-        inspect::roots(&mut resolved, root::obtain, sources).map_err(|diagnostics| Refused {
-            diagnostics,
-            status: status::NOT_SET_UP,
-        })?;
+    // A dry run changes nothing: what was not imported yet stays so.
+    let (dry_run, quiet) = (launch.dry_run, launch.quiet);
+    let obtain = |source: &str| match dry_run {
+        true => root::find(source),
+        false => root::obtain(source, quiet),
+    };
+    let roots = inspect::roots(&mut resolved, obtain, sources).map_err(|diagnostics| Refused {
+        diagnostics,
+        status: status::NOT_SET_UP,
+    })?;
     if launch.command.is_empty() {
         launch.command =
             image_program(&resolved.policy, &roots).map_err(|error| wrong(vec![error]))?;

@@ -425,13 +425,17 @@ pub(super) fn image_of(argument: &str) -> Result<Option<String>, Diagnostic> {
 ///
 /// # Errors
 /// There is none, or it cannot be imported.
-pub(super) fn obtain(source: &str) -> Result<Held, Diagnostic> {
+pub(super) fn obtain(source: &str, quiet: bool) -> Result<Held, Diagnostic> {
     let store = store();
     let (path, digest) = look(&store, source)?;
     if let Some(digest) = digest {
         return store.hold(&digest);
     }
-    let tell = |line: &str| complain(&format!("sandbox: {}\n", escape::line(line)));
+    let tell = |line: &str| {
+        if !quiet {
+            complain(&format!("sandbox: {}\n", escape::line(line)));
+        }
+    };
     let request = Request {
         path: &path,
         name: Some(""),

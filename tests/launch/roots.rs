@@ -437,6 +437,15 @@ fn named_by_a_profile(scene: &Scene) -> Outcome {
 fn first_use(scene: &Scene) -> Outcome {
     let archive = plain(scene)?;
     let path = archive.to_str().ok_or("a path is not UTF-8")?.to_owned();
+    // Nothing is done by a dry run.
+    let out = scene
+        .sandbox()
+        .args(["--dry-run", "--root", &path])
+        .program(["/bin/sh"])
+        .run()?;
+    out.exits_with(125)?;
+    out.complains("was not imported yet")?;
+    assert_eq!(cached(scene).len(), 0);
     let out = run(scene, &path, "echo in")?;
     out.succeeds()?;
     out.prints("in")?;
