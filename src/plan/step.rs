@@ -129,8 +129,8 @@ pub struct Overlay {
 /// Where changes to an overlay go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upper {
-    /// Into memory; they are gone with the sandbox. In a user namespace before Linux 6.6 (tmpfs without `user.` attributes) a
-    /// directory cannot be made where a lower layer had something: mkdir(2) says EIO.
+    /// Into memory; they are gone with the sandbox. In a user namespace before Linux 6.6, where tmpfs keeps no `user.`
+    /// attributes, a directory of a lower layer can be neither removed nor replaced: EIO.
     Memory {
         /// Bytes; half of the RAM when not given.
         size: Option<u64>,
