@@ -228,7 +228,8 @@ pub(super) fn facts(policy: &Policy, roots: &Roots) -> Result<Facts, Diagnostics
             .is_some_and(|said| *said.value == Value::Bool(true)),
         memory: names_part_of_ram(policy),
         terminals: Process::of(policy).terminal.value == Terminal::New,
-        release: false,
+        // What an overlay can do depends on it.
+        release: !roots.is_empty(),
     };
     let mut facts = host::probe(scope).map_err(|error| vec![error])?;
     if policy.mentions(Section::Limits) {

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 
 use super::{Action, Note, OnFailure, Plan, Step};
 use crate::host::Facts;
-use crate::plan::step::NamespaceKind;
+use crate::plan::step::{NamespaceKind, Overlay, Root, Upper};
 use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::report::{Diagnostic, Diagnostics, Site};
@@ -275,6 +275,7 @@ impl Builder<'_> {
                 help: None,
                 site: note.site,
             }));
+        self.overlay_limits(&lowered.steps, decided);
         let steps = if lowered.steps.is_empty() && decided.is_new(NamespaceKind::Mount) {
             vec![Step {
                 action: Action::PrivatePropagation,
@@ -296,6 +297,33 @@ impl Builder<'_> {
             );
         }
         self.plan.steps.extend(steps);
+    }
+
+    /// Says what an overlay with changes in memory cannot do on this kernel.
+    fn overlay_limits(&mut self, steps: &[Step], decided: &Namespaces) {
+        let in_memory = |overlay: &Overlay| matches!(overlay.upper, Upper::Memory { .. });
+        let overlay = steps.iter().find(|step| match &step.action {
+            Action::NewRoot {
+                from: Root::Overlay(overlay),
+                ..
+            }
+            | Action::MountOverlay { overlay, .. } => in_memory(overlay),
+            _ => false,
+        });
+        let mut numbers = self.facts.machine.kernel.split(['.', '-']);
+        let mut number = || numbers.next().and_then(|text| text.parse::<u32>().ok());
+        let old =
+            matches!((number(), number()), (Some(major), Some(minor)) if (major, minor) < (6, 6));
+        if let Some(step) = overlay
+            && old
+            && decided.is_new(NamespaceKind::User)
+        {
+            self.plan.warnings.push(Note {
+                text: "directories of this root can be neither removed nor replaced inside: that takes Linux 6.6".to_owned(),
+                help: None,
+                site: step.site,
+            });
+        }
     }
 
     fn terminal(&mut self, process: &Process) {
