@@ -9,6 +9,7 @@ pub mod cli;
 pub mod control;
 pub mod exec;
 pub mod host;
+pub mod image;
 pub mod kernel;
 pub mod plan;
 pub mod policy;

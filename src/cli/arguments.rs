@@ -20,7 +20,7 @@ Examples:
   sandbox --memory 3G --swap 3G --memory-soft 1G -- firefox --private-window
   sandbox --hide ~/Mail --net none ./untrusted  the default profile, and two more rules
   sandbox --no-profile --pids 10 bash           these rules and nothing else
-  sandbox --root rootfs /bin/sh                 in another root directory
+  sandbox --root debian /bin/sh                 in an imported root file system
   sandbox --dry-run firefox                     what would be done, and who asked for it
 
 Everything after PROGRAM belongs to PROGRAM.";
@@ -151,7 +151,7 @@ pub struct Launch {
     /// The program, and what it is given; options of `sandbox` end here
     #[arg(
         value_name = "PROGRAM",
-        required = true,
+        required_unless_present = "root",
         num_args = 1..,
         trailing_var_arg = true,
         value_hint = ValueHint::CommandWithArguments
@@ -205,12 +205,15 @@ pub struct Shorthand {
     #[arg(long, value_name = "SRC:DST", value_hint = ValueHint::AnyPath, help_heading = "File system")]
     pub bind: Vec<String>,
 
-    /// The directory that the program sees as `/` ("/" = { bind = "DIR", access = "read-write" })
+    /// What the program sees as `/`: an imported root ("/" = { root = "NAME" }), an archive, or a directory
     ///
-    /// Without --profile, `container` is taken, which has root inside, no network, and nothing of the host's files; the
-    /// directory needs /dev, /proc and /tmp to mount on. The rules of another profile hold in it too, and their places
-    /// have to exist there.
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "File system")]
+    /// NAME is a root that `sandboxctl root import` made; it comes before a file or directory of this name, which is
+    /// written ./NAME. FILE is an archive of a root or an image, imported on its first use. In both all changes are thrown away at
+    /// the end, and the image says which environment, directory and user there are, and what is run when no PROGRAM is
+    /// given. DIR is shown as it is, and changes stay ("/" = { bind = "DIR", access = "read-write" }); it needs /dev,
+    /// /proc and /tmp to mount on. Without --profile, `container` is taken, which has root inside, no network, and
+    /// nothing of the host's files. The rules of another profile hold in it too, and their places have to exist there.
+    #[arg(long, value_name = "NAME|FILE|DIR", value_hint = ValueHint::AnyPath, help_heading = "File system")]
     pub root: Option<String>,
 
     /// Which network the program has: the caller's, or loopback only (network.mode)
@@ -366,6 +369,13 @@ pub enum Verb {
     /// What is about running sandboxes.
     #[command(flatten)]
     Running(Running),
+
+    /// Import, list, show and remove root file systems for `sandbox --root NAME`
+    Root {
+        /// What to do.
+        #[command(subcommand)]
+        verb: super::root::RootVerb,
+    },
 
     /// Give a user a control group subtree, so that limits work without root (to be run as root, once)
     ///

@@ -202,7 +202,7 @@ fn policy(options: &Attach, sources: &mut SourceMap) -> Result<crate::policy::Po
         .filter_map(|(flag, text)| Some((flag, text.clone()?)));
     let said = Said {
         options: sets.chain(shorthand).collect(),
-        working_directory: None,
+        ..Said::default()
     };
     let command_line = layer(&said, sources).map_err(wrong)?;
     if options.profile.is_empty() && command_line.is_none() {

@@ -12,7 +12,9 @@ use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
-use super::{answer, attach, doctor, explain, inspect, join, logs, rules, schema, status, usage};
+use super::{
+    answer, attach, doctor, explain, inspect, join, logs, root, rules, schema, status, usage,
+};
 
 mod events;
 mod list;
@@ -55,6 +57,7 @@ pub fn main() -> i32 {
         Verb::Join { name, command } => join::join(&name, &command),
         Verb::Logs { name, follow } => logs::logs(&name, follow),
         Verb::Running(verb) => running::run(verb),
+        Verb::Root { verb } => root::run(verb),
         Verb::Delegate { user, remove, pid } => delegate::run(Delegate {
             user: &user,
             remove,
@@ -267,9 +270,13 @@ fn diagnostic_json(diagnostic: &Diagnostic, sources: &SourceMap) -> serde_json::
 }
 
 fn check_one(name: &str, library: &Library, sources: &mut SourceMap) -> (i32, Diagnostics, Plan) {
-    let resolved = match inspect::resolve(&[name.to_owned()], library, None, sources) {
+    let mut resolved = match inspect::resolve(&[name.to_owned()], library, None, sources) {
         Ok(resolved) => resolved,
         Err(errors) => return (status::USAGE, errors, Plan::default()),
+    };
+    let roots = match inspect::roots(&mut resolved, root::find, sources) {
+        Ok(roots) => roots,
+        Err(errors) => return (status::NO, errors, Plan::default()),
     };
     let mut found = resolved.warnings;
     let request = Request {
@@ -277,7 +284,7 @@ fn check_one(name: &str, library: &Library, sources: &mut SourceMap) -> (i32, Di
         name: "check".to_owned(),
         ..Request::default()
     };
-    match inspect::plan(&resolved.policy, &request) {
+    match inspect::plan(&resolved.policy, &roots, &request) {
         Ok((plan, _)) => (status::OK, found, plan),
         Err(errors) => {
             found.extend(errors);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::exec::LaunchError;
 use crate::kernel::Errno;
-use crate::plan::step::NamespaceKind;
+use crate::plan::step::{NamespaceKind, Root};
 use crate::plan::{Action, Plan};
 use crate::report::{SourceMap, escape};
 
@@ -81,6 +81,19 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
             "a new /proc may only be mounted where the whole of the present one can be seen",
             &[
                 "in a container parts of /proc are covered: start the sandbox outside of it, or do without `namespaces.pid`",
+            ],
+        ),
+        (
+            Action::MountOverlay { .. }
+            | Action::NewRoot {
+                from: Root::Overlay(_),
+                ..
+            },
+            Errno::EPERM | Errno::ENODEV | Errno::EINVAL | Errno::EOPNOTSUPP,
+        ) => meaning(
+            "this kernel does not let this caller mount an overlay: user namespaces may since Linux 5.11, if the module is there",
+            &[
+                "{ root = NAME, access = \"read-only\" } needs none: nothing can be changed inside then",
             ],
         ),
         (Action::MountHost { .. } | Action::NewRoot { .. }, Errno::ELOOP | Errno::ENOTDIR) => {

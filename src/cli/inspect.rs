@@ -1,22 +1,25 @@
 //! From names of profiles to a policy, to facts and to a plan, with everything that is wrong told on the way: what
 //! `sandbox` and the verbs of `sandboxctl` have in common.
 
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::host::cgroup::Membership;
 use crate::host::facts::{Caller, CgroupFacts};
 use crate::host::{self, Facts, Scope};
+use crate::image::store::Held;
 use crate::plan::{self, Plan, Request};
 use crate::policy::{self, Policy};
 use crate::profile::Profile;
+use crate::profile::document;
 use crate::profile::key::Section;
 use crate::profile::load::load;
 use crate::profile::search::Library;
 use crate::profile::value::{Access, Size, Value, View};
 use crate::report::paint::Paint;
 use crate::report::render::{Style, render};
-use crate::report::{Diagnostic, Diagnostics, SourceMap};
+use crate::report::{Diagnostic, Diagnostics, Label, Site, Source, SourceKind, SourceMap};
 use crate::section::expand::{Expanded, expand};
 use crate::section::process::{Process, Terminal};
 use crate::section::{devices, filesystem, limits};
@@ -89,6 +92,73 @@ fn wants_colour(is_terminal: bool) -> bool {
 pub(super) struct Resolved {
     pub policy: Policy,
     pub warnings: Diagnostics,
+    /// What was merged, lowest first.
+    pub layers: Vec<Profile>,
+}
+
+/// The roots that a policy names, by what it says; as long as they are held, they are not removed.
+pub(super) type Roots = BTreeMap<String, Held>;
+
+/// The profile above which an image's own word about its environment, directory and user holds; below any other.
+const CONTAINER: &str = "container";
+
+/// Finds the roots that a policy names, and puts what the image at `/` says below the profiles.
+///
+/// # Errors
+/// A root that is not there, or an archive that cannot be imported.
+pub(super) fn roots(
+    resolved: &mut Resolved,
+    obtain: impl Fn(&str) -> Result<Held, Diagnostic>,
+    sources: &mut SourceMap,
+) -> Result<Roots, Diagnostics> {
+    let mut roots = Roots::new();
+    let mut at_the_root = None;
+    for (key, value, rule) in resolved.policy.section(Section::Filesystem) {
+        let Value::View(View::Root { source, .. }) = value else {
+            continue;
+        };
+        if !roots.contains_key(source) {
+            let mut held = obtain(source).map_err(|error| vec![placed(error, rule.site)])?;
+            held.root.directory =
+                std::fs::canonicalize(&held.root.directory).unwrap_or(held.root.directory);
+            roots.insert(source.clone(), held);
+        }
+        if key == "/" {
+            at_the_root = Some(source.clone());
+        }
+    }
+    let Some((source, held)) = at_the_root.and_then(|source| roots.get_key_value(&source)) else {
+        return Ok(roots);
+    };
+    let text = held.root.config.profile();
+    let name = format!("image {source}");
+    let id = sources.add(Source {
+        name: name.clone(),
+        kind: SourceKind::Embedded,
+        text: text.clone(),
+    });
+    let parsed = document::parse(&name, id, &text);
+    let place = resolved
+        .layers
+        .iter()
+        .rposition(|layer| layer.name == CONTAINER)
+        .map_or(0, |at| at + 1);
+    resolved.layers.insert(place, parsed.profile);
+    let policy = policy::resolve(&resolved.policy.name, &resolved.layers);
+    resolved.policy = Policy {
+        private_name: std::mem::take(&mut resolved.policy.private_name),
+        ..policy
+    };
+    Ok(roots)
+}
+
+/// The same error, at the place of the rule that led to it.
+fn placed(mut error: Diagnostic, site: Site) -> Diagnostic {
+    error.primary.get_or_insert(Label {
+        site,
+        text: "named here".to_owned(),
+    });
+    error
 }
 
 /// Loads and merges.
@@ -110,6 +180,7 @@ pub(super) fn resolve(
     Ok(Resolved {
         policy,
         warnings: loaded.warnings,
+        layers: loaded.layers,
     })
 }
 
@@ -197,7 +268,7 @@ pub(super) fn control_groups_at(
 }
 
 /// Gathers what a plan for this policy depends on.
-pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
+pub(super) fn facts(policy: &Policy, roots: &Roots) -> Result<Facts, Diagnostics> {
     let names_user_directory = |text: &str| text.contains("_DIR}");
     let user_directories = policy.section(Section::Filesystem).any(|(key, value, _)| {
         names_user_directory(key)
@@ -215,7 +286,8 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
             .is_some_and(|said| *said.value == Value::Bool(true)),
         memory: names_part_of_ram(policy),
         terminals: Process::of(policy).terminal.value == Terminal::New,
-        release: false,
+        // What an overlay can do depends on it.
+        release: !roots.is_empty(),
     };
     let mut facts = host::probe(scope).map_err(|error| vec![error])?;
     if policy.mentions(Section::Limits) {
@@ -225,6 +297,12 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
             facts.caller.user = name;
         }
     }
+    facts.roots = roots
+        .iter()
+        .map(|(source, held)| (source.clone(), held.root.tree()))
+        .collect();
+    let cache = super::root::store();
+    facts.root_cache = cache.path().is_dir().then(|| cache.path().to_owned());
     let around = plan::surroundings(policy, &facts)?;
     let wanted = filesystem::wanted(policy, &facts.caller, &around);
     let seen = host::glob::look(&wanted.paths, &wanted.globs)?;
@@ -254,8 +332,12 @@ fn listed_devices(policy: &Policy, facts: &Facts) -> Result<Vec<PathBuf>, Diagno
 }
 
 /// The plan for a policy on this host.
-pub(super) fn plan(policy: &Policy, request: &Request) -> Result<(Plan, Facts), Diagnostics> {
-    let facts = facts(policy)?;
+pub(super) fn plan(
+    policy: &Policy,
+    roots: &Roots,
+    request: &Request,
+) -> Result<(Plan, Facts), Diagnostics> {
+    let facts = facts(policy, roots)?;
     let plan = plan::compile(policy, &facts, request)?;
     Ok((plan, facts))
 }

@@ -1,6 +1,6 @@
 //! `sandbox`: profiles and options → policy → plan → the program.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use clap::parser::ValueSource;
@@ -12,17 +12,20 @@ use crate::kernel::Errno;
 use crate::plan::{Plan, Request, outline, show};
 use crate::policy::Policy;
 use crate::profile::choose::{Chosen, for_program};
+use crate::profile::key::Section;
+use crate::profile::value::{Value, View};
 use crate::report::render::{Style, render};
 use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
 use crate::section::syscalls::{self, Company};
 
 use super::arguments::Launch;
 use super::background::{self, Side};
+use super::inspect::Roots;
 use super::layer::{Flag, Said, layer};
 use super::notice::{Notifier, When};
 use super::registered::{self, Registered};
 use super::usage::usage;
-use super::{answer, complain, ending, failed, inspect, status};
+use super::{answer, complain, ending, failed, inspect, root, status};
 
 /// The program `sandbox`.
 #[must_use]
@@ -31,13 +34,13 @@ pub fn main() -> i32 {
         Ok(matches) => matches,
         Err(error) => return usage(error),
     };
-    let launch = match Launch::from_arg_matches(&matches) {
+    let mut launch = match Launch::from_arg_matches(&matches) {
         Ok(launch) => launch,
         Err(error) => return usage(error),
     };
     if launch.dry_run {
         let mut sources = SourceMap::new();
-        return match prepare(&launch, &matches, &mut sources) {
+        return match prepare(&mut launch, &matches, &mut sources) {
             Ok(ready) => dry_run(&launch, &ready, &sources),
             Err(errors) => refuse(&errors, &sources),
         };
@@ -51,7 +54,7 @@ pub fn main() -> i32 {
     // Before the host is looked at: what is there then is hidden from the program.
     registry::make_place();
     let mut sources = SourceMap::new();
-    let ready = prepare(&launch, &matches, &mut sources);
+    let ready = prepare(&mut launch, &matches, &mut sources);
     // While the program runs, the launcher is to be small.
     drop(matches);
     match ready {
@@ -99,6 +102,8 @@ struct Ready {
     asked: Option<String>,
     /// Whether the command line says everything.
     alone: bool,
+    /// Roots in use, which nobody removes meanwhile.
+    roots: Roots,
 }
 
 /// The options that say rules, in the order in which they were typed.
@@ -125,7 +130,16 @@ fn said(matches: &ArgMatches) -> Result<Said, Diagnostic> {
             .ok()
             .and_then(|path| path.into_os_string().into_string().ok()),
     };
+    let root = options
+        .iter()
+        .rev()
+        .find(|(_, flag, _)| *flag == Flag::Root);
+    let image = match root {
+        Some((_, _, argument)) => root::image_of(argument)?,
+        None => None,
+    };
     Ok(Said {
+        image,
         options: options
             .into_iter()
             .map(|(_, flag, value)| (flag, value))
@@ -135,7 +149,7 @@ fn said(matches: &ArgMatches) -> Result<Said, Diagnostic> {
 }
 
 fn prepare(
-    launch: &Launch,
+    launch: &mut Launch,
     matches: &ArgMatches,
     sources: &mut SourceMap,
 ) -> Result<Ready, Refused> {
@@ -149,7 +163,10 @@ fn prepare(
         true => inspect::system_library(&launch.profile).map_err(|error| wrong(vec![error]))?,
         false => inspect::library(),
     };
-    let program = launch.program().unwrap_or_else(|| OsStr::new(""));
+    let program = launch
+        .program()
+        .unwrap_or_else(|| OsStr::new(""))
+        .to_owned();
     let (names, chosen) = if !launch.profile.is_empty() {
         (launch.profile.clone(), String::new())
     } else if launch.no_profile {
@@ -173,14 +190,29 @@ fn prepare(
                 .help("say rules with --memory, --net, --ro, --set …, or name a --profile"),
         ]));
     }
-    let resolved = inspect::resolve(&names, &library, command_line, sources).map_err(wrong)?;
+    let mut resolved = inspect::resolve(&names, &library, command_line, sources).map_err(wrong)?;
+    // A dry run changes nothing: what was not imported yet stays so.
+    let (dry_run, quiet) = (launch.dry_run, launch.quiet);
+    let obtain = |source: &str| match dry_run {
+        true => root::find(source),
+        false => root::obtain(source, quiet),
+    };
+    let roots = inspect::roots(&mut resolved, obtain, sources).map_err(|diagnostics| Refused {
+        diagnostics,
+        status: status::NOT_SET_UP,
+    })?;
+    if launch.command.is_empty() {
+        launch.command =
+            image_program(&resolved.policy, &roots).map_err(|error| wrong(vec![error]))?;
+    }
+    let program = launch.program().unwrap_or_else(|| OsStr::new(""));
     let request = Request {
         program: program.to_owned(),
         arguments: launch.arguments().to_vec(),
         name: launch.name.clone().unwrap_or_else(|| run_name(program)),
         best_effort: launch.best_effort,
     };
-    let (plan, _) = inspect::plan(&resolved.policy, &request).map_err(|diagnostics| {
+    let (plan, _) = inspect::plan(&resolved.policy, &roots, &request).map_err(|diagnostics| {
         // Rules that make no filter anywhere are the profile's fault, not the host's.
         let status = match syscalls::lower(&resolved.policy, Company::default()) {
             Ok(_) => status::NOT_SET_UP,
@@ -201,7 +233,32 @@ fn prepare(
             _ => None,
         },
         alone: names.is_empty(),
+        roots,
     })
+}
+
+/// What the image at `/` says is to be run.
+fn image_program(policy: &Policy, roots: &Roots) -> Result<Vec<OsString>, Diagnostic> {
+    let root = policy
+        .get(Section::Filesystem, "/")
+        .and_then(|said| match said.value {
+            Value::View(View::Root { source, .. }) => roots.get(source),
+            _ => None,
+        });
+    let program = root
+        .map(|held| held.root.config.program())
+        .unwrap_or_default();
+    if program.is_empty() {
+        let why = match root {
+            Some(_) => "the root does not say what is to be run",
+            None => "a directory does not say what is to be run",
+        };
+        return Err(
+            Diagnostic::general(format!("no PROGRAM was given, and {why}"))
+                .help("such as: sandbox --root NAME /bin/sh"),
+        );
+    }
+    Ok(program.into_iter().map(OsString::from).collect())
 }
 
 /// What a run is called when nobody names it: its program's file name.
@@ -256,6 +313,7 @@ fn run(
     notifier: &mut Notifier,
 ) -> i32 {
     registered.keep(ready.policy);
+    let _in_use = ready.roots;
     if !launch.quiet {
         inspect::tell(&ready.warnings, sources);
         for warning in &ready.plan.warnings {

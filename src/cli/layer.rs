@@ -24,6 +24,8 @@ pub struct Said {
     pub options: Vec<(Flag, String)>,
     /// What relative paths are relative to: an absolute path, without links in it. None when its name is not UTF-8.
     pub working_directory: Option<String>,
+    /// What `--root` names, when it is no directory that is shown as it is: an imported root, or the path of an archive.
+    pub image: Option<String>,
 }
 
 /// The layer that the options make; none when there are none.
@@ -45,6 +47,7 @@ pub fn layer(said: &Said, sources: &mut SourceMap) -> Result<Option<Profile>, Di
             argument,
             place: Place { source, offset },
             working_directory: said.working_directory.as_deref(),
+            image: said.image.as_deref(),
         };
         match spoken.entry(*flag) {
             Ok(entry) => {
@@ -85,6 +88,7 @@ pub(super) fn assignments(
             argument: text,
             place: Place { source, offset: 0 },
             working_directory: None,
+            image: None,
         };
         match spoken.set() {
             Ok(entry) => {
@@ -116,6 +120,7 @@ struct Spoken<'a> {
     argument: &'a str,
     place: Place,
     working_directory: Option<&'a str>,
+    image: Option<&'a str>,
 }
 
 impl Spoken<'_> {
@@ -143,6 +148,12 @@ impl Spoken<'_> {
             Flag::Hide => self.view(View::Host(Access::Hidden)),
             Flag::Tmpfs => self.view(View::Tmpfs { size: None }),
             Flag::Bind => self.bind(),
+            Flag::Root if self.image.is_some() => {
+                let source = self.image.unwrap_or_default().to_owned();
+                let access = Access::ReadWrite;
+                let view = Value::View(View::Root { source, access });
+                self.rule(Section::Filesystem, "/", self.whole(), view)
+            }
             Flag::Root => {
                 let source = self
                     .absolute(self.argument, false)
@@ -406,6 +417,7 @@ mod tests {
     fn said(options: &[(Flag, &str)]) -> (Result<Option<Profile>, Diagnostics>, SourceMap) {
         let mut sources = SourceMap::new();
         let said = Said {
+            image: None,
             options: options
                 .iter()
                 .map(|(flag, text)| (*flag, (*text).to_owned()))

@@ -21,6 +21,7 @@ mod logs;
 pub mod notice;
 pub mod reference;
 mod registered;
+pub mod root;
 pub mod rules;
 pub mod schema;
 mod usage;

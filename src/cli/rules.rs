@@ -253,7 +253,7 @@ fn wrong_profile(name: &str) -> Option<String> {
 fn wrong_limit(key: &str, value: &str) -> Option<String> {
     let said = Said {
         options: vec![(Flag::Set, format!("limits.{key}={value}"))],
-        working_directory: None,
+        ..Said::default()
     };
     layer(&said, &mut SourceMap::new())
         .err()

@@ -254,6 +254,13 @@ fn definitions() -> Value {
                 "properties": { "tmpfs": { "$ref": "#/$defs/size" } }
             },
             {
+                "type": "object", "required": ["root"], "additionalProperties": false,
+                "properties": {
+                    "root": { "type": "string" },
+                    "access": { "enum": [access[1], access[2]], "default": access[2] }
+                }
+            },
+            {
                 "type": "object", "required": ["text"], "additionalProperties": false,
                 "properties": { "text": { "type": "string" } }
             },

@@ -152,6 +152,7 @@ fn rule(action: &Action) -> Option<Rule> {
         | Action::MountHost { .. }
         | Action::Restrict { .. }
         | Action::MountTmpfs { .. }
+        | Action::MountOverlay { .. }
         | Action::MountProc { .. }
         | Action::MountDevpts { .. }
         | Action::MountMqueue { .. }

@@ -13,6 +13,7 @@ use crate::kernel::{
     Errno, at, capability, clone, descriptor, mount, namespace, process, seccomp, signal, terminal,
 };
 
+use super::overlay;
 use super::prepare::{ExecOp, Op, Place, Prepared, RootOp, Todo};
 
 /// The launcher to the child: its ids, its group and all else that is done from outside are in place.
@@ -314,6 +315,10 @@ fn carry_out<'a>(op: &'a Op, state: &mut State<'a>, socket: BorrowedFd<'_>) -> R
             mount::set_attributes(tree.as_fd(), *attributes, true)?;
             attach(state, tree, target)
         }
+        Op::MountOverlay { overlay, target } => {
+            let tree = overlay::make(overlay, host_of(state)?)?;
+            attach(state, tree, target)
+        }
         Op::Restrict { path, read_only } => {
             let place = at::resolve(root_of(state)?, path)?;
             let tree = mount::clone_tree(place.as_fd())?;
@@ -412,6 +417,7 @@ fn new_root(
             mount::configure(context.as_fd(), c"size", Some(c"4M"))?;
             mount::make_mount(context.as_fd(), attribute::NOSUID | attribute::NODEV)?
         }
+        RootOp::Overlay(overlay) => overlay::make(overlay, host_of(state)?)?,
     };
     if !matches!(from, RootOp::Empty) {
         mount::set_attributes(tree.as_fd(), attributes, true)?;

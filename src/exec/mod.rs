@@ -8,6 +8,7 @@ mod init;
 mod join;
 mod outcome;
 mod outside;
+mod overlay;
 mod prepare;
 mod priority;
 mod relay;

@@ -15,6 +15,7 @@ use crate::section::limits::GroupPlan;
 
 use super::failure::LaunchError;
 use super::join::Join;
+use super::overlay::{self, OverlayOp};
 use super::priority::{self, Priority};
 
 /// One thing that the child does, in C form.
@@ -48,6 +49,10 @@ pub(super) enum Op {
         source: Place,
         target: Place,
         attributes: u64,
+    },
+    MountOverlay {
+        overlay: OverlayOp,
+        target: Place,
     },
     Restrict {
         path: CString,
@@ -114,6 +119,7 @@ pub(super) enum RootOp {
     Host,
     Directory(CString),
     Empty,
+    Overlay(OverlayOp),
 }
 
 /// One operation, and the step that it belongs to.
@@ -190,11 +196,11 @@ pub(super) fn flag(kind: NamespaceKind) -> libc::c_int {
     }
 }
 
-fn c_string(text: &OsStr) -> Result<CString, Errno> {
+pub(super) fn c_string(text: &OsStr) -> Result<CString, Errno> {
     CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL)
 }
 
-fn c_path(path: &Path) -> Result<CString, Errno> {
+pub(super) fn c_path(path: &Path) -> Result<CString, Errno> {
     c_string(path.as_os_str())
 }
 
@@ -221,7 +227,10 @@ fn attributes(access: Access, devices: bool) -> u64 {
     set
 }
 
-fn tmpfs_options(size: Option<u64>, mode: u32) -> Result<Vec<(CString, Option<CString>)>, Errno> {
+pub(super) fn tmpfs_options(
+    size: Option<u64>,
+    mode: u32,
+) -> Result<Vec<(CString, Option<CString>)>, Errno> {
     let mut options = vec![(
         c"mode".to_owned(),
         Some(c_string(format!("{mode:o}").as_ref())?),
@@ -431,17 +440,25 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
                 Op::Seccomp(instructions)
             }
             Action::NewRoot { from, access } => {
-                root_read_only = *access != Access::ReadWrite && !matches!(from, Root::Empty);
+                root_read_only =
+                    *access != Access::ReadWrite && !matches!(from, Root::Empty | Root::Overlay(_));
                 Op::NewRoot {
                     from: match from {
                         Root::Host => RootOp::Host,
                         Root::Directory(path) => RootOp::Directory(c_path(path).map_err(failed)?),
                         Root::Empty => RootOp::Empty,
+                        Root::Overlay(overlay) => {
+                            RootOp::Overlay(overlay::prepare(overlay, &prepared).map_err(failed)?)
+                        }
                     },
                     attributes: attributes(*access, false),
                     scratch,
                 }
             }
+            Action::MountOverlay { overlay, target } => Op::MountOverlay {
+                overlay: overlay::prepare(overlay, &prepared).map_err(failed)?,
+                target: place(target).map_err(failed)?,
+            },
             Action::PivotRoot => Op::PivotRoot {
                 read_only: root_read_only,
             },

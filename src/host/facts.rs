@@ -23,6 +23,10 @@ pub struct Facts {
     pub paths: BTreeMap<PathBuf, PathFact>,
     /// What the globs that the policy names match, by the glob as expanded.
     pub globs: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// Where the roots are that the policy names, by what it says.
+    pub roots: BTreeMap<String, PathBuf>,
+    /// The caller's cache of roots, when it is there.
+    pub root_cache: Option<PathBuf>,
     /// Where patterns were not searched, and why.
     pub notes: Vec<String>,
 }

@@ -80,6 +80,24 @@ pub fn has_attribute(path: &CStr, name: &CStr) -> bool {
     length > 0
 }
 
+/// Sets an extended attribute of an open file (fsetxattr(2)).
+///
+/// # Errors
+/// ENOTSUP: the file system keeps none. ENOSPC: there is no room for it.
+pub fn set_attribute(file: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> Result<()> {
+    // SAFETY: the name lives through the call; the value's pointer and length belong together.
+    check_int(unsafe {
+        libc::fsetxattr(
+            file.as_raw_fd(),
+            name.as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+            0,
+        )
+    })
+    .map(drop)
+}
+
 /// Goes down `path` from `root`, one component at a time: `step` opens the next one, `..` is refused.
 fn descend(
     root: BorrowedFd<'_>,

@@ -301,6 +301,16 @@ fn mount_at(path: &CStr) -> Result<u64> {
     Ok(status.stx_mnt_id)
 }
 
+/// Takes the mount whose root is the working directory out of the tree; what else uses it keeps it (umount2(2),
+/// MNT_DETACH).
+///
+/// # Errors
+/// EINVAL: the working directory is not the root of a mount.
+pub fn detach_here() -> Result<()> {
+    // SAFETY: the path is a constant.
+    check_int(unsafe { libc::umount2(c".".as_ptr(), libc::MNT_DETACH) }).map(drop)
+}
+
 /// Whether a mount is read-only.
 ///
 /// # Errors

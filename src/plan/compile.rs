@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::{Action, Note, OnFailure, Plan, Step};
 use crate::control::place;
 use crate::host::Facts;
-use crate::plan::step::NamespaceKind;
+use crate::plan::step::{NamespaceKind, Overlay, Root, Upper};
 use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::report::{Diagnostic, Diagnostics, Site};
@@ -76,9 +76,14 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
     Surroundings {
         pid_namespace: decided.is_new(NamespaceKind::Pid),
         ipc_namespace: decided.is_new(NamespaceKind::Ipc),
+        network_namespace: decided.is_new(NamespaceKind::Net),
         terminal: None,
         private_root: data.join("private").join(&policy.private_name),
-        configuration: vec![configuration],
+        configuration: [configuration]
+            .into_iter()
+            .chain(facts.root_cache.clone())
+            .collect(),
+        roots: facts.roots.clone(),
         records: place::of(facts.caller.uid, directory("XDG_RUNTIME_DIR"), Some(&state)),
         real_root: facts.caller.uid == 0,
         user_namespace: decided.is_new(NamespaceKind::User),
@@ -337,6 +342,7 @@ impl Builder<'_> {
                 help: None,
                 site: note.site,
             }));
+        self.overlay_limits(&lowered.steps, decided);
         let steps = if lowered.steps.is_empty() && decided.is_new(NamespaceKind::Mount) {
             vec![Step {
                 action: Action::PrivatePropagation,
@@ -358,6 +364,33 @@ impl Builder<'_> {
             );
         }
         self.plan.steps.extend(steps);
+    }
+
+    /// Says what an overlay with changes in memory cannot do on this kernel.
+    fn overlay_limits(&mut self, steps: &[Step], decided: &Namespaces) {
+        let in_memory = |overlay: &Overlay| matches!(overlay.upper, Upper::Memory { .. });
+        let overlay = steps.iter().find(|step| match &step.action {
+            Action::NewRoot {
+                from: Root::Overlay(overlay),
+                ..
+            }
+            | Action::MountOverlay { overlay, .. } => in_memory(overlay),
+            _ => false,
+        });
+        let mut numbers = self.facts.machine.kernel.split(['.', '-']);
+        let mut number = || numbers.next().and_then(|text| text.parse::<u32>().ok());
+        let old =
+            matches!((number(), number()), (Some(major), Some(minor)) if (major, minor) < (6, 6));
+        if let Some(step) = overlay
+            && old
+            && decided.is_new(NamespaceKind::User)
+        {
+            self.plan.warnings.push(Note {
+                text: "directories of this root can be neither removed nor replaced inside: that takes Linux 6.6".to_owned(),
+                help: None,
+                site: step.site,
+            });
+        }
     }
 
     fn terminal(&mut self, process: &Process) {

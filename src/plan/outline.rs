@@ -229,6 +229,7 @@ fn target(action: &Action) -> Option<&Path> {
         | Action::MakeLink { path, .. } => Some(path),
         Action::MountHost { target, .. }
         | Action::MountTmpfs { target, .. }
+        | Action::MountOverlay { target, .. }
         | Action::MountDevpts { target }
         | Action::MountMqueue { target }
         | Action::MountText { target, .. } => Some(target),

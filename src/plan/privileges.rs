@@ -15,7 +15,9 @@ use crate::section::{capabilities, rlimits};
 /// Whether a rule of `[filesystem]` keeps something from the program.
 fn takes_away(value: &Value) -> bool {
     match value {
-        Value::View(View::Host(access) | View::Bind { access, .. }) => *access != Access::ReadWrite,
+        Value::View(View::Host(access) | View::Bind { access, .. } | View::Root { access, .. }) => {
+            *access != Access::ReadWrite
+        }
         _ => true,
     }
 }

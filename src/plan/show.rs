@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use super::step::{IdRange, NamespaceKind, Root};
+use super::step::{IdRange, NamespaceKind, Overlay, Root, Upper};
 use super::{Action, Note, Phase, Plan, Step};
 use crate::profile::value::{Access, exact_bytes};
 use crate::report::{Site, SourceMap, escape};
@@ -12,6 +12,21 @@ use crate::section::{capabilities, rlimits};
 
 fn path(path: &Path) -> String {
     escape::os(path.as_os_str())
+}
+
+fn layers(overlay: &Overlay) -> String {
+    let lower: Vec<String> = overlay.lower.iter().map(|at| path(at)).collect();
+    let changes = match &overlay.upper {
+        Upper::Memory { size: None } => "thrown away".to_owned(),
+        Upper::Memory { size: Some(size) } => {
+            format!("of up to {} thrown away", exact_bytes(*size))
+        }
+        Upper::Directory(directory) => format!("kept in {}", path(directory)),
+    };
+    format!(
+        "{}, unchanged itself, changes {changes}",
+        lower.join(" over ")
+    )
 }
 
 fn ranges(ranges: &[IdRange]) -> String {
@@ -146,6 +161,7 @@ impl Action {
                 Root::Host => format!("new root: the host's tree, {}", mode_of(access)),
                 Root::Directory(at) => format!("new root: {}, {}", path(at), mode_of(access)),
                 Root::Empty => "new root: empty, in memory".to_owned(),
+                Root::Overlay(overlay) => format!("new root: {}", layers(overlay)),
             },
             Self::MakeDirectory { path: at, .. } => {
                 format!("make the directory {} inside", path(at))
@@ -176,6 +192,9 @@ impl Action {
                     path(target),
                     mode_of(access)
                 )
+            }
+            Self::MountOverlay { overlay, target } => {
+                format!("show {} at {}", layers(overlay), path(target))
             }
             Self::Restrict { path: at, access } => format!("make {} {}", path(at), mode_of(access)),
             Self::MountTmpfs { target, size, .. } => match size {
@@ -222,6 +241,7 @@ impl Action {
             Self::MakeFile { .. } => "make-file",
             Self::MakeLink { .. } => "make-link",
             Self::MountHost { .. } => "mount-host",
+            Self::MountOverlay { .. } => "mount-overlay",
             Self::Restrict { .. } => "restrict",
             Self::MountTmpfs { .. } => "mount-tmpfs",
             Self::MountProc { .. } => "mount-proc",

@@ -116,6 +116,30 @@ pub enum Root {
     Directory(PathBuf),
     /// An empty file system in memory.
     Empty,
+    /// Directories of the host on each other, with changes kept apart.
+    Overlay(Overlay),
+}
+
+/// Directories that are seen as one, and where changes to them go (the kernel's overlayfs.rst).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlay {
+    /// Directories of the host by their canonical paths, the topmost first. They are never changed.
+    pub lower: Vec<PathBuf>,
+    /// Where changes go.
+    pub upper: Upper,
+}
+
+/// Where changes to an overlay go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Upper {
+    /// Into memory; they are gone with the sandbox. In a user namespace before Linux 6.6, where tmpfs keeps no `user.`
+    /// attributes, a directory of a lower layer can be neither removed nor replaced: EIO.
+    Memory {
+        /// Bytes; half of the RAM when not given.
+        size: Option<u64>,
+    },
+    /// Into `upper` in this directory of the host, which has an empty `work` beside it.
+    Directory(PathBuf),
 }
 
 /// What to do.
@@ -204,6 +228,13 @@ pub enum Action {
         access: Access,
         /// Whether device nodes below it work.
         devices: bool,
+    },
+    /// Show directories of the host on each other, with changes kept apart.
+    MountOverlay {
+        /// Which, and where changes go.
+        overlay: Overlay,
+        /// Inside; has no symbolic link.
+        target: PathBuf,
     },
     /// Change the access to a part of what is seen already, with all mounts below it.
     Restrict {

@@ -292,7 +292,8 @@ pub static KEYS: &[Key] = &[
         "what is seen at a path, and what may be done with it",
         "`\"read-only\"`, `\"read-write\"`, `\"hidden\"`; `\"private\"`: a directory of the profile's own, kept between runs; \
          `\"tmpfs\"`: empty, in memory, gone afterwards, or `{ tmpfs = \"512M\" }`; `{ bind = \"/other\", access = \"read-only\" }`; \
-         `{ text = \"content\\n\" }`. The longest path decides, a literal path over a glob. `~` is the home directory; \
+         `{ text = \"content\\n\" }`; `{ root = \"NAME\" }`: a root that `sandboxctl root import` made, or the path of an archive, with \
+         all changes thrown away, or unchangeable with `access = \"read-only\"`. The longest path decides, a literal path over a glob. `~` is the home directory; \
          `${HOME}`, `${PWD}` (where the launcher was started), `${XAUTHORITY}` and the `${XDG_…}` directories expand. A path that the host does not \
          have is passed over, as the plan says. Everything is nosuid and nodev. With `\"/\" = \"hidden\"` only listed paths exist.",
     ).warns(

@@ -205,6 +205,13 @@ pub enum View {
         /// What may be done with it.
         access: Access,
     },
+    /// An imported root file system, or an archive of one.
+    Root {
+        /// Its name, its digest, or the path of an archive, with `~` and `${…}` not yet expanded.
+        source: String,
+        /// With [`Access::ReadWrite`] changes are thrown away.
+        access: Access,
+    },
     /// A file with this content.
     Text(String),
 }

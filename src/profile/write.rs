@@ -122,6 +122,9 @@ impl Value {
             Self::View(View::Bind { source, access }) => {
                 json!({ "bind": source, "access": access.word() })
             }
+            Self::View(View::Root { source, access }) => {
+                json!({ "root": source, "access": access.word() })
+            }
             Self::View(View::Text(text)) => json!({ "text": text }),
             Self::Syscall(action) => json!(action_word(*action)),
             Self::Keep(keep) => json!(if *keep { "keep" } else { "drop" }),
@@ -164,6 +167,11 @@ fn view(view: &View) -> String {
         View::Tmpfs { size: Some(size) } => format!("{{ tmpfs = {} }}", quoted(&size.to_string())),
         View::Bind { source, access } => format!(
             "{{ bind = {}, access = {} }}",
+            quoted(source),
+            quoted(access.word())
+        ),
+        View::Root { source, access } => format!(
+            "{{ root = {}, access = {} }}",
             quoted(source),
             quoted(access.word())
         ),
@@ -210,7 +218,10 @@ mod tests {
             (1u64..1 << 50).prop_map(|n| View::Tmpfs {
                 size: Some(Size::Bytes(n))
             }),
-            (path.clone(), access).prop_map(|(source, access)| View::Bind { source, access }),
+            (path.clone(), access.clone())
+                .prop_map(|(source, access)| View::Bind { source, access }),
+            ("[a-z][a-z0-9:._+-]{0,8}", access)
+                .prop_map(|(source, access)| View::Root { source, access }),
             words.prop_map(View::Text),
         ];
         prop_oneof![

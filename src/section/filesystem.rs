@@ -39,6 +39,8 @@ pub struct Surroundings {
     pub pid_namespace: bool,
     /// Whether the program gets an IPC namespace of its own, so that message queues must be fresh.
     pub ipc_namespace: bool,
+    /// Whether the program gets a network namespace of its own.
+    pub network_namespace: bool,
     /// The terminal that the program keeps, e.g. `/dev/pts/3`; a minimal /dev shows it as /dev/console, so that
     /// ttyname(3) finds it.
     pub terminal: Option<PathBuf>,
@@ -58,6 +60,8 @@ pub struct Surroundings {
     pub memory: u64,
     /// Control groups that hold limits of the program's.
     pub groups: Option<ControlGroups>,
+    /// Where the roots are that the policy names, by what it says.
+    pub roots: BTreeMap<String, PathBuf>,
 }
 
 /// Where limits that control groups hold could be changed.
@@ -67,6 +71,34 @@ pub struct ControlGroups {
     pub mounts: Vec<PathBuf>,
     /// Where the service manager that made the groups can be asked to change them.
     pub sockets: Vec<PathBuf>,
+}
+
+/// Where programs find whom to ask for names (resolv.conf(5)).
+const RESOLVER: &str = "/etc/resolv.conf";
+
+impl Surroundings {
+    /// Whether an imported root is `/`, and the network is the caller's.
+    fn shows_a_root(&self, policy: &Policy) -> bool {
+        let root = policy.get(Section::Filesystem, "/");
+        let imported =
+            root.is_some_and(|said| matches!(said.value, Value::View(View::Root { .. })));
+        imported && !self.network_namespace
+    }
+
+    /// The path of the host that a view shows instead of its own, if it does; see [`expand::expand`].
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn elsewhere(&self, view: &View, caller: &Caller) -> Option<Result<Expanded, String>> {
+        match view {
+            View::Bind { source, .. } => Some(expand::expand(source, caller)),
+            View::Root { source, .. } => Some(match self.roots.get(source) {
+                Some(tree) => Ok(Expanded::Path(tree.clone())),
+                None => Err("this root was not looked for".to_owned()),
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// What has to be looked at before anything can be lowered.
@@ -129,8 +161,8 @@ pub fn wanted(policy: &Policy, caller: &Caller, around: &Surroundings) -> Wanted
     for (key, value, _) in policy.section(Section::Filesystem) {
         match expand::expand(key, caller) {
             Ok(Expanded::Path(path)) => {
-                if let Value::View(View::Bind { source, .. }) = value
-                    && let Ok(Expanded::Path(source)) = expand::expand(source, caller)
+                if let Value::View(view) = value
+                    && let Some(Ok(Expanded::Path(source))) = around.elsewhere(view, caller)
                 {
                     binds.push((path.clone(), source));
                 }
@@ -149,6 +181,9 @@ pub fn wanted(policy: &Policy, caller: &Caller, around: &Surroundings) -> Wanted
         } else {
             paths.insert(rule.path);
         }
+    }
+    if around.shows_a_root(policy) {
+        paths.insert(RESOLVER.into());
     }
     // Below something that is shown from elsewhere, that elsewhere says what is there.
     for (place, source) in &binds {
@@ -198,6 +233,7 @@ pub fn lower(
     guard::refuse_foreign_links(&mut draft, &rules);
     enter::enter(&mut draft, &rules);
     system_trees(&mut draft);
+    resolver(&mut draft);
     let mut guarded = guard::own_directories(&mut draft, &rules);
     guarded.extend(groups::keep(&mut draft));
     guard::second_roads(&mut draft, &rules, &guarded);
@@ -246,6 +282,10 @@ enum What {
         devices: bool,
         directory: bool,
     },
+    /// A directory of the host, without links, with changes thrown away.
+    Overlay {
+        source: PathBuf,
+    },
     Hidden,
     Tmpfs {
         size: Option<u64>,
@@ -287,6 +327,8 @@ impl Draft<'_> {
             None => Some((place.to_owned(), Access::ReadWrite)),
             Some((at, item)) => match &item.what {
                 What::Show { source, access, .. } => Some((moved(place, at, source), *access)),
+                // Nothing of the host can be changed by it.
+                What::Overlay { source } => Some((moved(place, at, source), Access::ReadOnly)),
                 _ => None,
             },
         }
@@ -374,6 +416,47 @@ fn system_trees(draft: &mut Draft) {
                 draft.imply(part, what, Site::DEFAULT, "it is about the whole machine");
             }
         }
+    }
+}
+
+/// An imported root cannot know whom this host asks for names: the host's own list is shown, where the network is the
+/// host's too and no rule has the last word.
+fn resolver(draft: &mut Draft) {
+    let place = Path::new(RESOLVER);
+    let Some(Item {
+        what: What::Overlay { source },
+        site,
+        ..
+    }) = draft.table.get(Path::new("/"))
+    else {
+        return;
+    };
+    let (inside, site) = (source.join("etc/resolv.conf"), *site);
+    let host = draft.facts.path(place).and_then(|fact| {
+        (fact.kind == PathKind::File)
+            .then(|| fact.canonical.clone())
+            .flatten()
+    });
+    let covered = draft
+        .cover(place)
+        .is_some_and(|(at, _)| at != Path::new("/"));
+    let (Some(source), false) = (host, covered || !draft.around.shows_a_root(draft.policy)) else {
+        return;
+    };
+    match draft.known.get(&inside) {
+        Some(PathKind::File | PathKind::Missing) => {
+            let what = What::Show {
+                source,
+                access: Access::ReadOnly,
+                devices: false,
+                directory: false,
+            };
+            draft.imply(place, what, site, "names are looked up as on the host");
+        }
+        _ => draft.note(
+            site,
+            format!("`{RESOLVER}` is a link in this root: names are not looked up as on the host"),
+        ),
     }
 }
 

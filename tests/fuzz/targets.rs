@@ -4,12 +4,17 @@
 #![allow(dead_code)] // Each fuzzer takes one of the functions.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use sandbox::bpf::{self, Action, Arch, Filter, Key, Program, Rule, SeccompData};
 use sandbox::cli::layer::{Flag, Said, layer};
 use sandbox::host::cgroup::{directory, memberships, mounts};
 use sandbox::host::facts::Caller;
+use sandbox::image::config::Config;
+use sandbox::image::stream::{Budget, Stream};
+use sandbox::image::tape::{self, Tape};
+use sandbox::image::{Limits, manifest, member, source};
 use sandbox::policy::{Policy, resolve, show};
 use sandbox::profile::document::{Parsed, parse};
 use sandbox::profile::key::Section;
@@ -27,7 +32,7 @@ use sandbox::section::expand::{Expanded, expand, is_pattern};
 pub type Check = fn(&[u8]);
 
 /// All of them, by the names of the fuzzers.
-pub const ALL: [(&str, Check); 8] = [
+pub const ALL: [(&str, Check); 9] = [
     ("profile", profile),
     ("merge", merge),
     ("syscall_key", syscall_key),
@@ -36,6 +41,7 @@ pub const ALL: [(&str, Check); 8] = [
     ("command_line", command_line),
     ("rules", rules),
     ("suid_conf", suid_conf),
+    ("archive", archive),
 ];
 
 fn add(sources: &mut SourceMap, name: &str, text: &str) -> Parsed {
@@ -501,6 +507,7 @@ pub fn command_line(data: &[u8]) {
         .collect();
     let one = |options: &[(Flag, String)], sources: &mut SourceMap| {
         let said = Said {
+            image: None,
             options: options.to_vec(),
             working_directory: Some("/home/u/my [work]*".to_owned()),
         };
@@ -630,5 +637,68 @@ pub fn suid_conf(data: &[u8]) {
             "{}",
             imported.text
         );
+    }
+}
+
+/// An archive of members, as it is decompressed and read: it ends, members have the names that they are judged by, and no
+/// more is read than is there.
+pub fn archive(data: &[u8]) {
+    let limits = Limits {
+        bytes: 1 << 20,
+        ..Limits::default()
+    };
+    // Compressed or not, at most this much comes out.
+    if let Ok(stream) = Stream::new(data, Budget::new(limits)) {
+        let mut out = Vec::new();
+        let _ = stream.take(2 << 20).read_to_end(&mut out);
+        assert!(out.len() <= (1 << 20) + (64 << 10));
+    }
+    // Checksums would stop nearly every mutation: they are put right first.
+    let mut sound = data.to_vec();
+    for block in sound.chunks_exact_mut(512) {
+        if block[257..262] == *b"ustar" {
+            block[148..156].copy_from_slice(b"        ");
+            let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+            block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        }
+    }
+    let _ = source::members(&sound[..]);
+    let mut tape = Tape::new(&sound[..]);
+    let mut members = 0;
+    while let Ok(Some(member)) = tape.next_member() {
+        members += 1;
+        assert!(members <= sound.len() / 512, "a member takes a block");
+        assert!(member.offset <= sound.len() as u64);
+        assert!(member.kind == tape::Kind::File || member.size == 0);
+        if let Ok(names) = member::components(&member.path, 8) {
+            assert!(names.len() <= 8);
+            for name in names {
+                assert!(!name.is_empty() && name != b"." && name != b"..");
+                assert!(!name.contains(&b'/') && !name.contains(&0) && name.len() <= 255);
+                if let Ok(member::Whiteout::Remove(gone)) = member::whiteout(name) {
+                    assert!(!gone.is_empty() && gone != b"." && gone != b"..");
+                }
+            }
+        }
+        let mut contents = Vec::new();
+        match tape.read_to_end(&mut contents) {
+            Ok(length) => assert_eq!(length as u64, member.size),
+            Err(_) => break,
+        }
+    }
+    // The texts of images.
+    let _ = manifest::read::<Vec<manifest::DockerImage>>(data);
+    let _ = manifest::read::<manifest::Manifest>(data);
+    if let Ok(index) = manifest::read::<manifest::Index>(data) {
+        let _ = manifest::choose(&index.manifests, None, "amd64");
+    }
+    if let Ok(said) = manifest::read::<manifest::Configuration>(data) {
+        let mut config = Config::default();
+        config.take(said.config.unwrap_or_default());
+        let text = String::from_utf8_lossy(data);
+        let _ = config.find_user(&text, &text);
+        let mut sources = SourceMap::new();
+        let parsed = add(&mut sources, "image", &config.profile());
+        assert!(parsed.diagnostics.is_empty(), "{}", config.profile());
     }
 }

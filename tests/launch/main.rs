@@ -24,6 +24,7 @@ mod namespaces;
 mod notify;
 mod process;
 mod programs;
+mod roots;
 mod running;
 mod soft;
 mod steer;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         ("soft", soft::cases),
         ("steer", steer::cases),
         ("suid", suid::cases),
+        ("roots", roots::cases),
         ("syscalls", syscalls::cases),
         ("terminal", terminal::cases),
         ("truth", truth::cases),

@@ -13,7 +13,9 @@ use crate::report::suggest::nearest;
 pub const WORDS: &[&str] = &["read-only", "read-write", "hidden", "private", "tmpfs"];
 
 /// Keys of the table form: the view's own, then what goes with `bind`.
-const KEYS: [&str; 4] = ["tmpfs", "bind", "text", "access"];
+const KEYS: [&str; 5] = ["tmpfs", "bind", "root", "text", "access"];
+/// What a table can say.
+const FORMS: &str = "a view is { tmpfs = SIZE }, { bind = PATH, access = WORD }, { root = NAME, access = WORD } or { text = STRING }";
 
 /// Reads a view.
 pub fn read(value: &Spanned<DeValue<'_>>, place: Place) -> Result<View, Vec<Diagnostic>> {
@@ -48,9 +50,7 @@ fn from_table(
             wrong.push(
                 match nearest(name, KEYS) {
                     Some(near) => error.label(format!("did you mean `{near}`?")),
-                    None => error.label("unknown key").help(
-                        "a view is { tmpfs = SIZE }, { bind = PATH, access = WORD } or { text = STRING }",
-                    ),
+                    None => error.label("unknown key").help(FORMS),
                 }
                 .locate(place, key.span()),
             );
@@ -58,7 +58,7 @@ fn from_table(
     }
     let kinds: Vec<&str> = KEYS
         .into_iter()
-        .take(3)
+        .take(4)
         .filter(|kind| table.contains_key(*kind))
         .collect();
     let misspelt = !wrong.is_empty();
@@ -72,25 +72,35 @@ fn from_table(
     };
     let view = match kinds.as_slice() {
         [kind] => {
-            if *kind != "bind" && table.contains_key("access") {
+            if !matches!(*kind, "bind" | "root") && table.contains_key("access") {
                 check(
                     "access",
                     Err(Wrong::new(format!(
-                        "`access` goes with `bind`, not with `{kind}`"
+                        "`access` goes with `bind` and `root`, not with `{kind}`"
                     ))),
                 );
             }
             let given = table.get(*kind).map(Spanned::get_ref);
             match (*kind, given) {
                 ("tmpfs", Some(given)) => check("tmpfs", tmpfs(given)),
-                ("bind", Some(DeValue::String(source))) => {
-                    let source = path::value(source);
-                    let access = access(table);
-                    match (source, access) {
-                        (Ok(source), Ok(access)) => Some(View::Bind { source, access }),
+                (kind @ ("bind" | "root"), Some(DeValue::String(source))) => {
+                    let bind = kind == "bind";
+                    let source = if bind {
+                        path::value(source)
+                    } else {
+                        root(source)
+                    };
+                    let usual = if bind {
+                        Access::ReadOnly
+                    } else {
+                        Access::ReadWrite
+                    };
+                    match (source, access(table, usual)) {
+                        (Ok(source), Ok(access)) if bind => Some(View::Bind { source, access }),
+                        (Ok(source), Ok(access)) => Some(View::Root { source, access }),
                         (source, access) => {
                             if let Err(error) = source {
-                                check("bind", Err(error));
+                                check(kind, Err(error));
                             }
                             if let Err(error) = access {
                                 check("access", Err(error));
@@ -112,9 +122,7 @@ fn from_table(
         [] if misspelt => None,
         [] => check(
             "",
-            Err(Wrong::new("the table does not say what is seen here").help(
-                "a view is { tmpfs = SIZE }, { bind = PATH, access = WORD } or { text = STRING }",
-            )),
+            Err(Wrong::new("the table does not say what is seen here").help(FORMS)),
         ),
         several => check(
             several.last().copied().unwrap_or_default(),
@@ -145,10 +153,23 @@ fn tmpfs(given: &DeValue<'_>) -> Result<View, Wrong> {
     Ok(View::Tmpfs { size: Some(size) })
 }
 
-/// What may be done with what is bound: read-only unless said.
-fn access(table: &DeTable<'_>) -> Result<Access, Wrong> {
+/// The name or the digest of an imported root, or the path of an archive.
+fn root(text: &str) -> Result<String, Wrong> {
+    if text.starts_with(['/', '~', '$']) {
+        return path::value(text);
+    }
+    let odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '.' | ':' | '-'));
+    if text.is_empty() || text.starts_with(['.', '-']) || text.contains(odd) {
+        return Err(Wrong::new(format!("`{text}` is no name of a root"))
+            .help("a name has letters, digits and `_ + . : -`; the path of an archive starts with `/`, `~` or `${…}`"));
+    }
+    Ok(text.to_owned())
+}
+
+/// What may be done with what is shown, when it is said.
+fn access(table: &DeTable<'_>, usual: Access) -> Result<Access, Wrong> {
     match table.get("access").map(Spanned::get_ref) {
-        None => Ok(Access::ReadOnly),
+        None => Ok(usual),
         Some(DeValue::String(text)) => match word::word(&["read-only", "read-write"], text)? {
             "read-write" => Ok(Access::ReadWrite),
             _ => Ok(Access::ReadOnly),

@@ -41,6 +41,18 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
                     directory: rule.source_kind == PathKind::Directory,
                 }
             }
+            View::Root {
+                access: Access::ReadWrite,
+                ..
+            } if rule.source_kind == PathKind::Directory => What::Overlay {
+                source: rule.source.clone(),
+            },
+            View::Root { access, .. } => What::Show {
+                source: rule.source.clone(),
+                access: *access,
+                devices: false,
+                directory: rule.source_kind == PathKind::Directory,
+            },
             View::Private => {
                 let name = encode(&rule.place, &draft.facts.caller.home);
                 if name.len() > LONGEST_NAME {

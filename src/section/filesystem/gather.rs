@@ -139,9 +139,9 @@ pub fn binds(draft: &Draft) -> Vec<(PathBuf, PathBuf)> {
         .section(Section::Filesystem)
         .filter_map(
             |(key, value, _)| match (expand::expand(key, caller), value) {
-                (Ok(Expanded::Path(place)), Value::View(View::Bind { source, .. })) => {
-                    match expand::expand(source, caller) {
-                        Ok(Expanded::Path(source)) => Some((place, source)),
+                (Ok(Expanded::Path(place)), Value::View(view)) => {
+                    match draft.around.elsewhere(view, caller) {
+                        Some(Ok(Expanded::Path(source))) => Some((place, source)),
                         _ => None,
                     }
                 }

@@ -10,7 +10,7 @@ use super::{Draft, moved, world};
 use crate::host::facts::PathKind;
 use crate::profile::value::{Access, View};
 use crate::report::{Diagnostic, Site};
-use crate::section::expand::{self, Expanded};
+use crate::section::expand::Expanded;
 
 /// The mode of a directory on the way forbids it, and it is not the caller's to change (EACCES, errno(3)).
 const EACCES: i32 = 13;
@@ -120,7 +120,7 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
         if rule.device && !suits_as_device(draft, &rule) {
             continue;
         }
-        if let View::Bind { source, .. } = rule.view.clone()
+        if let View::Bind { source, .. } | View::Root { source, .. } = rule.view.clone()
             && !look_up_source(draft, &mut rule, &source)
         {
             continue;
@@ -171,7 +171,10 @@ fn look_up_source(draft: &mut Draft, rule: &mut Rule, source: &str) -> bool {
             why,
         )
     };
-    let path = match expand::expand(source, &draft.facts.caller) {
+    let Some(found) = draft.around.elsewhere(&rule.view, &draft.facts.caller) else {
+        return true;
+    };
+    let path = match found {
         Ok(Expanded::Path(path)) => path,
         Ok(Expanded::Glob(_)) => {
             draft

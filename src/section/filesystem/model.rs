@@ -58,6 +58,8 @@ fn promised(rules: &Rules, path: &Path) -> Found {
             Found::Ours
         }
         View::Host(access) => Found::Host(path.to_owned(), *access),
+        // No rule of these tests says it; `tests` has cases.
+        View::Root { .. } => Found::Ours,
         View::Bind { source, access } => {
             let source = Path::new(source);
             let there = moved(path, place, source);
@@ -206,6 +208,7 @@ impl Table {
                         Root::Host => show(Path::new("/"), *access),
                         Root::Directory(source) => show(source, *access),
                         Root::Empty => memory(),
+                        Root::Overlay(overlay) => show(&overlay.lower[0], Access::ReadOnly),
                     };
                     table.0.push(Mount {
                         on: None,

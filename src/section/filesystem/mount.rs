@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Draft, Item, Lowered, What, below, moved};
 use crate::host::facts::PathKind;
-use crate::plan::step::Root;
+use crate::plan::step::{Overlay, Root, Upper};
 use crate::plan::{Action, OnFailure, Step};
 use crate::profile::value::Access;
 use crate::report::{Diagnostic, Diagnostics, Site};
@@ -18,6 +18,8 @@ const DEV_SIZE: u64 = 64 << 10;
 enum Tree {
     /// A tree of the host.
     Host { source: PathBuf },
+    /// A tree of the host under changes of ours.
+    Overlay { source: PathBuf },
     /// A file system in memory; `sealed`: nothing but what we make will ever be in it.
     Memory { sealed: bool },
     /// A private directory.
@@ -71,6 +73,13 @@ pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
         })
     } else {
         Err(build.draft.errors)
+    }
+}
+
+fn thrown_away(source: &Path) -> Overlay {
+    Overlay {
+        lower: vec![source.to_owned()],
+        upper: Upper::Memory { size: None },
     }
 }
 
@@ -129,6 +138,13 @@ impl Build<'_> {
                 };
                 (from, *access, tree)
             }
+            What::Overlay { source } => (
+                Root::Overlay(thrown_away(source)),
+                Access::ReadWrite,
+                Tree::Overlay {
+                    source: source.clone(),
+                },
+            ),
             What::Private { directory } => (
                 Root::Directory(directory.clone()),
                 Access::ReadWrite,
@@ -165,7 +181,7 @@ impl Build<'_> {
     /// What is at a place before anything is mounted on it; `None` when that was not looked at.
     fn kind(&self, place: &Path, (at, above): &(PathBuf, Tree)) -> Option<PathKind> {
         match above {
-            Tree::Host { source, .. } => {
+            Tree::Host { source, .. } | Tree::Overlay { source } => {
                 let there = moved(place, at, source);
                 let absent = |at: &Path| self.draft.known.get(at) == Some(&PathKind::Missing);
                 if there.ancestors().any(absent) {
@@ -193,8 +209,13 @@ impl Build<'_> {
                 self.make(place, item, directory, at);
                 return true;
             }
+            Tree::Overlay { .. } if kind == Some(PathKind::Missing) => {
+                self.make(place, item, directory, at);
+                return true;
+            }
             Tree::Closed => format!("`{}` has nothing below it", at.display()),
-            Tree::Host { .. } | Tree::Proc { .. } => match (kind, directory) {
+            Tree::Host { .. } | Tree::Overlay { .. } | Tree::Proc { .. } => match (kind, directory)
+            {
                 (Some(PathKind::Directory), true)
                 | (Some(PathKind::File | PathKind::Special), false) => return true,
                 (Some(PathKind::Missing), _) => "there is nothing to mount it on".to_owned(),
@@ -344,6 +365,15 @@ impl Build<'_> {
                 }
                 let at = target.clone();
                 match directory {
+                    What::Overlay { source } => (
+                        Action::MountOverlay {
+                            overlay: thrown_away(source),
+                            target: at,
+                        },
+                        Tree::Overlay {
+                            source: source.clone(),
+                        },
+                    ),
                     What::Tmpfs { size, mode } => (
                         Action::MountTmpfs {
                             target: at,
@@ -423,7 +453,7 @@ impl Build<'_> {
                 );
                 return;
             }
-            Tree::Host { .. } | Tree::Proc { .. } => self.kind(place, above),
+            Tree::Host { .. } | Tree::Overlay { .. } | Tree::Proc { .. } => self.kind(place, above),
         };
         match kind {
             None => self.draft.errors.push(Diagnostic::error(

@@ -72,6 +72,8 @@ impl Rule {
         match &self.view {
             View::Host(Access::Hidden) => None,
             View::Host(access) | View::Bind { access, .. } => Some(*access),
+            // Nothing of the host can be changed by it.
+            View::Root { .. } => Some(Access::ReadOnly),
             View::Private | View::Tmpfs { .. } | View::Text(_) => None,
         }
     }

@@ -900,3 +900,63 @@ fn a_real_directory_is_looked_at_and_lowered() {
     # `~/.ssh` is not there: `~` shows nothing of the host
     "#);
 }
+
+fn root(key: &'static str, access: Access) -> (Section, &'static str, Value) {
+    let source = "deb".to_owned();
+    fs(key, View::Root { source, access })
+}
+
+#[test]
+fn an_imported_root_lies_under_changes_that_are_thrown_away() {
+    let around = Surroundings {
+        roots: [("deb".to_owned(), PathBuf::from("/rootfs"))].into(),
+        network_namespace: true,
+        ..around()
+    };
+    let overlay = "Overlay(Overlay { lower: [\"/rootfs\"], upper: Memory { size: None } })";
+    // What the root lacks can be made in it: /tmp is no directory of it.
+    let rules = [root("/", Access::ReadWrite), tmpfs("/tmp")];
+    assert_eq!(
+        show(&lowered(&rules, &around, HOST).unwrap()),
+        format!(
+            "PrivatePropagation\nroot {overlay} read-write\nmkdir /tmp\ntmpfs /tmp 1777\nPivotRoot\n"
+        )
+    );
+    // Without changes it cannot.
+    let rules = [root("/", Access::ReadOnly), tmpfs("/tmp")];
+    let errors = lowered(&rules, &around, HOST).unwrap_err();
+    assert_eq!(errors[0].message, "nothing can be put at `/tmp`");
+    let rules = [root("/", Access::ReadOnly)];
+    assert_eq!(
+        show(&lowered(&rules, &around, HOST).unwrap()),
+        "PrivatePropagation\nroot Directory(\"/rootfs\") read-only\nPivotRoot\n"
+    );
+    // With the host's network, whom to ask for names is the host's.
+    let host_network = Surroundings {
+        network_namespace: false,
+        ..around.clone()
+    };
+    let shown = show(&lowered(&[root("/", Access::ReadWrite)], &host_network, HOST).unwrap());
+    assert!(
+        shown.contains("touch /etc/resolv.conf\n") && shown.contains("/run/resolv.conf"),
+        "{shown}"
+    );
+    let linked = format!("{HOST} /rootfs/etc/resolv.conf>../run/x");
+    let shown = show(&lowered(&[root("/", Access::ReadWrite)], &host_network, &linked).unwrap());
+    assert!(shown.contains("is a link in this root"), "{shown}");
+    let rules = [root("/", Access::ReadWrite), hidden("/etc/resolv.conf")];
+    let shown = show(&lowered(&rules, &host_network, HOST).unwrap());
+    assert!(!shown.contains("/run/resolv.conf"), "{shown}");
+    // A root that nobody looked for is an error, not something else.
+    let errors = lowered(
+        &[root("/", Access::ReadWrite)],
+        &Surroundings::default(),
+        HOST,
+    )
+    .unwrap_err();
+    assert!(
+        errors[0].message.contains("`deb` cannot be shown at `/`"),
+        "{}",
+        errors[0].message
+    );
+}
