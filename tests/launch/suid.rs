@@ -532,12 +532,22 @@ fn limits_the_shell(scene: &Scene, world: &World<'_>) -> Outcome {
     Ok(())
 }
 
+/// On v1 a group of processes that ran already is removed by the next launch.
+fn sweep(scene: &Scene) -> Outcome {
+    let out = scene
+        .sandbox()
+        .args(["--no-profile", "--memory", "1G"])
+        .program(["true"])
+        .run()?;
+    out.succeeds()?;
+    Ok(())
+}
+
 fn limits_the_shell_that_calls(scene: &Scene) -> Outcome {
     let rules = "[rule.mem3]\nusers=[\"sbx-ann\"]\naction=\"limit-caller\"\nlog=\"best-effort\"\nlimits={memory=\"64M\"}\n";
     let world = World::new(scene, rules, "")?;
     limits_the_shell(scene, &world)?;
-    world.root(&["sandboxctl", "list"])?;
-    Ok(())
+    sweep(scene)
 }
 
 fn an_imported_mem3_limits_the_shell(scene: &Scene) -> Outcome {
@@ -560,8 +570,7 @@ fn an_imported_mem3_limits_the_shell(scene: &Scene) -> Outcome {
         "",
     )?;
     limits_the_shell(scene, &world)?;
-    world.root(&["sandboxctl", "list"])?;
-    Ok(())
+    sweep(scene)
 }
 
 fn administrators_verbs(scene: &Scene) -> Outcome {
