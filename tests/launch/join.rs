@@ -370,7 +370,7 @@ fn terminal(scene: &Scene) -> Outcome {
         .program([
             "sh",
             "-c",
-            "tty; echo $TERM; stty size; echo go; read x; stty size; cat",
+            "tty; echo $TERM; stty size; echo go; read x; stty size; echo now; exec cat",
         ])
         .spawn()?;
     shell.wait_for("go")?;
@@ -387,6 +387,9 @@ fn terminal(scene: &Scene) -> Outcome {
     thread::sleep(Duration::from_millis(300));
     shell.type_in(b"\n")?;
     shell.wait_for("33 77")?;
+    shell.wait_for("now")?;
+    // A shell that is about to start something may miss the key.
+    thread::sleep(Duration::from_millis(300));
     // The interrupt key ends what is in the foreground of the terminal inside.
     shell.type_in(b"\x03")?;
     let shell = shell.wait()?;
