@@ -11,7 +11,7 @@ complete -c sandbox -l rw -d 'The path can be changed as its own mode allows ("P
 complete -c sandbox -l hide -d 'The path cannot be reached ("PATH" = "hidden")' -r -F
 complete -c sandbox -l tmpfs -d 'An empty file system in memory, gone afterwards ("PATH" = "tmpfs")' -r -f -a "(__fish_complete_directories)"
 complete -c sandbox -l bind -d 'Show the host\'s SRC at DST, to be read and written ("DST" = { bind = "SRC", access = "read-write" })' -r -F
-complete -c sandbox -l root -d 'The directory that the program sees as `/` ("/" = { bind = "DIR", access = "read-write" })' -r -f -a "(__fish_complete_directories)"
+complete -c sandbox -l root -d 'What the program sees as `/`: an imported root ("/" = { root = "NAME" }), an archive, or a directory' -r -F
 complete -c sandbox -l net -d 'Which network the program has: the caller\'s, or loopback only (network.mode)' -r -f -a "host\t''
 none\t''"
 complete -c sandbox -l hostname -d 'The host name seen inside (namespaces.hostname)' -r -f -a "(__fish_print_hostnames)"
@@ -22,6 +22,7 @@ complete -c sandbox -l notify -d 'When to tell by a desktop notification that a 
 always\t'In any case'
 never\t'Not at all'"
 complete -c sandbox -l no-profile -d 'Take no profile: only what this command line says holds'
+complete -c sandbox -l system-profiles -d 'Take profiles of the system alone: nothing below a home directory is opened'
 complete -c sandbox -l best-effort -d 'Let rules that this host cannot apply pass with a warning, where they only add strictness'
 complete -c sandbox -l dry-run -d 'Print the plan, step by step with who asked for it, and run nothing'
 complete -c sandbox -l report -d 'Print a report at the end: exit status, peak memory, limits that were hit'

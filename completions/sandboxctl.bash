@@ -61,6 +61,9 @@ _sandboxctl() {
             sandboxctl,ps)
                 cmd="sandboxctl__subcmd__ps"
                 ;;
+            sandboxctl,root)
+                cmd="sandboxctl__subcmd__root"
+                ;;
             sandboxctl,rules)
                 cmd="sandboxctl__subcmd__rules"
                 ;;
@@ -91,6 +94,18 @@ _sandboxctl() {
             sandboxctl,wait)
                 cmd="sandboxctl__subcmd__wait"
                 ;;
+            sandboxctl__subcmd__root,import)
+                cmd="sandboxctl__subcmd__root__subcmd__import"
+                ;;
+            sandboxctl__subcmd__root,list)
+                cmd="sandboxctl__subcmd__root__subcmd__list"
+                ;;
+            sandboxctl__subcmd__root,remove)
+                cmd="sandboxctl__subcmd__root__subcmd__remove"
+                ;;
+            sandboxctl__subcmd__root,show)
+                cmd="sandboxctl__subcmd__root__subcmd__show"
+                ;;
             sandboxctl__subcmd__rules,check)
                 cmd="sandboxctl__subcmd__rules__subcmd__check"
                 ;;
@@ -113,7 +128,7 @@ _sandboxctl() {
 
     case "${cmd}" in
         sandboxctl)
-            opts="-h -V --help --version profiles show check explain schema doctor attach join logs list state set ps tree stats top events wait kill freeze thaw namespaces policy delegate rules"
+            opts="-h -V --help --version profiles show check explain schema doctor attach join logs list state set ps tree stats top events wait kill freeze thaw namespaces policy root delegate rules"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -127,7 +142,7 @@ _sandboxctl() {
             return 0
             ;;
         sandboxctl__subcmd__attach)
-            opts="-h --profile --set --memory --swap --memory-soft --pids --cpu --caller --tree --name --limits-only --best-effort --system-profiles --json --help"
+            opts="-h --profile --set --memory --swap --memory-soft --pids --cpu --caller --tree --name --limits-only --best-effort --system-profiles --owner --started --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -184,6 +199,14 @@ _sandboxctl() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
+                    return 0
+                    ;;
+                --owner)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --started)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -432,6 +455,108 @@ _sandboxctl() {
             fi
             opts="-h --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__root)
+            opts="-h --help import list show remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__root__subcmd__import)
+            opts="-h --name --image --ids --max-size --max-entries --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --image)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --ids)
+                    COMPREPLY=($(compgen -W "own kept" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-size)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --max-entries)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__root__subcmd__list)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__root__subcmd__remove)
+            opts="-h --unused --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__root__subcmd__show)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
