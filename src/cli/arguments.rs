@@ -396,6 +396,10 @@ pub enum Verb {
         pid: Option<i32>,
     },
 
+    /// Groups with limits that an administrator makes once, and users put their processes into (cgroup v1)
+    #[command(subcommand)]
+    Group(super::group::Group),
+
     /// Work with the rules of sandbox-suid, by which users run a few privileged commands
     #[command(subcommand)]
     Rules(super::rules::Rules),

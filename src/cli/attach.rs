@@ -13,6 +13,7 @@ use crate::host::cgroup::{Membership, memberships};
 use crate::kernel::peer::Peer;
 use crate::plan::attach::{Attachment, Wish};
 use crate::plan::{Note, show};
+use crate::policy::Policy;
 use crate::profile::value::human_bytes;
 use crate::report::{Diagnostic, Diagnostics, Site, SourceMap, escape};
 
@@ -22,6 +23,52 @@ use super::{answer, inspect, status};
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Attach {
+    /// Which limits.
+    #[command(flatten)]
+    limits: WantedLimits,
+
+    /// The processes, by number
+    #[arg(value_name = "PID", value_parser = target::number, required_unless_present = "caller", allow_negative_numbers = true, value_hint = ValueHint::Other)]
+    processes: Vec<i32>,
+
+    /// The process that calls: the shell that this is typed in
+    ///
+    /// Of what `sudo` and the like put in between, the process that called them.
+    #[arg(long, conflicts_with = "processes")]
+    caller: bool,
+
+    /// Also everything that descends from these processes and runs already
+    #[arg(long)]
+    tree: bool,
+
+    /// What the group is called
+    #[arg(long, value_name = "ID", value_parser = super::arguments::run_name, value_hint = ValueHint::Other)]
+    name: Option<String>,
+
+    /// Leave out rules of the profile that only a program which is started can be given
+    #[arg(long)]
+    limits_only: bool,
+
+    /// Let limits that this host cannot hold pass with a warning
+    #[arg(long)]
+    best_effort: bool,
+
+    /// Refuse a process that is not this user's (for sandbox-suid)
+    #[arg(long, value_name = "UID", hide = true)]
+    owner: Option<u32>,
+
+    /// Refuse a process that did not start at this time, in ticks since boot (for sandbox-suid)
+    #[arg(long, value_name = "TICKS", hide = true)]
+    started: Option<u64>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The limits that a command line asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct WantedLimits {
     /// The profile whose limits are applied, by its name or, with a slash in it, by its file; later ones win
     #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::AnyPath)]
     profile: Vec<String>,
@@ -50,47 +97,9 @@ pub struct Attach {
     #[arg(long, value_name = "PERCENT", value_hint = ValueHint::Other)]
     cpu: Option<String>,
 
-    /// The processes, by number
-    #[arg(value_name = "PID", value_parser = target::number, required_unless_present = "caller", allow_negative_numbers = true, value_hint = ValueHint::Other)]
-    processes: Vec<i32>,
-
-    /// The process that calls: the shell that this is typed in
-    ///
-    /// Of what `sudo` and the like put in between, the process that called them.
-    #[arg(long, conflicts_with = "processes")]
-    caller: bool,
-
-    /// Also everything that descends from these processes and runs already
-    #[arg(long)]
-    tree: bool,
-
-    /// What the group is called
-    #[arg(long, value_name = "ID", value_parser = super::arguments::run_name, value_hint = ValueHint::Other)]
-    name: Option<String>,
-
-    /// Leave out rules of the profile that only a program which is started can be given
-    #[arg(long)]
-    limits_only: bool,
-
-    /// Let limits that this host cannot hold pass with a warning
-    #[arg(long)]
-    best_effort: bool,
-
     /// Take profiles of the system alone: nothing below a home directory is opened
     #[arg(long)]
     system_profiles: bool,
-
-    /// Refuse a process that is not this user's (for sandbox-suid)
-    #[arg(long, value_name = "UID", hide = true)]
-    owner: Option<u32>,
-
-    /// Refuse a process that did not start at this time, in ticks since boot (for sandbox-suid)
-    #[arg(long, value_name = "TICKS", hide = true)]
-    started: Option<u64>,
-
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Does it, and says what was done.
@@ -130,7 +139,10 @@ fn no(diagnostic: Diagnostic) -> Refused {
 }
 
 fn carry_out(options: &Attach, sources: &mut SourceMap) -> Result<String, Refused> {
-    let policy = policy(options, sources)?;
+    let policy = policy(&options.limits, sources).map_err(|diagnostics| Refused {
+        diagnostics,
+        status: status::USAGE,
+    })?;
     let mut facts = host::probe(PROBED).map_err(no)?;
     let uid = facts.caller.uid;
     facts.caller.user = host::login_name(uid).unwrap_or_else(|| uid.to_string());
@@ -184,11 +196,22 @@ fn carry_out(options: &Attach, sources: &mut SourceMap) -> Result<String, Refuse
     Ok(done.text(&plan, sources))
 }
 
-fn policy(options: &Attach, sources: &mut SourceMap) -> Result<crate::policy::Policy, Refused> {
-    let wrong = |diagnostics| Refused {
-        diagnostics,
-        status: status::USAGE,
-    };
+/// The processes that are named, each checked; see [`target::choose`].
+///
+/// # Errors
+/// One that there is not, or that is not the caller's.
+pub(super) fn choose(processes: &[i32], caller: bool) -> Result<Vec<Peer>, Diagnostic> {
+    target::choose(processes, caller, nix::unistd::getuid().as_raw())
+}
+
+/// The policy of the profiles and limits that were asked for.
+///
+/// # Errors
+/// What is wrong with them, or that nothing was asked for.
+pub(super) fn policy(
+    options: &WantedLimits,
+    sources: &mut SourceMap,
+) -> Result<Policy, Diagnostics> {
     let sets = options.set.iter().map(|text| (Flag::Set, text.clone()));
     let shorthand = [
         (Flag::Memory, &options.memory),
@@ -204,19 +227,18 @@ fn policy(options: &Attach, sources: &mut SourceMap) -> Result<crate::policy::Po
         options: sets.chain(shorthand).collect(),
         ..Said::default()
     };
-    let command_line = layer(&said, sources).map_err(wrong)?;
+    let command_line = layer(&said, sources)?;
     if options.profile.is_empty() && command_line.is_none() {
-        return Err(wrong(vec![
+        return Err(vec![
             Diagnostic::general("nothing says which limits the processes are to be put under")
                 .help("name a --profile (`memlimit` is one for this), or say --memory, --pids, --cpu, --set …"),
-        ]));
+        ]);
     }
     let library = match options.system_profiles {
-        true => inspect::system_library(&options.profile).map_err(|error| wrong(vec![error]))?,
+        true => inspect::system_library(&options.profile).map_err(|error| vec![error])?,
         false => inspect::library(),
     };
-    let resolved =
-        inspect::resolve(&options.profile, &library, command_line, sources).map_err(wrong)?;
+    let resolved = inspect::resolve(&options.profile, &library, command_line, sources)?;
     inspect::tell(&resolved.warnings, sources);
     Ok(resolved.policy)
 }

@@ -13,7 +13,7 @@ use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
 use super::{
-    answer, attach, doctor, explain, inspect, join, logs, root, rules, schema, status, usage,
+    answer, attach, doctor, explain, group, inspect, join, logs, root, rules, schema, status, usage,
 };
 
 mod events;
@@ -63,6 +63,7 @@ pub fn main() -> i32 {
             remove,
             pid,
         }),
+        Verb::Group(verb) => group::run(&verb),
         Verb::Rules(verb) => rules::run(&verb),
     };
     done.err().unwrap_or(status::OK)

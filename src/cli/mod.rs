@@ -13,6 +13,7 @@ pub mod ending;
 pub mod explain;
 mod failed;
 pub mod flag;
+pub mod group;
 mod inspect;
 mod join;
 pub mod launch;

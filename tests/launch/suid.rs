@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use super::support::{Case, Finished, Need, Outcome, Scene, binary, case};
+use super::support::{Case, Finished, Need, Outcome, Scene, binary, case, own_path};
 
 const NEEDS: &[Need] = &[
     Need::Root,
@@ -67,6 +67,18 @@ pub fn cases() -> Vec<Case> {
             an_imported_mem3_limits_the_shell,
         ),
         case("administrators_verbs", NEEDS, administrators_verbs),
+        case(
+            "a_group_that_a_user_may_join",
+            &[
+                Need::Root,
+                Need::Binary("sandbox-suid"),
+                Need::Program("unshare"),
+                Need::Program("setpriv"),
+                Need::CgroupV1,
+                Need::Controller("memory"),
+            ],
+            a_group_that_a_user_may_join,
+        ),
     ]
 }
 
@@ -522,7 +534,7 @@ fn opens_nothing_of_the_callers(scene: &Scene) -> Outcome {
 /// A shell of the user's calls the rule, and what it starts afterwards is limited: the way of the recipe.
 fn limits_the_shell(scene: &Scene, world: &World<'_>) -> Outcome {
     let probe = scene.folder().join("probe");
-    fs::copy(super::support::own_path(), &probe)?;
+    fs::copy(own_path(), &probe)?;
     let script = format!(
         "sandbox-suid mem3 || exit 9; {} probe memory-hog 134217728 anon; echo status $?",
         probe.display()
@@ -640,5 +652,76 @@ fn administrators_verbs(scene: &Scene) -> Outcome {
             .contains("wrong.toml:3:1: unknown key `programm`"),
         "{out}"
     );
+    Ok(())
+}
+
+/// An administrator makes the group once; a user joins it without any privilege, and cannot get out or change it.
+fn a_group_that_a_user_may_join(scene: &Scene) -> Outcome {
+    let world = World::new(scene, RULES, "")?;
+    let name = format!("sbx-test-{}", std::process::id());
+    let make = [
+        "sandboxctl",
+        "group",
+        "make",
+        &name,
+        "--user",
+        "sbx-ann",
+        "--memory",
+        "64M",
+    ];
+    let made = world.root(&make)?;
+    let checked = (|| -> Outcome {
+        made.succeeds()?;
+        assert!(
+            made.stdout().contains("memory.limit_in_bytes = 67108864"),
+            "{made}"
+        );
+        let again = world.root(&make)?;
+        again.exits_with(1)?;
+        assert!(again.stderr().contains("already"), "{again}");
+        let group = made
+            .stdout()
+            .lines()
+            .find_map(|line| line.strip_prefix("made ").map(str::to_owned))
+            .unwrap_or_default();
+        let probe = scene.folder().join("probe");
+        fs::copy(own_path(), &probe)?;
+        let script = format!(
+            "sandboxctl group join {name} --caller >&2 || exit 9; {} probe memory-hog 134217728 anon; echo hog $?; \
+             echo 1G > {group}/memory.limit_in_bytes; echo raised $?; echo $$ > /sys/fs/cgroup/memory/cgroup.procs; echo left $?; \
+             sandboxctl group list; sandboxctl group remove {name}; echo removed $?",
+            probe.display()
+        );
+        let out = world.user(&["/bin/sh", "-c", &script])?;
+        for expected in ["hog 137", "raised 2", "left 2", "2 processes", "removed 1"] {
+            assert!(out.stdout().contains(expected), "{expected}: {out}");
+        }
+        // Another user's process, and another user.
+        let out = world.user(&["sandboxctl", "group", "join", &name, "1"])?;
+        out.exits_with(1)?;
+        let out = world.root(&[
+            "/usr/bin/setpriv",
+            "--reuid=54322",
+            "--regid=54322",
+            "--clear-groups",
+            "/usr/bin/env",
+            "-i",
+            "HOME=/",
+            "PATH=/usr/local/bin:/usr/bin:/bin",
+            "sandboxctl",
+            "group",
+            "join",
+            &name,
+            "--caller",
+        ])?;
+        out.exits_with(1)?;
+        Ok(())
+    })();
+    let removed = world.root(&["sandboxctl", "group", "remove", &name])?;
+    for mount in fs::read_dir("/sys/fs/cgroup")?.flatten() {
+        fs::remove_dir(mount.path().join("sandbox.shared")).ok();
+    }
+    checked?;
+    removed.succeeds()?;
     Ok(())
 }
