@@ -65,7 +65,7 @@ pub struct Attach {
     #[arg(long)]
     tree: bool,
 
-    /// What the group is called
+    /// What systemd's scope is called, where one is made
     #[arg(long, value_name = "ID", value_parser = super::arguments::run_name, value_hint = ValueHint::Other)]
     name: Option<String>,
 
@@ -426,7 +426,8 @@ impl Done {
     fn json(&self, plan: &Attachment, sources: &SourceMap) -> Json {
         let place = |site: Site| {
             let place = sources.position(site);
-            json!({"source": place.name, "line": place.line, "column": place.column})
+            let known = |number: usize| (number > 0).then_some(number);
+            json!({"source": place.name, "line": known(place.line), "column": known(place.column)})
         };
         let notes = plan.warnings.iter().chain(&self.warnings);
         json!({

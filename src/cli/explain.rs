@@ -240,7 +240,13 @@ fn unknown(topic: &str, name: &str, section: Option<Section>) -> Diagnostic {
         candidates.extend(Section::ALL.into_iter().map(Section::name));
         candidates.extend(table::TOP.iter().map(|entry| entry.0));
     }
-    for near in nearest(name, &candidates) {
+    let start = format!("{}-", name.replace('_', "-").to_lowercase());
+    let begin = candidates.iter().filter(|key| key.starts_with(&start));
+    let mut near: Vec<&str> = begin.take(5).copied().collect();
+    if near.is_empty() {
+        near = nearest(name, &candidates);
+    }
+    for near in near {
         diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
     }
     match section {
