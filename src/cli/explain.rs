@@ -243,8 +243,10 @@ fn unknown(topic: &str, name: &str, section: Option<Section>) -> Diagnostic {
     let start = format!("{}-", name.replace('_', "-").to_lowercase());
     let begin = candidates.iter().filter(|key| key.starts_with(&start));
     let mut near: Vec<&str> = begin.take(5).copied().collect();
-    if near.is_empty() {
-        near = nearest(name, &candidates);
+    for one in nearest(name, &candidates) {
+        if !near.contains(&one) {
+            near.push(one);
+        }
     }
     for near in near {
         diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
@@ -451,6 +453,8 @@ mod tests {
             ("memory_soft", "`memory-soft`"),
             ("kernel-memory", "counts towards `memory`"),
             ("huge-page-SIZE", "`huge-pages-SIZE`"),
+            ("huge-pages", "`huge-pages-SIZE`"),
+            ("misc", "`misc-RESOURCE`"),
             ("limits.pid", "`pids`"),
             ("filesytem", "`filesystem`"),
             ("extend", "`extends`"),
