@@ -154,7 +154,7 @@ impl Sandbox {
         let Some(group) = self.group()? else {
             return Err(
                 Refusal::new(format!("`{name}` has no control group, so that it cannot be frozen"))
-                    .help("a sandbox with a limit has one: `sandbox --pids 4096 …`, where `sandboxctl doctor` finds a way")
+                    .help("a sandbox with a limit in [limits] has one: `sandbox --pids 4096 …`, where `sandboxctl doctor` finds a way")
                     .help(format!("what is possible: `sandboxctl kill --all --signal STOP {name}`, and `CONT` later")),
             );
         };
