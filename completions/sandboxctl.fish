@@ -72,7 +72,7 @@ complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l swap -d
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l memory-soft -d 'Memory to be pushed back to when the host runs short of it (limits.memory-soft)' -r -f
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l pids -d 'The most processes and threads at the same time (limits.pids)' -r -f
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l cpu -d 'CPU time as a part of one CPU: 150% is one and a half (limits.cpu)' -r -f
-complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l name -d 'What the group is called' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l name -d 'What systemd\'s scope is called, where one is made' -r -f
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l caller -d 'The process that calls: the shell that this is typed in'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l tree -d 'Also everything that descends from these processes and runs already'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l limits-only -d 'Leave out rules of the profile that only a program which is started can be given'
