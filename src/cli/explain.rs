@@ -240,7 +240,15 @@ fn unknown(topic: &str, name: &str, section: Option<Section>) -> Diagnostic {
         candidates.extend(Section::ALL.into_iter().map(Section::name));
         candidates.extend(table::TOP.iter().map(|entry| entry.0));
     }
-    for near in nearest(name, &candidates) {
+    let start = format!("{}-", name.replace('_', "-").to_lowercase());
+    let begin = candidates.iter().filter(|key| key.starts_with(&start));
+    let mut near: Vec<&str> = begin.take(5).copied().collect();
+    for one in nearest(name, &candidates) {
+        if !near.contains(&one) {
+            near.push(one);
+        }
+    }
+    for near in near {
         diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
     }
     match section {
@@ -445,6 +453,8 @@ mod tests {
             ("memory_soft", "`memory-soft`"),
             ("kernel-memory", "counts towards `memory`"),
             ("huge-page-SIZE", "`huge-pages-SIZE`"),
+            ("huge-pages", "`huge-pages-SIZE`"),
+            ("misc", "`misc-RESOURCE`"),
             ("limits.pid", "`pids`"),
             ("filesytem", "`filesystem`"),
             ("extend", "`extends`"),

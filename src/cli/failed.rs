@@ -297,7 +297,32 @@ fn not_executed(program: &OsStr, environment: &[(OsString, OsString)], errno: Er
             status::NOT_EXECUTABLE,
         ),
         Errno::EISDIR => ("it is a directory", status::NOT_EXECUTABLE),
-        other => (other.desc(), status::NOT_EXECUTABLE),
+        Errno::EAGAIN => (
+            "no process could be made for it: a limit on processes is reached\n  help: see `limits.pids`, \
+             `limits.processes` and `ulimit -u`",
+            status::NOT_EXECUTABLE,
+        ),
+        Errno::ENOMEM => (
+            "there is not enough memory to start it\n  help: see `limits.memory` and `limits.address-space`",
+            status::NOT_EXECUTABLE,
+        ),
+        Errno::E2BIG => (
+            "its arguments and variables are too long together",
+            status::NOT_EXECUTABLE,
+        ),
+        Errno::ETXTBSY => (
+            "somebody has the file open for writing",
+            status::NOT_EXECUTABLE,
+        ),
+        other => {
+            return Told {
+                text: format!(
+                    "sandbox: {shown}: it cannot be executed; the kernel said: {other:?} ({})\n",
+                    other.desc()
+                ),
+                status: status::NOT_EXECUTABLE,
+            };
+        }
     };
     Told {
         text: format!("sandbox: {shown}: {why}\n"),

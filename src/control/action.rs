@@ -154,7 +154,7 @@ impl Sandbox {
         let Some(group) = self.group()? else {
             return Err(
                 Refusal::new(format!("`{name}` has no control group, so that it cannot be frozen"))
-                    .help("a sandbox with a rule in [limits] has one: `sandbox --pids max …`, where `sandboxctl doctor` finds a way")
+                    .help("a sandbox with a limit in [limits] has one: `sandbox --pids 4096 …`, where `sandboxctl doctor` finds a way")
                     .help(format!("what is possible: `sandboxctl kill --all --signal STOP {name}`, and `CONT` later")),
             );
         };
@@ -177,7 +177,8 @@ impl Sandbox {
     }
 }
 
-/// The directories that can freeze, with the file and what is written to it for frozen and thawed.
+/// The directories that can freeze, with the file and what is written to it for frozen and thawed; that of v2 first, which
+/// [`Directories::is_frozen`] asks where a hybrid host has both.
 fn files(
     group: &Directories,
 ) -> impl Iterator<
@@ -187,7 +188,9 @@ fn files(
         [&'static str; 2],
     ),
 > {
-    group.each().filter_map(|(version, directory)| {
+    let of = |wanted| group.each().filter(move |(version, _)| *version == wanted);
+    let ordered = of(Version::V2).chain(of(Version::V1));
+    ordered.filter_map(|(version, directory)| {
         let (file, values) = match version {
             Version::V1 => ("freezer.state", ["THAWED", "FROZEN"]),
             Version::V2 => ("cgroup.freeze", ["0", "1"]),

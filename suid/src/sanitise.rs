@@ -75,7 +75,9 @@ pub fn sanitise() -> Result<Call, String> {
     let privileged = effective == 0;
     if privileged {
         // What is read here must not be dumped.
-        system::set_limit(libc::RLIMIT_CORE, 0, 0).map_err(say("cannot forbid core dumps"))?;
+        // The hard limit stays: the program may be one whose profile sets a limit of its own.
+        let core = system::limit(libc::RLIMIT_CORE).map_err(say("cannot forbid core dumps"))?;
+        system::set_limit(libc::RLIMIT_CORE, 0, core.1).map_err(say("cannot forbid core dumps"))?;
         for (resource, name, wanted) in LIMITS {
             reset_limit(*resource, *wanted).map_err(|error| {
                 format!("cannot reset the limit `{name}` that this process was started with: {error}; call from a shell without it")

@@ -917,5 +917,5 @@ fn set_without_limits(scene: &Scene) -> Outcome {
     run.wait_for("ready")?;
     let out = change(scene, &["memory=64M"])?;
     over(run)?;
-    out.exits_with(1)?.complains("was started without limits")
+    out.exits_with(1)?.complains("has no control group")
 }

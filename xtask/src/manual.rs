@@ -55,7 +55,7 @@ fn options(command: &Command) -> String {
         out.push_str(&format!(".SS {heading}\n"));
         for argument in command
             .get_arguments()
-            .filter(|arg| arg.get_help_heading() == Some(heading))
+            .filter(|arg| arg.get_help_heading() == Some(heading) && !arg.is_hide_set())
         {
             out.push_str(&option(argument));
         }
@@ -124,42 +124,55 @@ fn help(
 fn verbs(mut command: Command) -> String {
     command.build();
     let mut out = String::new();
-    for verb in command.get_subcommands() {
-        out.push_str(&format!(".SS {}\n", roff::literal(verb.get_name())));
-        out.push_str(&format!(
-            "\\fBsandboxctl {}\\fR",
-            roff::literal(verb.get_name())
-        ));
-        let own = || {
-            verb.get_arguments()
-                .filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version"))
-        };
-        for argument in own().filter(|arg| !arg.is_positional()) {
-            out.push_str(&format!(
-                " [\\fB\\-\\-{}\\fR]",
-                roff::literal(argument.get_long().unwrap_or_default())
-            ));
-        }
-        for argument in own().filter(|arg| arg.is_positional()) {
-            let name = roff::literal(&argument.get_value_names().unwrap_or_default().join(" "));
-            let more = if matches!(argument.get_action(), clap::ArgAction::Append) {
-                "..."
-            } else {
-                ""
-            };
-            if argument.is_required_set() {
-                out.push_str(&format!(" \\fI{name}\\fR{more}"));
-            } else {
-                out.push_str(&format!(" [\\fI{name}\\fR]{more}"));
-            }
-        }
-        out.push_str("\n.PP\n");
-        out.push_str(&help(verb.get_about(), verb.get_long_about()).replace(".IP\n", ".PP\n"));
-        for argument in own() {
-            out.push_str(&option(argument));
-        }
+    for one in command.get_subcommands() {
+        verb(&mut out, one.get_name(), one);
     }
     out
+}
+
+/// A verb, and the verbs below it.
+fn verb(out: &mut String, name: &str, verb: &Command) {
+    let below = || {
+        verb.get_subcommands()
+            .filter(|one| one.get_name() != "help")
+    };
+    out.push_str(&format!(".SS {}\n", roff::literal(name)));
+    out.push_str(&format!("\\fBsandboxctl {}\\fR", roff::literal(name)));
+    let own = || {
+        verb.get_arguments().filter(|arg| {
+            !matches!(arg.get_id().as_str(), "help" | "version") && !arg.is_hide_set()
+        })
+    };
+    for argument in own().filter(|arg| !arg.is_positional()) {
+        out.push_str(&format!(
+            " [\\fB\\-\\-{}\\fR]",
+            roff::literal(argument.get_long().unwrap_or_default())
+        ));
+    }
+    for argument in own().filter(|arg| arg.is_positional()) {
+        let name = roff::literal(&argument.get_value_names().unwrap_or_default().join(" "));
+        let more = if matches!(argument.get_action(), clap::ArgAction::Append) {
+            "..."
+        } else {
+            ""
+        };
+        if argument.is_required_set() {
+            out.push_str(&format!(" \\fI{name}\\fR{more}"));
+        } else {
+            out.push_str(&format!(" [\\fI{name}\\fR]{more}"));
+        }
+    }
+    if below().next().is_some() {
+        out.push_str(" \\fIVERB\\fR");
+    }
+    out.push_str("\n.PP\n");
+    out.push_str(&help(verb.get_about(), verb.get_long_about()).replace(".IP\n", ".PP\n"));
+    for argument in own() {
+        out.push_str(&option(argument));
+    }
+    for one in below() {
+        self::verb(out, &format!("{name} {}", one.get_name()), one);
+    }
 }
 
 fn top_keys() -> String {

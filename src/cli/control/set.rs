@@ -215,7 +215,7 @@ fn change(
 ) -> Result<Vec<Changed>, Refusal> {
     let group = sandbox.group()?.ok_or_else(|| {
         Refusal::new(format!(
-            "`{}` was started without limits, and has no control group",
+            "`{}` has no control group, which holds limits: it was started without any, or none could be had",
             sandbox.name()
         ))
         .help(format!(

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::control::sandbox::{self, user_name};
 use crate::control::statistics::{Processes, Statistics};
 use crate::report::escape;
+use crate::section::limits::is_held_by_group;
 
 use super::super::{answer, inspect};
 use super::running::{command, refuse};
@@ -61,7 +62,7 @@ pub(super) fn state(name: &str, json: bool) -> Result<(), i32> {
     }
     line("processes", &processes.len().to_string());
     if record.group.is_empty() {
-        line("group", "none, as there are no limits");
+        line("group", "none");
     }
     for place in &record.group {
         line("group", &place.path.to_string_lossy());
@@ -74,9 +75,11 @@ pub(super) fn state(name: &str, json: bool) -> Result<(), i32> {
             .value
             .as_str()
             .map_or_else(|| limit.value.to_string(), str::to_owned);
+        let missing = value != "max" && record.group.is_empty() && is_held_by_group(&limit.key);
+        let missing = if missing { ", not applied" } else { "" };
         line(
             "limit",
-            &format!("{} = {value} ({})", limit.key, limit.origin),
+            &format!("{} = {value} ({}){missing}", limit.key, limit.origin),
         );
     }
     let kinds: Vec<String> = record
