@@ -49,7 +49,9 @@ complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "freeze" -d 'S
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "thaw" -d 'Let a frozen sandbox go on'
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "namespaces" -d 'List the namespaces of running sandboxes, and which of them the host or other sandboxes share'
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "policy" -d 'Print the policy that a running sandbox was started with, and the lines that say so'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "root" -d 'Import, list, show and remove root file systems for `sandbox --root NAME`'
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "delegate" -d 'Give a user a control group subtree, so that limits work without root (to be run as root, once)'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "group" -d 'Groups with limits that an administrator makes once, and users put their processes into (cgroup v1)'
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "rules" -d 'Work with the rules of sandbox-suid, by which users run a few privileged commands'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand profiles" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand profiles" -s h -l help -d 'Print help'
@@ -73,11 +75,13 @@ complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l memory-
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l pids -d 'The most processes and threads at the same time (limits.pids)' -r -f
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l cpu -d 'CPU time as a part of one CPU: 150% is one and a half (limits.cpu)' -r -f
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l name -d 'What systemd\'s scope is called, where one is made' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l owner -d 'Refuse a process that is not this user\'s (for sandbox-suid)' -r
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l started -d 'Refuse a process that did not start at this time, in ticks since boot (for sandbox-suid)' -r
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l system-profiles -d 'Take profiles of the system alone: nothing below a home directory is opened'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l caller -d 'The process that calls: the shell that this is typed in'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l tree -d 'Also everything that descends from these processes and runs already'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l limits-only -d 'Leave out rules of the profile that only a program which is started can be given'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l best-effort -d 'Let limits that this host cannot hold pass with a warning'
-complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l system-profiles -d 'Take profiles of the system alone: nothing below a home directory is opened'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand attach" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand join" -f -a "(sandboxctl list --names 2>/dev/null)"
@@ -128,9 +132,46 @@ complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand namespaces" -s h -
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand policy" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand policy" -f -a "(sandboxctl list --names 2>/dev/null)"
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand policy" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and not __fish_seen_subcommand_from import list show remove" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and not __fish_seen_subcommand_from import list show remove" -f -a "import" -d 'Unpack an archive or an image into the cache of roots'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and not __fish_seen_subcommand_from import list show remove" -f -a "list" -d 'List the imported roots'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and not __fish_seen_subcommand_from import list show remove" -f -a "show" -d 'Show what is known about a root: where it came from, and how its image is to be run'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and not __fish_seen_subcommand_from import list show remove" -f -a "remove" -d 'Remove roots'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and __fish_seen_subcommand_from import" -l name -d 'What the root is to be called; otherwise as the image or the file is' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and __fish_seen_subcommand_from import" -l image -d 'Which image, where there are several: its name or its digest' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and __fish_seen_subcommand_from import" -l ids -d 'Whose the files become' -r -f -a "own\t'Everything becomes the caller\'s'
+kept\t'Owners stay'"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and __fish_seen_subcommand_from import" -l max-size -d 'The most that it may come to, unpacked' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and __fish_seen_subcommand_from import" -l max-entries -d 'The most files, directories and links in it' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and __fish_seen_subcommand_from show" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and __fish_seen_subcommand_from remove" -l unused -d 'All that have no name and that nobody uses'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand delegate" -l pid -d 'cgroup v2: also move this process of the user, such as a login shell, into the subtree' -r -f
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand delegate" -l remove -d 'Take the subtree away again'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand delegate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and not __fish_seen_subcommand_from make remove list join" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and not __fish_seen_subcommand_from make remove list join" -f -a "make" -d 'Make a group with limits that a user may join (as root; cgroup v1)'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and not __fish_seen_subcommand_from make remove list join" -f -a "remove" -d 'Remove a group that nobody is in (as root)'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and not __fish_seen_subcommand_from make remove list join" -f -a "list" -d 'List the groups, and how many processes are in each'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and not __fish_seen_subcommand_from make remove list join" -f -a "join" -d 'Put processes of yours into a group'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from make" -l user -d 'Who may join' -r -f -a "(__fish_complete_users)"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from make" -l profile -d 'The profile whose limits are applied, by its name or, with a slash in it, by its file; later ones win' -r -F
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from make" -l set -d 'Set one key over all profiles: limits.memory=3G' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from make" -l memory -d 'The most memory that the processes may use together (limits.memory)' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from make" -l swap -d 'Swap space in addition to the memory; 0 forbids swapping (limits.swap)' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from make" -l memory-soft -d 'Memory to be pushed back to when the host runs short of it (limits.memory-soft)' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from make" -l pids -d 'The most processes and threads at the same time (limits.pids)' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from make" -l cpu -d 'CPU time as a part of one CPU: 150% is one and a half (limits.cpu)' -r -f
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from make" -l system-profiles -d 'Take profiles of the system alone: nothing below a home directory is opened'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from make" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from join" -l caller -d 'The process that calls: the shell that this is typed in'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand group; and __fish_seen_subcommand_from join" -s h -l help -d 'Print help'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and not __fish_seen_subcommand_from list check test import install-link" -s h -l help -d 'Print help'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and not __fish_seen_subcommand_from list check test import install-link" -f -a "list" -d 'List all rules: who may use them, what they run and as whom'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand rules; and not __fish_seen_subcommand_from list check test import install-link" -f -a "check" -d 'Find faults and dangerous rules: a writable program, a shell with arguments of the caller\'s, a missing account'

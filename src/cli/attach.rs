@@ -41,7 +41,7 @@ pub struct Attach {
     #[arg(long)]
     tree: bool,
 
-    /// What the group is called
+    /// What systemd's scope is called, where one is made
     #[arg(long, value_name = "ID", value_parser = super::arguments::run_name, value_hint = ValueHint::Other)]
     name: Option<String>,
 
@@ -97,35 +97,6 @@ pub struct WantedLimits {
     #[arg(long, value_name = "PERCENT", value_hint = ValueHint::Other)]
     cpu: Option<String>,
 
-<<<<<<< HEAD
-=======
-    /// The processes, by number
-    #[arg(value_name = "PID", value_parser = target::number, required_unless_present = "caller", allow_negative_numbers = true, value_hint = ValueHint::Other)]
-    processes: Vec<i32>,
-
-    /// The process that calls: the shell that this is typed in
-    ///
-    /// Of what `sudo` and the like put in between, the process that called them.
-    #[arg(long, conflicts_with = "processes")]
-    caller: bool,
-
-    /// Also everything that descends from these processes and runs already
-    #[arg(long)]
-    tree: bool,
-
-    /// What systemd's scope is called, where one is made
-    #[arg(long, value_name = "ID", value_parser = super::arguments::run_name, value_hint = ValueHint::Other)]
-    name: Option<String>,
-
-    /// Leave out rules of the profile that only a program which is started can be given
-    #[arg(long)]
-    limits_only: bool,
-
-    /// Let limits that this host cannot hold pass with a warning
-    #[arg(long)]
-    best_effort: bool,
-
->>>>>>> refs/heads/docs
     /// Take profiles of the system alone: nothing below a home directory is opened
     #[arg(long)]
     system_profiles: bool,

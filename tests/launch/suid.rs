@@ -57,6 +57,11 @@ pub fn cases() -> Vec<Case> {
             opens_nothing_of_the_callers,
         ),
         case(
+            "runs_under_a_profile_of_the_systems",
+            NEEDS,
+            runs_under_a_profile_of_the_systems,
+        ),
+        case(
             "limits_the_shell_that_calls",
             LIMITS,
             limits_the_shell_that_calls,
@@ -723,5 +728,22 @@ fn a_group_that_a_user_may_join(scene: &Scene) -> Outcome {
     }
     checked?;
     removed.succeeds()?;
+    Ok(())
+}
+
+/// The profile is taken from the system's directories, whatever the user has under its name.
+fn runs_under_a_profile_of_the_systems(scene: &Scene) -> Outcome {
+    let rules = "[rule.confined]\nusers=[\"*\"]\nprogram=\"/bin/cat\"\narguments=[\"/proc/self/status\"]\nuser=\"sbx-bob\"\n\
+                 profile=\"sbx-confined\"\nlog=\"best-effort\"\n";
+    let world = World::new(
+        scene,
+        rules,
+        "mkdir -p /etc/sandbox/profiles; printf 'extends = [\"base\"]\\n' > /etc/sandbox/profiles/sbx-confined.toml",
+    )?;
+    let out = world.user(&["sandbox-suid", "confined"])?;
+    out.succeeds()?;
+    for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000"] {
+        assert!(out.stdout().contains(line), "{line}: {out}");
+    }
     Ok(())
 }
