@@ -161,11 +161,11 @@ impl<'a> World<'a> {
         let folder = scene.folder();
         let script = format!(
             r#"set -eu
-mkdir -p "{folder}/etc" "{folder}/bin" "{folder}/work"
+mkdir -p "{folder}/etc" "{folder}/bin" "{folder}/work" "{folder}/bob"
 mount -t tmpfs -o mode=755 tmpfs "{folder}/etc"
 cp -a /etc/. "{folder}/etc/"
 mount --bind "{folder}/etc" /etc
-printf 'sbx-ann:x:54321:54321::{folder}/work:/bin/sh\nsbx-bob:x:54322:54322::/:/bin/sh\n' >> /etc/passwd
+printf 'sbx-ann:x:54321:54321::{folder}/work:/bin/sh\nsbx-bob:x:54322:54322::{folder}/bob:/bin/sh\n' >> /etc/passwd
 printf 'sbx-staff:x:54399:sbx-ann\n' >> /etc/group
 mkdir -p /etc/sandbox/rules.d
 cp "{rules}" /etc/sandbox/rules.d/rules.toml
@@ -177,6 +177,7 @@ install -m 755 "{bin}/sandbox" "{bin}/sandboxctl" "{folder}/bin/"
 ln -s sandbox-suid "{folder}/bin/id-of-root"
 mount --bind "{folder}/bin" /usr/local/bin
 chown 54321:54321 "{folder}/work"
+chown 54322:54322 "{folder}/bob"
 cd "{folder}/work"
 {prepare}
 exec "$@"
@@ -738,7 +739,7 @@ fn runs_under_a_profile_of_the_systems(scene: &Scene) -> Outcome {
     let world = World::new(
         scene,
         rules,
-        "mkdir -p /etc/sandbox/profiles; printf 'extends = [\"base\"]\\n' > /etc/sandbox/profiles/sbx-confined.toml",
+        "mkdir -p /etc/sandbox/profiles; printf 'extends = [\"base\"]\\n[filesystem]\\n\"~\" = \"read-only\"\\n' > /etc/sandbox/profiles/sbx-confined.toml",
     )?;
     let out = world.user(&["sandbox-suid", "confined"])?;
     out.succeeds()?;
