@@ -6,6 +6,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::exec;
+use crate::host;
 use crate::kernel::Errno;
 use crate::plan::{Plan, Request, outline, show};
 use crate::policy::Policy;
@@ -16,7 +17,7 @@ use crate::section::syscalls::{self, Company};
 use super::arguments::Launch;
 use super::layer::{Flag, Said, layer};
 use super::usage::usage;
-use super::{answer, complain, ending, failed, inspect, status};
+use super::{answer, complain, ending, failed, fallback, inspect, status};
 
 /// The program `sandbox`.
 #[must_use]
@@ -30,22 +31,81 @@ pub fn main() -> i32 {
         Err(error) => return usage(error),
     };
     let mut sources = SourceMap::new();
-    let ready = prepare(&launch, &matches, &mut sources);
+    let mut ready = prepare(&launch, &matches, &mut sources, None);
     // While the program runs, the launcher is to be small.
     drop(matches);
-    match ready {
-        Ok(ready) if launch.dry_run => dry_run(&launch, &ready, &sources),
-        Ok(ready) => run(&launch, ready, &sources),
-        Err(errors) => {
-            inspect::tell(&errors.diagnostics, &sources);
-            errors.status
-        }
+    if launch.dry_run
+        && let Ok(plan) = ready.as_ref().map(|ready| &ready.plan)
+        && let Some(refused) = fallback::refused(plan)
+    {
+        ready = prepare_again(&launch, &mut sources, refused);
+    }
+    let error = match ready {
+        Ok(ready) if launch.dry_run => return dry_run(&launch, &ready, &sources),
+        Ok(ready) => match run(&launch, ready, &sources) {
+            Ok(status) => return status,
+            Err(error) => error,
+        },
+        Err(errors) => return errors.tell(&sources),
+    };
+    let Unstarted { error, plan } = *error;
+    // Nothing was run. It may be that this host gives no user namespace: then Landlock may hold the same rules.
+    if fallback::may_be(&error, &plan)
+        && let Some(refused) = fallback::refused(&plan)
+    {
+        let text = format!(
+            "sandbox: warning: this host gives you no user namespace: {}\n  [filesystem] is held with Landlock alone, without mounts; `sandboxctl doctor` says what would help\n",
+            escape::line(&refused.detail)
+        );
+        let mut sources = SourceMap::new();
+        return match prepare_again(&launch, &mut sources, refused) {
+            Err(errors) => errors.tell(&sources),
+            Ok(ready) => {
+                if !launch.quiet {
+                    complain(&text);
+                }
+                run(&launch, ready, &sources).unwrap_or_else(|error| error.tell(&sources))
+            }
+        };
+    }
+    Unstarted { error, plan }.tell(&sources)
+}
+
+/// The same once more, knowing that there is no user namespace to be had.
+fn prepare_again(
+    launch: &Launch,
+    sources: &mut SourceMap,
+    refused: host::facts::Refused,
+) -> Result<Ready, Refused> {
+    // It was parsed before: only the order of the options is looked up.
+    let matches = Launch::command().get_matches();
+    prepare(launch, &matches, sources, Some(refused))
+}
+
+/// A launch that did not happen, and its plan.
+struct Unstarted {
+    error: exec::LaunchError,
+    plan: Plan,
+}
+
+impl Unstarted {
+    fn tell(&self, sources: &SourceMap) -> i32 {
+        let told = failed::tell(&self.error, &self.plan, sources);
+        complain(&told.text);
+        told.status
     }
 }
 
 struct Refused {
     diagnostics: Diagnostics,
     status: i32,
+}
+
+impl Refused {
+    fn tell(&self, sources: &SourceMap) -> i32 {
+        inspect::tell(&self.diagnostics, sources);
+        self.status
+    }
 }
 
 /// The profile that is taken with `--root` when none is named.
@@ -98,6 +158,7 @@ fn prepare(
     launch: &Launch,
     matches: &ArgMatches,
     sources: &mut SourceMap,
+    no_user_namespaces: Option<host::facts::Refused>,
 ) -> Result<Ready, Refused> {
     let wrong = |diagnostics| Refused {
         diagnostics,
@@ -137,7 +198,8 @@ fn prepare(
         name: launch.name.clone().unwrap_or_else(|| run_name(program)),
         best_effort: launch.best_effort,
     };
-    let (plan, _) = inspect::plan(&resolved.policy, &request).map_err(|diagnostics| {
+    let plan = inspect::plan(&resolved.policy, &request, no_user_namespaces);
+    let (plan, _) = plan.map_err(|diagnostics| {
         // Rules that make no filter anywhere are the profile's fault, not the host's.
         let status = match syscalls::lower(&resolved.policy, Company::default()) {
             Ok(_) => status::NOT_SET_UP,
@@ -201,7 +263,7 @@ fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
     answer(&text).err().unwrap_or(status::OK)
 }
 
-fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
+fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> Result<i32, Box<Unstarted>> {
     drop(ready.policy);
     if !launch.quiet {
         inspect::tell(&ready.warnings, sources);
@@ -254,13 +316,12 @@ fn run(launch: &Launch, ready: Ready, sources: &SourceMap) -> i32 {
             } else if !launch.quiet {
                 complain(&ending.remarks());
             }
-            outcome.ending.status()
+            Ok(outcome.ending.status())
         }
-        Err(error) => {
-            let told = failed::tell(&error, &ready.plan, sources);
-            complain(&told.text);
-            told.status
-        }
+        Err(error) => Err(Box::new(Unstarted {
+            error,
+            plan: ready.plan,
+        })),
     }
 }
 

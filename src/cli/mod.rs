@@ -10,6 +10,7 @@ mod doctor;
 mod ending;
 pub mod explain;
 mod failed;
+mod fallback;
 pub mod flag;
 mod inspect;
 pub mod launch;

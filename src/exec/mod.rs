@@ -5,6 +5,7 @@ mod child;
 pub mod failure;
 pub mod group;
 mod init;
+mod landlock;
 mod outside;
 mod prepare;
 mod relay;

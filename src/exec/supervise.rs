@@ -113,6 +113,10 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
         };
         supervisor.run(started)
     });
+    if result.is_err() {
+        // Nothing was run, and the caller may try another way.
+        process::set_umask(prepared.umask);
+    }
     finish(group, result)
 }
 

@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod clone;
 pub mod descriptor;
 pub mod entry;
+pub mod landlock;
 pub mod machine;
 pub mod mount;
 pub mod namespace;

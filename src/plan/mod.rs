@@ -4,6 +4,7 @@
 //! check` and the snapshot tests print it; the executor carries it out.
 
 mod compile;
+mod landlock;
 mod limits;
 pub mod outline;
 mod privileges;
@@ -11,6 +12,7 @@ pub mod show;
 pub mod step;
 
 pub use compile::{Request, compile, surroundings};
+pub use landlock::wants_landlock;
 pub use step::{Action, OnFailure, Phase, Step};
 
 use crate::report::Site;

@@ -252,6 +252,11 @@ pub enum Action {
         /// Inside.
         path: PathBuf,
     },
+    /// Let nothing be executed that is mounted at a path now, or below it.
+    NoExecution {
+        /// Inside.
+        path: PathBuf,
+    },
     /// Make the new root the root, and let go of the old one.
     PivotRoot,
     /// Open a pseudo-terminal, and make its other end standard input, output and error where these are terminals.
@@ -290,6 +295,8 @@ pub enum Action {
     },
     /// Set no_new_privs.
     NoNewPrivileges,
+    /// Hold files, sockets and signals with Landlock. Nothing can be mounted after it.
+    Landlock(crate::section::landlock::Ruleset),
     /// Take the given capabilities from all sets but those that are kept.
     Capabilities {
         /// Bit n for capability n.

@@ -188,7 +188,14 @@ impl Key {
             Section::Syscalls => self.kind == Kind::SyscallAction,
             Section::Process => matches!(
                 self.name,
-                Name::Exact("no-new-privileges" | "terminal" | "session-keyring" | "timeout")
+                Name::Exact(
+                    "no-new-privileges"
+                        | "terminal"
+                        | "session-keyring"
+                        | "timeout"
+                        | "landlock"
+                        | "write-xor-execute"
+                )
             ),
             Section::Devices | Section::Environment | Section::User => false,
         }

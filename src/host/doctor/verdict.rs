@@ -10,6 +10,15 @@ use super::trial::Step;
 use crate::kernel::Errno;
 use crate::report::escape;
 
+/// What must succeed for an ordinary user to mount a view.
+pub const NEEDED_FOR_MOUNTS: [Step; 5] = [
+    Step::User,
+    Step::MapIds,
+    Step::Mount,
+    Step::Private,
+    Step::Tmpfs,
+];
+
 /// What the answer depends on beside step and errno.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Surroundings {
