@@ -85,7 +85,6 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
         .map_err(|errno| LaunchError::doing("blocking signals", errno))?;
     let signals = signal::descriptor(&signal::WATCHED)
         .map_err(|errno| LaunchError::doing("making a descriptor for signals", errno))?;
-    outside::make_own_directories(prepared)?;
     let mut group = match &prepared.group {
         None => None,
         Some((step, plan)) => Some(Group::create(plan).map_err(|error| refused(*step, error))?),
@@ -205,6 +204,8 @@ fn start(
     };
     drop((child_socket, child_status));
     let set = outside::map_ids(prepared, child.pid)
+        // Not before it is sure that there are namespaces to show them in.
+        .and_then(|()| outside::make_own_directories(prepared))
         .and_then(|()| outside::adjust_oom_score(prepared, child.pid))
         .and_then(|()| match (&prepared.group, group) {
             (Some((step, _)), Some(group)) => {

@@ -37,6 +37,14 @@ pub fn clone3(flags: u64) -> Result<Side> {
     }
 }
 
+/// Tries clone3(2) itself, without the older call in its place.
+///
+/// # Errors
+/// As [`clone3`]; ENOSYS or EPERM where a filter shuts it off.
+pub fn only_clone3(flags: u64) -> Result<Side> {
+    by_clone3(flags)
+}
+
 fn by_clone3(flags: u64) -> Result<Side> {
     let mut pidfd: libc::c_int = -1;
     // SAFETY: an all-zero clone_args is valid: no stack, no TLS, no signal.
@@ -67,16 +75,8 @@ fn by_clone(flags: u64) -> Result<Side> {
     let none = std::ptr::null_mut::<libc::c_void>();
     let flags = flags | libc::CLONE_PIDFD as u64 | libc::SIGCHLD as u64;
     // SAFETY: as above; with CLONE_PIDFD the third argument is where the descriptor goes, and it outlives the call.
-    let returned = unsafe {
-        libc::syscall(
-            libc::SYS_clone,
-            flags,
-            none,
-            &raw mut pidfd,
-            none,
-            none,
-        )
-    };
+    let returned =
+        unsafe { libc::syscall(libc::SYS_clone, flags, none, &raw mut pidfd, none, none) };
     side(check(returned)?, pidfd)
 }
 

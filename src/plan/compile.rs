@@ -281,8 +281,12 @@ impl Builder<'_> {
         let Some(lowered) = self.take(lowered) else {
             return;
         };
-        refused.extend(lowered.refused.into_iter().map(of_files));
-        self.tell_refused(refused);
+        if !self.mounts {
+            refused.extend(lowered.refused.into_iter().map(of_files));
+            let sockets = self.open_sockets(&lowered.held);
+            refused.extend(sockets.map(of_files));
+            self.tell_refused(refused);
+        }
         self.hold(&lowered.held, decided, process, self.mounts);
         self.plan
             .notes

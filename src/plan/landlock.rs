@@ -5,12 +5,13 @@ use super::step::NamespaceKind;
 use super::{Action, Note};
 use crate::policy::Policy;
 use crate::profile::key::Section;
-use crate::profile::value::Value;
+use crate::profile::value::{Namespace, Value};
 use crate::report::{Diagnostic, Site};
 use crate::section::filesystem::{Held, Refusal};
 use crate::section::landlock::{self, FILES_SINCE, PathRule, Rights, Ruleset, Scopes};
 use crate::section::namespaces::Namespaces;
 use crate::section::process::Process;
+use crate::section::syscalls::{self, Company};
 use crate::section::user;
 
 /// A rule that cannot be held without namespaces, and the key that `degrade` would name.
@@ -107,6 +108,39 @@ impl Builder<'_> {
         self.ruleset = Some(ruleset);
     }
 
+    /// Without mounts, a socket that has a path is reached by whoever knows it, hidden or not, unless Landlock or the
+    /// system call filter keeps it away.
+    pub(super) fn open_sockets(&self, held: &Held) -> Option<Refusal> {
+        const AF_UNIX: u64 = 1;
+        let first = held.rules.first()?;
+        if self.facts.machine.landlock >= landlock::SOCKETS_SINCE {
+            return None;
+        }
+        let filter = syscalls::lower(self.policy, Company::default())
+            .ok()
+            .flatten();
+        let filtered = filter.is_some_and(|filter| {
+            let native = filter.architectures.first().copied();
+            let verdict = native.and_then(|arch| {
+                let program = &filter.program;
+                program.verdict_for("socket", arch, [AF_UNIX, 0, 0, 0, 0, 0])
+            });
+            verdict.is_some_and(|verdict| !verdict.permits())
+        });
+        if filtered {
+            return None;
+        }
+        Some(Refusal {
+            key: "filesystem".to_owned(),
+            site: first.site,
+            why: "without mounts, Unix sockets can be reached by their paths, hidden or not (D-Bus, container engines); \
+                  `\"socket(AF_UNIX)\" = \"deny\"` in [syscalls] keeps them away, and so does Linux 7.1"
+                .to_owned(),
+            said: false,
+            strict: true,
+        })
+    }
+
     /// Neither mounts nor Landlock: `[filesystem]` cannot be held at all.
     fn nothing_holds(&mut self, held: &Held, process: &Process, kernel: u32) {
         let off = process.landlock.as_ref().filter(|said| !said.value);
@@ -174,9 +208,16 @@ impl Builder<'_> {
 
     fn scopes(&mut self, decided: &Namespaces, abi: u32, off: bool) -> Scopes {
         let scoped = abi >= Scopes::SINCE;
-        let own_network = decided.is_new(NamespaceKind::Net);
+        let asked = |kind: NamespaceKind| {
+            let said = self.policy.get(Section::Namespaces, kind.name());
+            said.is_some_and(|said| *said.value == Value::Namespace(Namespace::New))
+        };
+        // What was dropped for want of a namespace is held as far as this goes.
+        let own = |kind| decided.is_new(kind) || (!self.mounts && asked(kind));
+        let (own_network, own_processes) = (own(NamespaceKind::Net), own(NamespaceKind::Pid));
         let own_sockets = own_sockets(self.policy);
-        if let Some(site) = own_sockets.filter(|_| !scoped && !own_network) {
+        let apart = decided.is_new(NamespaceKind::Net);
+        if let Some(site) = own_sockets.filter(|_| !scoped && !apart) {
             let why = match (off, abi) {
                 (true, _) => "`process.landlock` is false".to_owned(),
                 (false, 0) => "this kernel has no Landlock".to_owned(),
@@ -191,7 +232,7 @@ impl Builder<'_> {
         let second = scoped && self.policy.mentions(Section::Filesystem);
         Scopes {
             abstract_sockets: (scoped && own_sockets.is_some()) || (second && own_network),
-            signals: second && decided.is_new(NamespaceKind::Pid),
+            signals: second && own_processes,
         }
     }
 
@@ -363,8 +404,10 @@ fn rules(held: &Held, known: Rights) -> Vec<PathRule> {
 
 /// A refused rule of `[filesystem]`, with the key that `degrade` would name.
 pub(super) fn of_files(refusal: Refusal) -> Refused {
-    let key = refusal
-        .said
-        .then(|| (Section::Filesystem, refusal.key.clone()));
-    (key, refusal)
+    if !refusal.said {
+        return (None, refusal);
+    }
+    let key = format!("{}.{}", Section::Filesystem, refusal.key);
+    let named = (Section::Filesystem, refusal.key);
+    (Some(named), Refusal { key, ..refusal })
 }

@@ -25,13 +25,13 @@ impl Step {
     #[must_use]
     pub fn phase(&self) -> Phase {
         match &self.action {
-            Action::OwnDirectory { .. } => Phase::Before,
             Action::JoinNamespace {
                 kind: NamespaceKind::User | NamespaceKind::Pid,
                 ..
             } => Phase::Before,
             Action::Clone { .. } => Phase::Clone,
             Action::MapIds { .. }
+            | Action::OwnDirectory { .. }
             | Action::EnterGroup(_)
             | Action::OomScoreAdjust { .. }
             | Action::Timeout { .. } => Phase::Beside,
@@ -118,7 +118,7 @@ pub enum Root {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    // ------------------------------------------------------- Before
+    // ------------------------------------------------------- Beside
     /// Make a directory of the caller's own with mode 0700, and its parents, if it is missing.
     OwnDirectory {
         /// Absolute path on the host.
@@ -130,7 +130,6 @@ pub enum Action {
         /// Sorted by kind.
         namespaces: Vec<NamespaceKind>,
     },
-    // ------------------------------------------------------- Beside
     /// Write the id maps of the new user namespace.
     MapIds {
         /// uid_map

@@ -10,6 +10,8 @@ mod enter;
 mod gather;
 mod guard;
 mod landlock;
+#[cfg(test)]
+mod landlock_tests;
 mod look;
 #[cfg(test)]
 mod model;
@@ -189,7 +191,7 @@ pub fn lower(
     if !draft.errors.is_empty() {
         return Err(draft.errors);
     }
-    let held = landlock::hold(&draft);
+    let held = landlock::hold(&draft, true);
     let lowered = mount::carry_out(draft)?;
     Ok(Lowered { held, ..lowered })
 }

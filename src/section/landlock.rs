@@ -38,25 +38,29 @@ impl Rights {
     pub const TRUNCATE: Self = Self(1 << 14);
     /// ioctl(2) on devices.
     pub const IOCTL_DEV: Self = Self(1 << 15);
+    /// Connect to a Unix socket that has a path, and that others made.
+    pub const RESOLVE_UNIX: Self = Self(1 << 16);
     /// All that this program knows.
-    pub const ALL: Self = Self((1 << 16) - 1);
+    pub const ALL: Self = Self((1 << 17) - 1);
     /// What can be done with a file that is no directory.
     const ON_FILE: Self = Self(
         Self::EXECUTE.0
             | Self::WRITE_FILE.0
             | Self::READ_FILE.0
             | Self::TRUNCATE.0
-            | Self::IOCTL_DEV.0,
+            | Self::IOCTL_DEV.0
+            | Self::RESOLVE_UNIX.0,
     );
 
     /// Rights that the kernel knows from an ABI on, with a word for each group.
-    const SINCE: [(u32, Self, &'static str); 3] = [
+    const SINCE: [(u32, Self, &'static str); 4] = [
         (2, Self::REFER, "moving between directories"),
         (3, Self::TRUNCATE, "truncation"),
         (5, Self::IOCTL_DEV, "ioctl on devices"),
+        (9, Self::RESOLVE_UNIX, "sockets with a path"),
     ];
 
-    const NAMES: [&'static str; 16] = [
+    const NAMES: [&'static str; 17] = [
         "execute",
         "write-file",
         "read-file",
@@ -73,12 +77,14 @@ impl Rights {
         "refer",
         "truncate",
         "ioctl-dev",
+        "resolve-unix",
     ];
 
     /// What a read-only view lets be done.
     #[must_use]
     pub fn read() -> Self {
-        Self::READ_FILE | Self::READ_DIR | Self::EXECUTE
+        // Connecting to a socket is no change, so that a read-only mount does not stop it.
+        Self::READ_FILE | Self::READ_DIR | Self::EXECUTE | Self::RESOLVE_UNIX
     }
 
     /// What a view with everything lets be done with files; devices are a matter of their own.
@@ -90,7 +96,7 @@ impl Rights {
     /// What a device node, or a directory of them, lets be done.
     #[must_use]
     pub fn device() -> Self {
-        Self::READ_FILE | Self::WRITE_FILE | Self::READ_DIR | Self::IOCTL_DEV
+        Self::READ_FILE | Self::WRITE_FILE | Self::READ_DIR | Self::IOCTL_DEV | Self::RESOLVE_UNIX
     }
 
     /// What a kernel with this ABI can hold.
@@ -169,12 +175,18 @@ impl fmt::Display for Rights {
                 "read-write, not executable",
             ),
             (Self::read(), "read-only"),
-            (Self::device(), "devices"),
+            (Self::device(), "read-write, nothing new"),
         ];
-        // Older kernels know less: what they do not know is no part of the word.
-        match words.iter().find(|(rights, _)| {
-            *rights == *self || *rights & !Self::REFER & !Self::TRUNCATE == *self
-        }) {
+        if self.contains(Self::IOCTL_DEV) && Self::device().contains(*self) {
+            return f.write_str("devices");
+        }
+        // Older kernels know less, and files have fewer: what they do not know is no part of the word.
+        let first = Self::known(1);
+        let same = |rights: &Self| {
+            let (own, rights) = (*self & first, *rights & first);
+            own == rights || own == rights.on_file()
+        };
+        match words.iter().find(|(rights, _)| same(rights)) {
             Some((_, word)) => f.write_str(word),
             None => f.write_str(&self.names().collect::<Vec<_>>().join(" ")),
         }
@@ -257,6 +269,9 @@ pub fn lost(abi: u32) -> Vec<&'static str> {
     words
 }
 
+/// The first ABI with which sockets that have a path are not reached where no rule grants it.
+pub const SOCKETS_SINCE: u32 = 9;
+
 /// The first ABI with which files can be held: before, no file could be moved or linked from one directory to another.
 pub const FILES_SINCE: u32 = 2;
 
@@ -304,20 +319,21 @@ mod tests {
         assert_eq!(Rights::known(2).bits(), (1 << 14) - 1);
         assert_eq!(Rights::known(3).bits(), (1 << 15) - 1);
         assert_eq!(Rights::known(4), Rights::known(3));
-        for abi in [5, 6, 7, 99] {
+        for abi in [5, 6, 7, 8] {
+            assert_eq!(Rights::known(abi).bits(), (1 << 16) - 1, "{abi}");
+        }
+        for abi in [9, 10, 99] {
             assert_eq!(Rights::known(abi), Rights::ALL, "{abi}");
         }
-        assert_eq!(lost(7), [""; 0]);
-        assert_eq!(lost(5), ["abstract sockets", "signals"]);
-        assert_eq!(
-            lost(2),
-            [
-                "truncation",
-                "ioctl on devices",
-                "abstract sockets",
-                "signals"
-            ]
-        );
+        assert_eq!(lost(9), [""; 0]);
+        assert_eq!(lost(7), ["sockets with a path"]);
+        let old = [
+            "ioctl on devices",
+            "sockets with a path",
+            "abstract sockets",
+            "signals",
+        ];
+        assert_eq!(lost(3), old);
     }
 
     #[test]
@@ -330,9 +346,13 @@ mod tests {
         assert_eq!(Rights::device().to_string(), "devices");
         assert_eq!(Rights::READ_DIR.to_string(), "read-dir");
         assert_eq!(Rights::NONE.to_string(), "nothing");
-        assert_eq!(Rights::ALL.names().count(), 16);
+        assert_eq!(Rights::ALL.names().count(), 17);
         let file = Rights::read_write().on_file();
-        assert_eq!(file.to_string(), "execute write-file read-file truncate");
+        assert_eq!(file.to_string(), "read-write");
+        assert_eq!(
+            (Rights::READ_FILE | Rights::REFER).to_string(),
+            "read-file refer"
+        );
     }
 
     #[test]

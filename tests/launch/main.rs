@@ -14,6 +14,7 @@ mod errors;
 mod escapes;
 mod filesystem;
 mod harness;
+mod landlock;
 mod limits;
 mod namespaces;
 mod process;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         ("escapes", escapes::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
+        ("landlock", landlock::cases),
         ("limits", limits::cases),
         ("namespaces", namespaces::cases),
         ("process", process::cases),

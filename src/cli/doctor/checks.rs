@@ -73,8 +73,12 @@ fn calls(found: &Findings) -> Vec<Check> {
     };
     let everything = "every sandbox: the launcher cannot do without it";
     let mut checks = Vec::new();
+    let (clone3, help) = call("clone3", calls.clone3, "5.5");
+    checks.push(clone3.costs(
+        "time namespaces: the older clone does all else in its place",
+        help,
+    ));
     for (name, result, since) in [
-        ("clone3", calls.clone3, "5.5"),
         ("pidfd", calls.pidfd, "5.4"),
         ("close-range", calls.close_range, "5.11"),
     ] {

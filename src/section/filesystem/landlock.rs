@@ -1,11 +1,11 @@
 //! The second wall: the same table as rules of Landlock, and what it can hold where nothing can be mounted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{
-    Draft, IMPLIED_BY_DEVICES, Item, Lowered, Surroundings, What, asks, enter, first_of_devices,
-    guard, host_dev, moved, rule,
+    Draft, Item, Lowered, Surroundings, What, asks, enter, first_of_devices, guard, host_dev,
+    moved, rule,
 };
 use crate::host::Facts;
 use crate::host::facts::PathKind;
@@ -128,8 +128,9 @@ fn is_passage(draft: &Draft, place: &Path, item: &Item) -> bool {
         && super::below(&draft.table, place).any(|(_, item)| item.what != What::Hidden)
 }
 
-/// The rules for a table, and the places at which they grant more than it does.
-pub(super) fn hold(draft: &Draft) -> Held {
+/// The rules for a table, and the places at which they grant more than it does. Without mounts the tree is the host's own,
+/// in which nothing is only a passage.
+pub(super) fn hold(draft: &Draft, mounts: bool) -> Held {
     let root = Path::new("/");
     let all = |item: Option<&Item>| {
         item.is_none_or(|item| {
@@ -144,7 +145,7 @@ pub(super) fn hold(draft: &Draft) -> Held {
     for (place, item) in &draft.table {
         let rights = match wanted(draft, item) {
             None => continue,
-            Some(_) if is_passage(draft, place, item) => Rights::READ_DIR,
+            Some(_) if mounts && is_passage(draft, place, item) => Rights::READ_DIR,
             Some(rights) => rights,
         };
         if grants.at(draft, place).contains(rights) {
@@ -163,7 +164,7 @@ pub(super) fn hold(draft: &Draft) -> Held {
             .parent()
             .is_some_and(|parent| matches!(object(draft, parent), Object::Host(_)))
     };
-    let beyond = draft
+    let mut beyond: Vec<PathBuf> = draft
         .table
         .iter()
         .filter(|(place, item)| {
@@ -176,13 +177,62 @@ pub(super) fn hold(draft: &Draft) -> Held {
             wanted.is_some_and(|rights| !rights.contains(on(item, grants.at(draft, place))))
         })
         .map(|(place, _)| place.clone())
+        .chain(lent(draft, &grants))
         .collect();
+    beyond.sort();
+    beyond.dedup();
     Held { rules, beyond }
+}
+
+/// Places that are granted more than they show, because the same is shown at another place with more.
+fn lent(draft: &Draft, grants: &Grants) -> Vec<PathBuf> {
+    let shows: Vec<(&PathBuf, &PathBuf, &Item)> = draft
+        .table
+        .iter()
+        .filter_map(|(place, item)| match &item.what {
+            What::Show { source, .. } => Some((place, source, item)),
+            _ => None,
+        })
+        .collect();
+    // Most views show everything at its own place.
+    let moved_ones = |moved: bool| {
+        shows
+            .iter()
+            .filter(move |(at, from, _)| (at != from) == moved)
+    };
+    let mut places = BTreeSet::new();
+    let mut compare = |granted: &Path, (place, source, item): &(&PathBuf, &PathBuf, &Item)| {
+        if !granted.starts_with(source) {
+            return;
+        }
+        let at = moved(granted, source, place);
+        let same = object(draft, &at) == Object::Host(granted.to_owned());
+        let decides = draft
+            .cover(&at)
+            .is_some_and(|(by, _)| by == place.as_path());
+        let more = wanted(draft, item)
+            .is_some_and(|rights| !rights.contains(on(item, grants.at(draft, &at))));
+        if same && decides && more {
+            places.insert(at);
+        }
+    };
+    for granted in moved_ones(true) {
+        shows.iter().for_each(|show| compare(granted.1, show));
+    }
+    for granted in moved_ones(false) {
+        moved_ones(true).for_each(|show| compare(granted.1, show));
+    }
+    places.into_iter().collect()
 }
 
 /// Of rights, those that mean something for what is at a place.
 fn on(item: &Item, rights: Rights) -> Rights {
     match item.what {
+        What::Show {
+            directory: false,
+            devices: true,
+            ..
+        } => rights.on_file() & !Rights::EXECUTE,
         What::Text(_)
         | What::Show {
             directory: false, ..
@@ -214,13 +264,16 @@ pub fn lower_without_mounts(
     let minimal = devices::is_minimal(policy);
     if minimal {
         // Told as one, and not node by node.
-        draft
-            .table
-            .retain(|_, item| item.because != IMPLIED_BY_DEVICES);
+        draft.table.retain(|place, _| !place.starts_with("/dev"));
     } else {
         host_dev(&mut draft);
     }
     guard::own_directories(&mut draft, &rules);
+    // Private directories take mounts: where there is none yet, none will be made.
+    let made: Vec<PathBuf> = std::mem::take(&mut draft.own).into_keys().collect();
+    draft
+        .table
+        .retain(|place, item| item.what != What::Hidden || !made.contains(place));
     guard::prune(&mut draft);
     if !draft.errors.is_empty() {
         return Err(draft.errors);
@@ -241,7 +294,7 @@ pub fn lower_without_mounts(
     }
     Ok(Lowered {
         steps: Vec::new(),
-        held: hold(&draft),
+        held: hold(&draft, false),
         notes: draft.notes,
         refused,
     })
@@ -269,7 +322,7 @@ fn without_mounts(draft: &mut Draft) -> Vec<Refusal> {
             Some(why) => refused.push(refusal(&item, why.to_owned(), false)),
         }
     }
-    let held = hold(draft);
+    let held = hold(draft, false);
     let everything = held.rules.is_empty();
     for (place, item) in &draft.table {
         let missing = place
