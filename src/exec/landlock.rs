@@ -54,10 +54,10 @@ impl Rules {
     /// A standard descriptor can be opened once more by its name (/dev/stdout) as far as it is open already: with
     /// `sandbox … > FILE` that file can be written, and not read.
     fn keep_standard(&self, ruleset: BorrowedFd<'_>, number: i32) -> Result<(), Errno> {
-        let Some(fd) = descriptor::standard(number) else {
+        let Some((fd, mode)) = descriptor::standard(number) else {
             return Ok(());
         };
-        let kind = at::mode(fd)? & libc::S_IFMT;
+        let kind = mode & libc::S_IFMT;
         // Pipes and sockets are in no directory, so that Landlock leaves them alone.
         if kind != libc::S_IFREG && kind != libc::S_IFCHR {
             return Ok(());

@@ -38,14 +38,17 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     Ok((own(pair[0]), own(pair[1])))
 }
 
-/// One of the descriptors 0, 1 and 2, if it is open.
-pub fn standard(number: RawFd) -> Option<BorrowedFd<'static>> {
-    // SAFETY: takes no pointer.
-    if !(0..3).contains(&number) || unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+/// One of the descriptors 0, 1 and 2 with the type and mode bits of its file, if it is open.
+pub fn standard(number: RawFd) -> Option<(BorrowedFd<'static>, u32)> {
+    // SAFETY: an all-zero stat is valid.
+    let mut found: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure lives through the call; a number that is not open is refused.
+    let looked = unsafe { libc::fstat(number, &raw mut found) };
+    if !(0..3).contains(&number) || looked < 0 {
         return None;
     }
     // SAFETY: it is open, and nobody closes these three.
-    Some(unsafe { BorrowedFd::borrow_raw(number) })
+    Some((unsafe { BorrowedFd::borrow_raw(number) }, found.st_mode))
 }
 
 /// Whether a descriptor was opened for reading and for writing (F_GETFL of fcntl(2)); neither with O_PATH.
