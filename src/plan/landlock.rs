@@ -25,10 +25,14 @@ pub fn wants_landlock(policy: &Policy) -> bool {
         || policy.get(Section::Process, "landlock").is_some()
 }
 
-/// Whether only abstract sockets that were made inside may be reached, and who said so.
-fn own_sockets(policy: &Policy) -> Option<Site> {
+/// Whether only abstract sockets that were made inside may be reached, who said so, and whether that must be.
+fn own_sockets(policy: &Policy) -> Option<(Site, bool)> {
     let said = policy.get(Section::Network, "abstract-sockets")?;
-    (*said.value == Value::Word("own")).then_some(said.site)
+    match said.value {
+        Value::Word("own") => Some((said.site, true)),
+        Value::Word("own-if-possible") => Some((said.site, false)),
+        _ => None,
+    }
 }
 
 impl Builder<'_> {
@@ -217,7 +221,7 @@ impl Builder<'_> {
         let (own_network, own_processes) = (own(NamespaceKind::Net), own(NamespaceKind::Pid));
         let own_sockets = own_sockets(self.policy);
         let apart = decided.is_new(NamespaceKind::Net);
-        if let Some(site) = own_sockets.filter(|_| !scoped && !apart) {
+        if let Some((site, must)) = own_sockets.filter(|_| !scoped && !apart) {
             let why = match (off, abi) {
                 (true, _) => "`process.landlock` is false".to_owned(),
                 (false, 0) => "this kernel has no Landlock".to_owned(),
@@ -226,7 +230,14 @@ impl Builder<'_> {
                 }
             };
             let help = "Linux 6.12 or later can; a network of its own (`network.mode = \"none\"`) does it too";
-            self.give_up(Section::Network, "abstract-sockets", site, &why, help);
+            if must {
+                self.give_up(Section::Network, "abstract-sockets", site, &why, help);
+            } else {
+                self.note(
+                    site,
+                    format!("abstract sockets of the host can be reached: {why}"),
+                );
+            }
         }
         // Without a word about files, only what was asked for.
         let second = scoped && self.policy.mentions(Section::Filesystem);
@@ -248,7 +259,9 @@ impl Builder<'_> {
             (_, true) => "",
         };
         let site = said
-            .or(own_sockets(self.policy).filter(|_| ruleset.handled.is_empty()))
+            .or(own_sockets(self.policy)
+                .filter(|_| ruleset.handled.is_empty())
+                .map(|(site, _)| site))
             .unwrap_or(Site::DEFAULT);
         self.step(Action::Landlock(ruleset), site, because);
     }

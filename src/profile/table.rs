@@ -208,10 +208,11 @@ pub static KEYS: &[Key] = &[
         "which network the program has",
         "`\"host\"`: the caller's. `\"none\"`: a network namespace of its own with a loopback interface only.",
     ),
-    key(Section::Network, Name::Exact("abstract-sockets"), Kind::Word(&["own", "host"]), "\"host\" with the host's network", "abstract-sockets = \"own\"").says(
+    key(Section::Network, Name::Exact("abstract-sockets"), Kind::Word(&["own", "own-if-possible", "host"]), "\"host\" with the host's network", "abstract-sockets = \"own\"").says(
         "which abstract Unix sockets can be reached: those without a file, whose names begin with `@`",
         "They belong to a network, not to a file system, so that `[filesystem]` does not keep them away. `\"own\"`: those that were \
-         made inside; by a network namespace where there is one, else by Landlock (Linux 6.12 or later). `\"host\"`: those of the \
+         made inside; by a network namespace where there is one, else by Landlock (Linux 6.12 or later). `\"own-if-possible\"`: the \
+         same, and those of the host where the kernel is older, as `--dry-run` and `sandboxctl doctor` say. `\"host\"`: those of the \
          network that the program has. unix(7).",
     ).warns(
         "X servers, session buses and others listen on abstract sockets too; some ask nobody who connects.",
