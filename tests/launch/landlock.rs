@@ -402,7 +402,7 @@ fn nested_bubblewrap(scene: &Scene) -> Outcome {
 /// Chromium shuts its helpers into namespaces and an empty root, without a mount: that goes with both walls. Where it can
 /// not, it does not start.
 fn nested_chromium(scene: &Scene) -> Outcome {
-    let page = "data:text/html,<script>document.write(6*7)</script>";
+    let page = "data:text/html,<p>x</p><script>document.write(600*70+42)</script>";
     let line = [
         "chromium",
         "--headless=new",
@@ -426,7 +426,7 @@ fn nested_chromium(scene: &Scene) -> Outcome {
     for nested in ["process.nested=false", "process.nested=true"] {
         let out = run(nested)?;
         out.succeeds()?;
-        assert!(out.stdout().contains("</script>42"), "{out}");
+        assert!(out.stdout().contains("42042"), "{out}");
     }
     let out = run("syscalls.\"clone(&CLONE_NEWUSER)\"=deny")?;
     assert_ne!(out.code(), 0, "{out}");
@@ -780,7 +780,7 @@ fn host_without_namespaces(scene: &Scene) -> Outcome {
     let out = line.deeds(deeds.iter().map(|(deed, _)| deed)).run()?;
     out.succeeds()?.answers(&deeds)?;
     out.complains("user namespaces are switched off")?;
-    for profile in ["default", "strict", "firefox"] {
+    for profile in ["default", "firefox"] {
         let line = scene.sandbox().args(["--profile", profile]);
         let out = line.program(["echo", "ran"]).run()?;
         out.exits_with(125)?.prints("")?;
