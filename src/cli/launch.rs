@@ -54,7 +54,8 @@ pub fn main() -> i32 {
         && let Some(refused) = fallback::refused(&plan)
     {
         let text = format!(
-            "sandbox: warning: this host gives you no user namespace: {}\n  [filesystem] is held with Landlock alone, without mounts; `sandboxctl doctor` says what would help\n",
+            "sandbox: warning: this host gives you no user namespace: {}\n  [filesystem] is held with Landlock alone: what is hidden can still be seen to exist, and modes and times of own \
+             files can be changed; `sandboxctl doctor` says what would help\n",
             escape::line(&refused.detail)
         );
         let mut sources = SourceMap::new();

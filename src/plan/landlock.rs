@@ -302,7 +302,7 @@ impl Builder<'_> {
                 Refusal {
                     key: shown,
                     site,
-                    why: format!("a {name} namespace takes a user namespace"),
+                    why: format!("a namespace of its own for {name} takes a user namespace"),
                     said: true,
                     strict,
                 },
@@ -324,7 +324,7 @@ impl Builder<'_> {
             let refusal = Refusal {
                 key: "namespaces.hostname".to_owned(),
                 site: name.site,
-                why: "a uts namespace takes a user namespace".to_owned(),
+                why: "a namespace of its own for uts takes a user namespace".to_owned(),
                 said: true,
                 strict: false,
             };
@@ -334,8 +334,13 @@ impl Builder<'_> {
 
     /// Says what could not be had without namespaces: warnings where the policy lets it be dropped, else one error.
     pub(super) fn tell_refused(&mut self, refused: Vec<Refused>) {
-        let mut fatal = Vec::new();
+        let mut fatal: Vec<Refused> = Vec::new();
+        let mut known = std::collections::BTreeSet::new();
         for (key, one) in refused {
+            // A pattern that matches many paths is one rule.
+            if !known.insert(one.key.clone()) {
+                continue;
+            }
             let may = one.strict
                 && match &key {
                     Some((section, key)) => self.may_degrade(*section, key),
