@@ -439,6 +439,25 @@ mod tests {
         );
     }
 
+    /// Two profiles for one path cancel each other: what is shipped and what is printed are the same file.
+    #[test]
+    fn the_shipped_profile_is_the_one_that_is_printed() {
+        let shipped = include_str!("../../../packaging/apparmor/sandbox-launcher");
+        let printed = profile(Path::new("/usr/bin/sandbox")).join("\n");
+        for word in [
+            "/etc/apparmor.d/sandbox-launcher",
+            "profile sandbox-launcher ",
+            "flags=(unconfined)",
+            "userns,",
+            "abi <abi/4.0>,",
+        ] {
+            assert!(
+                shipped.contains(word) && printed.contains(word),
+                "{word}: {printed}"
+            );
+        }
+    }
+
     #[test]
     fn a_path_that_a_shell_or_a_profile_would_misread_is_not_written_out() {
         for path in [
