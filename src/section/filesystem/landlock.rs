@@ -18,7 +18,8 @@ use crate::section::landlock::{PathRule, Rights};
 /// What Landlock can hold of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// What is granted, parents first; none when the root is granted everything, for then nothing is refused anywhere.
+    /// What is granted, parents first; none when the host's root is granted everything, for then nothing is refused
+    /// anywhere.
     pub rules: Vec<PathRule>,
     /// Places that are given less than the rules grant.
     pub beyond: Vec<PathBuf>,
@@ -137,7 +138,8 @@ pub(super) fn hold(draft: &Draft, mounts: bool) -> Held {
             wanted(draft, item).is_some_and(|rights| rights.contains(Rights::read_write()))
         })
     };
-    if all(draft.table.get(root)) {
+    // A root from elsewhere is held whole: nothing is granted beside it.
+    if all(draft.table.get(root)) && object(draft, root) == Object::Host(root.to_owned()) {
         return Held::default();
     }
     let mut grants = Grants::default();

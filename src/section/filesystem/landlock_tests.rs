@@ -121,6 +121,8 @@ fn rules_come_from_the_table() {
             "/=hidden /usr=ro /data=/srv/data /srv/data=rw",
             "/: read-dir\n/data: read-only\n/srv/data: read-write\n/usr: read-only\n+ /data",
         ),
+        // A root from elsewhere keeps all else out.
+        ("/=tmpfs", "/: read-write"),
         (
             "/=hidden /usr=ro [gpu]",
             "/: read-dir\n/dev: devices\n/dev/shm: read-write\n/usr: read-only",
@@ -260,7 +262,7 @@ fn granted(table: &Table, held: &Held, path: &Path) -> Rights {
 fn the_second_wall_refuses_nothing_that_the_first_allows_and_says_where_it_is_lower() {
     let looked = Cell::new(0);
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 5000,
+        cases: 3000,
         failure_persistence: None,
         ..ProptestConfig::default()
     });
@@ -314,7 +316,7 @@ fn the_second_wall_refuses_nothing_that_the_first_allows_and_says_where_it_is_lo
     });
     result.unwrap_or_else(|error| panic!("{error}"));
     assert!(
-        looked.get() > 1000,
+        looked.get() > 500,
         "only {} paths were looked at",
         looked.get()
     );
