@@ -37,6 +37,10 @@ impl Rules {
             let flags = libc::O_PATH | libc::O_DIRECTORY;
             let root = at::open(at::working_directory(), c"/", flags, 0)?;
             for (path, rights) in &self.rules {
+                if path.as_c_str() == c"/" {
+                    landlock::allow(ruleset.as_fd(), root.as_fd(), *rights)?;
+                    continue;
+                }
                 let place = at::resolve(root.as_fd(), path)?;
                 landlock::allow(ruleset.as_fd(), place.as_fd(), *rights)?;
                 leave(place);
