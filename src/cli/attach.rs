@@ -108,6 +108,7 @@ const PROBED: host::Scope = host::Scope {
     memory: true,
     terminals: false,
     release: false,
+    landlock: false,
 };
 
 struct Refused {

@@ -277,7 +277,7 @@ fn check_one(name: &str, library: &Library, sources: &mut SourceMap) -> (i32, Di
         name: "check".to_owned(),
         ..Request::default()
     };
-    match inspect::plan(&resolved.policy, &request) {
+    match inspect::plan(&resolved.policy, &request, None) {
         Ok((plan, _)) => (status::OK, found, plan),
         Err(errors) => {
             found.extend(errors);

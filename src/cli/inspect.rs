@@ -203,6 +203,7 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
         memory: names_part_of_ram(policy),
         terminals: Process::of(policy).terminal.value == Terminal::New,
         release: false,
+        landlock: plan::wants_landlock(policy),
     };
     let mut facts = host::probe(scope).map_err(|error| vec![error])?;
     if policy.mentions(Section::Limits) {
@@ -241,8 +242,13 @@ fn listed_devices(policy: &Policy, facts: &Facts) -> Result<Vec<PathBuf>, Diagno
 }
 
 /// The plan for a policy on this host.
-pub(super) fn plan(policy: &Policy, request: &Request) -> Result<(Plan, Facts), Diagnostics> {
-    let facts = facts(policy)?;
+pub(super) fn plan(
+    policy: &Policy,
+    request: &Request,
+    no_user_namespaces: Option<host::facts::Refused>,
+) -> Result<(Plan, Facts), Diagnostics> {
+    let mut facts = facts(policy)?;
+    facts.machine.no_user_namespaces = no_user_namespaces;
     let plan = plan::compile(policy, &facts, request)?;
     Ok((plan, facts))
 }

@@ -12,6 +12,7 @@ mod doctor;
 pub mod ending;
 pub mod explain;
 mod failed;
+mod fallback;
 pub mod flag;
 mod inspect;
 mod join;
@@ -22,6 +23,7 @@ pub mod notice;
 pub mod reference;
 mod registered;
 pub mod rules;
+mod run;
 pub mod schema;
 mod usage;
 

@@ -4,16 +4,19 @@
 //! since, and so may the host. Only the launcher writes them and only `sandboxctl` of the same user reads them; nothing
 //! inside of the sandbox is asked what binds it.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
 
 use super::record::{escaped, raw};
 use crate::bpf::{self, Arch, Instruction, Program};
+use crate::plan::step::NamespaceKind;
 use crate::plan::{Action, OnFailure, Plan, Step};
 use crate::profile::read;
 use crate::profile::value::{IoPriority, Scheduler};
 use crate::report::{Site, SourceMap};
+use crate::section::landlock::{PathRule, Rights, Ruleset, Scopes};
 use crate::section::rlimits;
 use crate::section::syscalls::FilterPlan;
 
@@ -23,6 +26,15 @@ use crate::section::syscalls::FilterPlan;
 enum Rule {
     NewSessionKeyring,
     NoNewPrivileges,
+    Landlock {
+        abi: u32,
+        /// Bits of rights.
+        handled: u64,
+        /// Paths inside, [`escaped`], and what is granted there.
+        rules: Vec<(String, u64)>,
+        abstract_sockets: bool,
+        signals: bool,
+    },
     OomScoreAdjust(i32),
     Nice(i32),
     IoPriority(IoPriority),
@@ -96,6 +108,18 @@ fn rule(action: &Action) -> Option<Rule> {
     Some(match action {
         Action::NewSessionKeyring => Rule::NewSessionKeyring,
         Action::NoNewPrivileges => Rule::NoNewPrivileges,
+        Action::Landlock(ruleset) if ruleset.handled.is_empty() && ruleset.scopes.is_empty() => {
+            return None;
+        }
+        Action::Landlock(ruleset) => Rule::Landlock {
+            abi: ruleset.abi,
+            handled: ruleset.handled.bits(),
+            rules: (ruleset.rules.iter())
+                .map(|rule| (escaped(rule.path.as_os_str()), rule.rights.bits()))
+                .collect(),
+            abstract_sockets: ruleset.scopes.abstract_sockets,
+            signals: ruleset.scopes.signals,
+        },
         Action::OomScoreAdjust { value } => Rule::OomScoreAdjust(*value),
         Action::Nice { value } => Rule::Nice(*value),
         Action::IoPriority { value } => Rule::IoPriority(*value),
@@ -158,6 +182,7 @@ fn rule(action: &Action) -> Option<Rule> {
         | Action::Mask { .. }
         | Action::MountText { .. }
         | Action::Seal { .. }
+        | Action::NoExecution { .. }
         | Action::PivotRoot => return None,
         // Done for every process that joins, whatever the sandbox does: the caller's terminal is never handed in, and
         // nothing outlives who joined.
@@ -172,10 +197,58 @@ fn rule(action: &Action) -> Option<Rule> {
     })
 }
 
+/// A rule of Landlock for somebody who comes from outside. The kernel lets nobody enter a domain of Landlock that exists, and
+/// what is made anew is one beside the sandbox's: its scopes would keep the sandbox's own processes and sockets away too. So
+/// those are left to the namespace that holds the same, where there is one.
+fn outer<'a>(action: &'a Action, plan: &Plan) -> Cow<'a, Action> {
+    let Action::Landlock(ruleset) = action else {
+        return Cow::Borrowed(action);
+    };
+    let has = |kind| {
+        plan.steps.iter().any(
+            |step| matches!(&step.action, Action::Clone { namespaces } if namespaces.contains(&kind)),
+        )
+    };
+    let mut ruleset = ruleset.clone();
+    ruleset.scopes.signals &= !has(NamespaceKind::Pid);
+    ruleset.scopes.abstract_sockets &= !has(NamespaceKind::Net);
+    Cow::Owned(Action::Landlock(ruleset))
+}
+
 fn action(rule: &Rule) -> Result<Action, String> {
     Ok(match rule {
         Rule::NewSessionKeyring => Action::NewSessionKeyring,
         Rule::NoNewPrivileges => Action::NoNewPrivileges,
+        Rule::Landlock {
+            abi,
+            handled,
+            rules,
+            abstract_sockets,
+            signals,
+        } => {
+            let rights = |bits: u64| {
+                Rights::from_bits(bits)
+                    .ok_or_else(|| "a right of its Landlock rules is unknown".to_owned())
+            };
+            Action::Landlock(Ruleset {
+                abi: *abi,
+                handled: rights(*handled)?,
+                rules: (rules.iter())
+                    .map(|(path, bits)| {
+                        Ok(PathRule {
+                            path: raw(path).into(),
+                            rights: rights(*bits)?,
+                            site: Site::DEFAULT,
+                        })
+                    })
+                    .collect::<Result<_, String>>()?,
+                scopes: Scopes {
+                    abstract_sockets: *abstract_sockets,
+                    signals: *signals,
+                },
+                beyond: Vec::new(),
+            })
+        }
         Rule::OomScoreAdjust(value) => Action::OomScoreAdjust { value: *value },
         Rule::Nice(value) => Action::Nice { value: *value },
         Rule::IoPriority(value) => Action::IoPriority { value: *value },
@@ -264,7 +337,7 @@ impl Confinement {
                     .map(|(name, value)| (escaped(name), escaped(value)))
                     .collect();
             }
-            let Some(rule) = rule(&step.action) else {
+            let Some(rule) = rule(&outer(&step.action, plan)) else {
                 continue;
             };
             bonds.push(Bond {

@@ -6,6 +6,7 @@ pub mod failure;
 pub mod group;
 mod init;
 mod join;
+mod landlock;
 mod outside;
 mod prepare;
 mod priority;

@@ -71,6 +71,9 @@ pub(super) enum Op {
     Seal {
         path: CString,
     },
+    NoExecution {
+        path: CString,
+    },
     PivotRoot {
         read_only: bool,
     },
@@ -81,6 +84,7 @@ pub(super) enum Op {
     },
     NewSession,
     NoNewPrivileges,
+    Landlock(super::landlock::Rules),
     DropBounding {
         keep: u64,
         last: u32,
@@ -194,7 +198,7 @@ fn c_string(text: &OsStr) -> Result<CString, Errno> {
     CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL)
 }
 
-fn c_path(path: &Path) -> Result<CString, Errno> {
+pub(super) fn c_path(path: &Path) -> Result<CString, Errno> {
     c_string(path.as_os_str())
 }
 
@@ -557,7 +561,11 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
         Action::Seal { path } => Op::Seal {
             path: c_path(path)?,
         },
+        Action::NoExecution { path } => Op::NoExecution {
+            path: c_path(path)?,
+        },
         Action::NoNewPrivileges => Op::NoNewPrivileges,
+        Action::Landlock(ruleset) => Op::Landlock(super::landlock::prepare(ruleset)?),
         Action::ResourceLimit {
             resource, value, ..
         } => Op::ResourceLimit {

@@ -116,7 +116,6 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
         .map_err(|errno| LaunchError::doing("blocking signals", errno))?;
     let signals = signal::descriptor(&signal::WATCHED)
         .map_err(|errno| LaunchError::doing("making a descriptor for signals", errno))?;
-    outside::make_own_directories(prepared)?;
     let mut group = match &prepared.group {
         None => None,
         Some((step, plan)) => Some(Group::create(plan).map_err(|error| refused(*step, error))?),
@@ -146,6 +145,10 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
         };
         supervisor.run(started)
     });
+    if result.is_err() {
+        // Nothing was run, and the caller may try another way.
+        process::set_umask(prepared.umask);
+    }
     finish(group, result)
 }
 
@@ -249,6 +252,8 @@ fn start(
             Some(join) => join.enter_group(child.pid),
             None => Ok(()),
         })
+        // Not before it is sure that there are namespaces to show them in.
+        .and_then(|()| outside::make_own_directories(prepared))
         .and_then(|()| match (&prepared.group, group) {
             (Some((step, _)), Some(group)) => {
                 let entered = group.enter(child.pid, born);
