@@ -82,6 +82,16 @@ pub fn cases() -> Vec<Case> {
             host_without_namespaces,
         ),
         case(
+            "background_without_mounts",
+            &[Need::Landlock(2)],
+            background_without_mounts,
+        ),
+        case(
+            "records_without_mounts",
+            &[Need::Landlock(2)],
+            records_without_mounts,
+        ),
+        case(
             "plan_without_mounts",
             &[Need::Landlock(2)],
             plan_without_mounts,
@@ -742,6 +752,70 @@ fn sockets_without_mounts(scene: &Scene) -> Outcome {
         .program(["echo", "ran"])
         .run()?;
     out.succeeds()?.prints("ran")
+}
+
+/// The second try has the name of the first, and is still in the background. What is to be said is said in the foreground.
+fn background_without_mounts(scene: &Scene) -> Outcome {
+    let folders = folders(scene)?;
+    let (ro, rw) = (&folders.ro, &folders.rw);
+    let name = format!("test-{}-fallback", std::process::id());
+    let text = format!(
+        "{}[syscalls]\n\"socket(AF_UNIX)\" = \"deny\"\n",
+        folders.profile
+    );
+    let run = |more: &str, program: &[&str]| {
+        let inner = scene.sandbox().profile_text(&format!("{text}{more}"))?;
+        without_namespaces(scene, inner)?
+            .args(["--background", "--name", &name])
+            .program(program)
+            .run()
+    };
+    let script = format!(
+        "echo x 2>&- > {ro}/new || echo held; echo $$ > {rw}/pid; until test -e {rw}/go; do sleep 0.1; done"
+    );
+    let out = run("", &["sh", "-c", &script])?;
+    let listed = scene.sandboxctl().args(["list"]).run()?;
+    let again = run("", &["true"])?;
+    fs::write(format!("{rw}/go"), "")?;
+    let logs = scene.sandboxctl().args(["logs", "--follow", &name]).run()?;
+    out.succeeds()?.prints(&name)?;
+    out.complains("held with Landlock alone")?;
+    assert!(listed.stdout().contains(&name), "{listed}");
+    again.exits_with(125)?.complains("is taken by a running")?;
+    logs.succeeds()?.prints("held")?;
+    // What cannot be held so is told in the foreground, and so is a program that is not there; nothing of them stays.
+    let refused = run("[namespaces]\npid = true\n", &["true"])?;
+    refused.exits_with(125)?.prints("")?;
+    refused.complains("a namespace of its own for pid")?;
+    let missing = run("", &["/no/such/program"])?;
+    missing.exits_with(127)?.prints("")?;
+    missing.complains("held with Landlock alone")?;
+    missing.complains("no such file")?;
+    let none = scene.sandboxctl().args(["logs", &name]).run()?;
+    none.exits_with(1)?;
+    Ok(())
+}
+
+/// Who could write records of running sandboxes could have `sandboxctl` believe anything: that is refused where nothing can
+/// be hidden.
+fn records_without_mounts(scene: &Scene) -> Outcome {
+    let run = |access: &str, option: &str| {
+        let text = format!(
+            "[filesystem]\n{SYSTEM}\"{}\" = \"read-only\"\n\"~\" = \"{access}\"\n\"/run\" = \"read-only\"\n\
+             [syscalls]\n\"socket(AF_UNIX)\" = \"deny\"\n",
+            own_path()?
+        );
+        let inner = scene.sandbox().profile_text(&text)?;
+        let line = without_namespaces(scene, inner)?.args([option]);
+        Ok::<Finished, Box<dyn std::error::Error>>(line.program(["echo", "ran"]).run()?)
+    };
+    run("read-only", "--verbose")?.succeeds()?.prints("ran")?;
+    let out = run("read-write", "--verbose")?;
+    out.exits_with(125)?.prints("")?;
+    if !scene.host.is_root() {
+        out.complains("records of running sandboxes")?;
+    }
+    Ok(())
 }
 
 /// `--dry-run` shows what will be done here, and no mount.
