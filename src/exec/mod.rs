@@ -7,14 +7,17 @@ pub mod group;
 mod init;
 mod join;
 mod landlock;
+mod outcome;
 mod outside;
 mod prepare;
 mod priority;
 mod relay;
+mod start;
 mod supervise;
 
 pub use failure::LaunchError;
 pub use join::{Target, prepare_join};
+pub use outcome::{Ending, Outcome, Remark, Started};
 pub use prepare::{Prepared, prepare};
 pub use relay::standard;
-pub use supervise::{Ending, Outcome, Remark, Started, launch};
+pub use supervise::launch;

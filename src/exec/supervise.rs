@@ -1,108 +1,28 @@
-//! The launcher beside its child: makes it, sets from outside what must be set from outside, lets it go, and then
-//! forwards signals, relays the terminal, keeps the time and tells how it ended.
+//! The launcher beside its child: has it made (`start`), and then forwards signals, relays the terminal, keeps the time and
+//! tells how it ended.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use crate::kernel::clone::{Child, Side, clone3};
+use crate::kernel::clone::Child;
 use crate::kernel::process::Change;
 use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
-use super::child::{self, DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
+use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY, TERMINAL};
 use super::failure::LaunchError;
-use super::group::{Circumstances, Event, Group, GroupDirectory, GroupError, Usage, WATCHES};
+use super::group::{Group, WATCHES};
 use super::init::STOPPED;
 use super::join::Join;
-use super::outside;
+use super::outcome::{Ending, Outcome, Remark, Started};
 use super::prepare::Prepared;
-use super::priority;
 use super::relay::{self, Relay};
+use super::start::{Ends, refused, start};
 
 /// How long a program that ran into its timeout has between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// When a program has run so long, it will not end at once: the launcher makes itself small.
 const SETTLED: Duration = Duration::from_secs(1);
-
-/// How the program ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// With this status; 128+N after signal N where process 1 reported it.
-    Exited(i32),
-    /// This signal killed it.
-    Killed(i32),
-}
-
-impl Ending {
-    /// What the launcher itself exits with.
-    #[must_use]
-    pub fn status(self) -> i32 {
-        match self {
-            Self::Exited(status) => status,
-            Self::Killed(signal) => 128 + signal,
-        }
-    }
-
-    /// The signal that it died of, where that can be told: a status above 128 may also be the program's own.
-    #[must_use]
-    pub fn signal(self) -> Option<i32> {
-        match self {
-            Self::Killed(signal) => Some(signal),
-            Self::Exited(status) if (129..=128 + 64).contains(&status) => Some(status - 128),
-            Self::Exited(_) => None,
-        }
-    }
-}
-
-/// What became of a launch.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// How the program ended.
-    pub ending: Ending,
-    /// Wall time from clone to end.
-    pub duration: Duration,
-    /// What its control group counted.
-    pub usage: Option<Usage>,
-    /// What lay around that group.
-    pub circumstances: Circumstances,
-    /// Whether it ran into its timeout.
-    pub timed_out: bool,
-    /// Things that could not be tidied up.
-    pub leftovers: Vec<String>,
-}
-
-/// Something to be told while the program is being started.
-#[derive(Clone, Debug)]
-pub enum Remark {
-    /// A step was passed over, as the policy allows.
-    Dropped {
-        /// Its number in the plan.
-        step: usize,
-        /// Why.
-        errno: Errno,
-    },
-    /// Something about the control group.
-    Group(String),
-    /// A limit made itself felt while the program runs.
-    Event(Event),
-    /// The program has been started; not told of one that has ended already.
-    Started(Started),
-}
-
-/// A program that runs.
-#[derive(Clone, Debug)]
-pub struct Started {
-    /// The launcher's child: process 1 of the sandbox if it has one, else the program.
-    pub child: libc::pid_t,
-    /// Whether the child is our process 1.
-    pub init: bool,
-    /// The directories of its control group.
-    pub group: Vec<GroupDirectory>,
-    /// The systemd unit that the group lies in.
-    pub unit: Option<String>,
-    /// The soft memory limit that we hold, in bytes.
-    pub memory_soft: Option<u64>,
-}
 
 /// Carries a prepared plan out and waits for the end. `tell` is called for what the user must know at once.
 ///
@@ -173,127 +93,6 @@ fn finish(
             Err(error)
         }
     }
-}
-
-/// A group that could not be made or entered, as a failure of the step that asked for it.
-fn refused(step: u32, error: GroupError) -> LaunchError {
-    LaunchError {
-        step: Some(step as usize),
-        doing: String::new(),
-        errno: None,
-        site: Some(error.site),
-        detail: error.to_string(),
-        help: error.help,
-    }
-}
-
-/// The launcher's ends.
-struct Ends {
-    socket: Option<OwnedFd>,
-    status: Option<OwnedFd>,
-}
-
-/// Makes the child, sets what is set from outside, and lets it go.
-fn start(
-    prepared: &Prepared,
-    group: Option<&mut Group>,
-    tell: &mut dyn FnMut(Remark),
-) -> Result<(Child, Ends), LaunchError> {
-    let pair = descriptor::socket_pair()
-        .map_err(|errno| LaunchError::doing("making a socket pair", errno))?;
-    let (own_socket, child_socket) = pair;
-    let (own_status, child_status) = if prepared.new_terminal && prepared.init {
-        let (read, write) =
-            descriptor::pipe().map_err(|errno| LaunchError::doing("making a pipe", errno))?;
-        (Some(read), Some(write))
-    } else {
-        (None, None)
-    };
-    let doors = match (&prepared.group, &group) {
-        // A real-time process enters a group only if that has time for it, and must be in it before it becomes one.
-        (Some(_), _) if priority::is_real_time(&prepared.priorities) => Vec::new(),
-        (Some((step, _)), Some(group)) => group.doors().map_err(|error| refused(*step, error))?,
-        _ => Vec::new(),
-    };
-    let arguments = pointers(&prepared.execute.arguments);
-    let environment = pointers(&prepared.execute.environment);
-    let birthplace = group.as_deref().and_then(Group::birthplace);
-    let mut born = birthplace.is_some();
-    let mut side = clone3(prepared.clone_flags, birthplace);
-    if born && side.is_err() {
-        // An old kernel, or a group that takes no children in this way: it is moved there, or what speaks against that is
-        // said then.
-        born = false;
-        side = clone3(prepared.clone_flags, None);
-    }
-    let side = side.map_err(|errno| match prepared.clone_step {
-        Some(step) => LaunchError::at_step(step, errno),
-        None => LaunchError::doing("making a process", errno),
-    })?;
-    let child = match side {
-        Side::Child => {
-            drop((own_socket, own_status));
-            child::run(
-                prepared,
-                Lines {
-                    socket: child_socket,
-                    status: child_status,
-                    doors: &doors,
-                    arguments: &arguments,
-                    environment: &environment,
-                },
-            )
-        }
-        Side::Parent(child) => child,
-    };
-    drop((child_socket, child_status));
-    let set = outside::map_ids(prepared, child.pid)
-        .and_then(|()| match &prepared.join {
-            Some(join) => join.enter_group(child.pid),
-            None => Ok(()),
-        })
-        // Not before it is sure that there are namespaces to show them in.
-        .and_then(|()| outside::make_own_directories(prepared))
-        .and_then(|()| match (&prepared.group, group) {
-            (Some((step, _)), Some(group)) => {
-                let entered = group.enter(child.pid, born);
-                for warning in group.warnings() {
-                    tell(Remark::Group(warning.to_string()));
-                }
-                entered.map_err(|error| refused(*step, error))
-            }
-            _ => Ok(()),
-        })
-        .and_then(|()| {
-            priority::set_all(&prepared.priorities, child.pid, &mut |step, errno| {
-                tell(Remark::Dropped { step, errno });
-            })
-        })
-        .and_then(|()| {
-            descriptor::send(own_socket.as_fd(), GO)
-                .map_err(|errno| LaunchError::doing("letting the child go", errno))
-        });
-    if let Err(error) = set {
-        // It has done nothing yet; without GO it ends by itself, and this makes sure of it.
-        let _ = signal::send(child.pidfd.as_fd(), libc::SIGKILL);
-        let _ = process::wait_for(child.pidfd.as_fd(), libc::WEXITED);
-        return Err(error);
-    }
-    Ok((
-        child,
-        Ends {
-            socket: Some(own_socket),
-            status: own_status,
-        },
-    ))
-}
-
-fn pointers(strings: &[std::ffi::CString]) -> Vec<*const libc::c_char> {
-    strings
-        .iter()
-        .map(|text| text.as_ptr())
-        .chain(std::iter::once(std::ptr::null()))
-        .collect()
 }
 
 struct Supervisor<'a> {
