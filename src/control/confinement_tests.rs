@@ -4,6 +4,23 @@
 use super::*;
 use crate::profile::value::CpuSet;
 
+fn ruleset() -> Ruleset {
+    Ruleset {
+        abi: 7,
+        handled: Rights::known(7),
+        rules: vec![PathRule {
+            path: "/a b".into(),
+            rights: Rights::read(),
+            site: Site::DEFAULT,
+        }],
+        scopes: Scopes {
+            abstract_sockets: true,
+            signals: true,
+        },
+        beyond: Vec::new(),
+    }
+}
+
 fn plan() -> Plan {
     let step = |action| Step {
         action,
@@ -40,6 +57,7 @@ fn plan() -> Plan {
                 name: "x".to_owned(),
             }),
             step(Action::NoNewPrivileges),
+            step(Action::Landlock(ruleset())),
             step(Action::Init),
             step(Action::ResourceLimit {
                 resource: 7,
@@ -110,6 +128,45 @@ fn what_binds_the_sandbox_binds_those_who_join_in_the_same_order() {
     assert_eq!(environment[..], expected);
 }
 
+/// Who joins gets a domain of its own. Where a namespace holds the same, its scopes would only keep the sandbox's own
+/// processes away.
+#[test]
+fn scopes_of_landlock_are_left_to_namespaces() {
+    let step = |action| Step {
+        action,
+        site: Site::DEFAULT,
+        because: String::new(),
+        on_failure: OnFailure::Fatal,
+    };
+    let scopes = |namespaces: &[NamespaceKind], handled| {
+        let namespaces = namespaces.to_vec();
+        let ruleset = Ruleset {
+            handled,
+            ..ruleset()
+        };
+        let plan = Plan {
+            steps: vec![
+                step(Action::Clone { namespaces }),
+                step(Action::Landlock(ruleset)),
+            ],
+            ..Plan::default()
+        };
+        let confinement = Confinement::of(&plan, &SourceMap::new(), Caller::default());
+        let joined = confinement.plan(&Entry::default()).unwrap();
+        joined.steps.into_iter().find_map(|step| match step.action {
+            Action::Landlock(ruleset) => Some(ruleset.scopes.bits()),
+            _ => None,
+        })
+    };
+    let all = Rights::known(7);
+    assert_eq!(scopes(&[], all), Some(3));
+    assert_eq!(scopes(&[NamespaceKind::Pid], all), Some(1));
+    assert_eq!(scopes(&[NamespaceKind::Net], all), Some(2));
+    let both = [NamespaceKind::Pid, NamespaceKind::Net];
+    assert_eq!(scopes(&both, all), Some(0));
+    assert_eq!(scopes(&both, Rights::NONE), None);
+}
+
 #[test]
 fn nonsense_is_refused() {
     let confinement = Confinement::of(&plan(), &SourceMap::new(), Caller::default());
@@ -118,6 +175,7 @@ fn nonsense_is_refused() {
         ("\"resource\":7", "\"resource\":99"),
         ("\"0-2\"", "\"2-0\""),
         ("\"x86_64\"", "\"vax\""),
+        ("\"handled\":", "\"handled\":9"),
     ] {
         let forged = text.replacen(is, becomes, 1);
         assert_ne!(forged, text, "{is}");

@@ -321,3 +321,75 @@ fn the_second_wall_refuses_nothing_that_the_first_allows_and_says_where_it_is_lo
         looked.get()
     );
 }
+
+/// Without mounts, what is shown read-only all around cannot be hidden, and what can be written there could be forged.
+#[test]
+fn records_of_running_sandboxes_are_never_written() {
+    let records = PathBuf::from("/home/u/.local/state/sandbox/run");
+    let without = |text: &str, host: &str| {
+        let policy = rules(text);
+        let around = Surroundings {
+            records: vec![records.clone()],
+            ..around()
+        };
+        let facts = HandMade::new(&format!("{HOST} {host}"))
+            .facts(&wanted(&policy, &caller(), &around), caller());
+        lower_without_mounts(&policy, &facts, &around).unwrap()
+    };
+    for host in ["", "/home/u/.local/state/sandbox/run/"] {
+        let shown = without("/=ro", host);
+        assert_eq!(shown.refused, [], "{host}");
+        let hidden = without("/=hidden /usr=ro", host);
+        assert_eq!(hidden.refused, [], "{host}");
+        let open = without("/=ro ~=rw", host);
+        let refused: Vec<_> = open.refused.iter().map(|one| one.why.as_str()).collect();
+        assert!(
+            refused.iter().any(|why| why.contains(guard::RECORDS)),
+            "{host}: {refused:?}"
+        );
+        assert!(open.refused.iter().all(|one| one.strict));
+    }
+    let note = "the program can read the records of running sandboxes";
+    let shown = without("/=ro", "/home/u/.local/state/sandbox/run/");
+    assert!(
+        shown.notes.iter().any(|one| one.text.starts_with(note)),
+        "{:?}",
+        shown.notes
+    );
+}
+
+/// Both walls come from one table: the directories of control groups are as read-only for Landlock as they are mounted.
+#[test]
+fn landlock_grants_no_more_of_control_groups_than_the_mounts() {
+    let groups = PathBuf::from("/sys/fs/cgroup");
+    let around = Surroundings {
+        groups: Some(ControlGroups {
+            mounts: vec![groups.clone()],
+            sockets: Vec::new(),
+        }),
+        ..around()
+    };
+    let host = format!("{HOST} /sys/fs/cgroup/memory/ /sys/kernel/");
+    for (text, told_of) in [
+        ("/=hidden /usr=ro /sys=ro", "/sys: read-only"),
+        // Granted by what is above: the mount alone holds, and that is known.
+        ("/=ro /sys=rw", "+ /sys/fs/cgroup"),
+    ] {
+        let policy = rules(text);
+        let facts = HandMade::new(&host).facts(&wanted(&policy, &caller(), &around), caller());
+        let lowered = lower(&policy, &facts, &around).unwrap();
+        let told = told(&lowered.held);
+        assert!(told.lines().any(|line| line == told_of), "{text}:\n{told}");
+    }
+    // Without mounts it is at least said.
+    let policy = rules("/=ro /sys=rw");
+    let facts = HandMade::new(&host).facts(&wanted(&policy, &caller(), &around), caller());
+    let lowered = lower_without_mounts(&policy, &facts, &around).unwrap();
+    assert_eq!(lowered.refused, []);
+    let said = "the program can write to `/sys/fs/cgroup`";
+    assert!(
+        lowered.notes.iter().any(|one| one.text.contains(said)),
+        "{:?}",
+        lowered.notes
+    );
+}
