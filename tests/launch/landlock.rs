@@ -87,11 +87,6 @@ pub fn cases() -> Vec<Case> {
             background_without_mounts,
         ),
         case(
-            "group_without_mounts",
-            &[Need::Limits, Need::Landlock(2)],
-            group_without_mounts,
-        ),
-        case(
             "records_without_mounts",
             &[Need::Landlock(2)],
             records_without_mounts,
@@ -798,25 +793,6 @@ fn background_without_mounts(scene: &Scene) -> Outcome {
     missing.complains("no such file")?;
     let none = scene.sandboxctl().args(["logs", &name]).run()?;
     none.exits_with(1)?;
-    Ok(())
-}
-
-/// Where a filter shuts clone3(2) off nobody is born into a group: the program is in it all the same.
-fn group_without_mounts(scene: &Scene) -> Outcome {
-    let folders = folders(scene)?;
-    let text = format!(
-        "{}\"/proc\" = \"read-only\"\n[syscalls]\n\"socket(AF_UNIX)\" = \"deny\"\n[limits]\npids = 30\n",
-        folders.profile
-    );
-    let deed = "read@/proc/self/cgroup";
-    let plain = scene.sandbox().profile_text(&text)?.deeds([deed]).run()?;
-    let inner = scene.sandbox().profile_text(&text)?;
-    let outer = without_namespaces(scene, inner)?.deeds([deed]).run()?;
-    plain.succeeds()?;
-    outer.succeeds()?.complains("held with Landlock alone")?;
-    let count = |out: &Finished| out.answer(deed).matches("sandbox-").count();
-    assert!(count(&plain) > 0, "{plain}");
-    assert_eq!(count(&plain), count(&outer), "{plain}\n{outer}");
     Ok(())
 }
 
