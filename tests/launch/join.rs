@@ -504,7 +504,7 @@ fn terminal(scene: &Scene) -> Outcome {
         .program([
             "sh",
             "-c",
-            "tty; echo $TERM; stty size; echo go; read x; stty size; cat",
+            "tty; echo $TERM; stty size; echo go; read x; stty size; exec sed -u s/here/there/",
         ])
         .spawn()?;
     shell.wait_for("go")?;
@@ -521,6 +521,9 @@ fn terminal(scene: &Scene) -> Outcome {
     thread::sleep(Duration::from_millis(300));
     shell.type_in(b"\n")?;
     shell.wait_for("33 77")?;
+    // The shell passes a key over that comes while it waits for a program which ends by itself.
+    shell.type_in(b"here\n")?;
+    shell.wait_for("there")?;
     // The interrupt key ends what is in the foreground of the terminal inside.
     shell.type_in(b"\x03")?;
     let shell = shell.wait()?;

@@ -362,7 +362,7 @@ fn without_clone3(scene: &Scene) -> Outcome {
     let outer = scene.write("outer.toml", "[syscalls]\nclone3 = \"ENOSYS\"\n")?;
     let behind: [PathBuf; 4] = [binary("sandbox"), "--profile".into(), outer, "--".into()];
     let deed = "read@/proc/self/cgroup";
-    for profile in [PROFILE, LARGER] {
+    for profile in [PROFILE, LASTING] {
         let run = |behind: &[PathBuf]| {
             let line = scene.sandbox().profile_text(profile)?.behind(behind);
             line.deeds([deed]).run()
