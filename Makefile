@@ -21,7 +21,7 @@ all:
 install:
 	@test -x target/dist/sandbox || { echo 'run `make` first' >&2; exit 1; }
 	$(INSTALL) -d $(bin) $(share)/man/man1 $(share)/man/man5 $(share)/sandbox/profiles \
-		$(share)/sandbox/schema $(share)/bash-completion/completions \
+		$(share)/sandbox/schema $(share)/sandbox/apparmor $(share)/bash-completion/completions \
 		$(share)/zsh/site-functions $(share)/fish/vendor_completions.d
 	for p in $(programs); do \
 		$(INSTALL) -m 0755 target/dist/$$p $(bin)/$$p && \
@@ -33,6 +33,7 @@ install:
 	$(INSTALL) -m 0644 man/sandbox.toml.5 $(share)/man/man5/
 	$(INSTALL) -m 0644 schema/profile.json $(share)/sandbox/schema/
 	$(INSTALL) -m 0644 profiles/*.toml $(share)/sandbox/profiles/
+	$(INSTALL) -m 0644 packaging/apparmor/sandbox-launcher $(share)/sandbox/apparmor/
 
 # Not part of `install`: a setuid program is there only if an administrator wants it.
 install-suid:

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sandbox::bpf::{Action as Verdict, Arch};
 use sandbox::host::Facts;
-use sandbox::host::facts::{Caller, Machine, PathFact, PathKind};
+use sandbox::host::facts::{Caller, Machine, PathFact, PathKind, Refused};
 use sandbox::plan::step::NamespaceKind;
 use sandbox::plan::{self, Action, Plan, Request};
 use sandbox::policy::{self, Policy};
@@ -105,6 +105,7 @@ fn facts(policy: &Policy, who: Who) -> Facts {
             last_capability: 40,
             mount_api: true,
             keyrings: true,
+            landlock: 7,
             ..Machine::default()
         },
         ..Facts::default()
@@ -459,6 +460,11 @@ fn the_order_of_steps_keeps_what_is_promised() {
             let init = at(|action| matches!(action, Action::Init));
             let privileges = at(|action| matches!(action, Action::NoNewPrivileges));
             let capabilities = at(|action| matches!(action, Action::Capabilities { .. }));
+            let second_wall = at(|action| matches!(action, Action::Landlock(_)));
+            before(pivot, second_wall, "nothing is mounted after Landlock");
+            before(privileges, second_wall, "Landlock may need no_new_privs");
+            before(second_wall, init, "Landlock holds process 1 too");
+            before(second_wall, filter, "the filter may forbid Landlock");
             assert_eq!(
                 execute,
                 Some(plan.steps.len() - 1),
@@ -476,6 +482,7 @@ fn the_order_of_steps_keeps_what_is_promised() {
                         | Action::Mask { .. }
                         | Action::Restrict { .. }
                         | Action::Seal { .. }
+                        | Action::NoExecution { .. }
                 )
             };
             before(
@@ -522,5 +529,49 @@ fn the_order_of_steps_keeps_what_is_promised() {
                 "{said}: nothing but the program comes behind the filter"
             );
         }
+    }
+}
+
+/// Whoever says something about files gets both walls, on a kernel that has them, unless the root is writable.
+#[test]
+fn full_profiles_have_a_second_wall() {
+    for name in full() {
+        for who in EVERYBODY {
+            let plan = plan(&[name], who);
+            let ruleset = plan.steps.iter().find_map(|step| match &step.action {
+                Action::Landlock(ruleset) => Some(ruleset),
+                _ => None,
+            });
+            let ruleset = ruleset.unwrap_or_else(|| panic!("{name} for {who:?} has none"));
+            assert!(!ruleset.handled.is_empty(), "{name}");
+            assert!(ruleset.scopes.signals, "{name}");
+            // What is granted costs two calls each.
+            assert!(ruleset.rules.len() < 60, "{name}: {:#?}", ruleset.rules);
+        }
+    }
+}
+
+/// Without user namespaces none of them is run as if nothing were missing.
+#[test]
+fn no_full_profile_is_thinned_out_in_silence() {
+    for name in full() {
+        let policy = policy(&[name]);
+        let mut facts = facts(&policy, Who::User);
+        facts.machine.no_user_namespaces = Some(Refused {
+            detail: "for a test".to_owned(),
+            fix: vec!["do this".to_owned()],
+        });
+        let request = Request {
+            program: "true".into(),
+            name: "test".into(),
+            ..Request::default()
+        };
+        let errors = plan::compile(&policy, &facts, &request).unwrap_err();
+        let told = errors
+            .iter()
+            .find(|error| error.message.contains("no user namespace"))
+            .unwrap_or_else(|| panic!("{name}: {errors:#?}"));
+        assert!(!told.related.is_empty(), "{name}");
+        assert!(told.help.iter().any(|line| line == "do this"), "{name}");
     }
 }

@@ -124,6 +124,7 @@ const PROBED: host::Scope = host::Scope {
     memory: true,
     terminals: false,
     release: false,
+    landlock: false,
 };
 
 struct Refused {

@@ -285,7 +285,7 @@ fn check_one(name: &str, library: &Library, sources: &mut SourceMap) -> (i32, Di
         name: "check".to_owned(),
         ..Request::default()
     };
-    match inspect::plan(&resolved.policy, &roots, &request) {
+    match inspect::plan(&resolved.policy, &roots, &request, None) {
         Ok((plan, _)) => (status::OK, found, plan),
         Err(errors) => {
             found.extend(errors);

@@ -173,6 +173,18 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
             "this kernel does not know that limit, or takes no such value",
             &[],
         ),
+        (Action::Landlock(_), Errno::E2BIG) => meaning(
+            "16 rulesets of Landlock hold this process already: sandboxes in sandboxes",
+            &["start it outside of them, or with `process.landlock = false`"],
+        ),
+        (Action::Landlock(_), Errno::ENOENT | Errno::ELOOP | Errno::EINVAL) => meaning(
+            "what a rule names has changed since it was looked at",
+            &["somebody is changing the file system; start it again"],
+        ),
+        (Action::Landlock(_), Errno::EPERM) => meaning(
+            "an outer sandbox forbids Landlock",
+            &["to do without the second wall: `process.landlock = false`"],
+        ),
         (Action::Seccomp(_), Errno::EINVAL) => meaning(
             "this kernel does not know an answer that the filter gives, or has no seccomp",
             &[DOCTOR],

@@ -288,6 +288,7 @@ pub(super) fn facts(policy: &Policy, roots: &Roots) -> Result<Facts, Diagnostics
         terminals: Process::of(policy).terminal.value == Terminal::New,
         // What an overlay can do depends on it.
         release: !roots.is_empty(),
+        landlock: plan::wants_landlock(policy),
     };
     let mut facts = host::probe(scope).map_err(|error| vec![error])?;
     if policy.mentions(Section::Limits) {
@@ -336,8 +337,10 @@ pub(super) fn plan(
     policy: &Policy,
     roots: &Roots,
     request: &Request,
+    no_user_namespaces: Option<host::facts::Refused>,
 ) -> Result<(Plan, Facts), Diagnostics> {
-    let facts = facts(policy, roots)?;
+    let mut facts = facts(policy, roots)?;
+    facts.machine.no_user_namespaces = no_user_namespaces;
     let plan = plan::compile(policy, &facts, request)?;
     Ok((plan, facts))
 }

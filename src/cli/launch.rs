@@ -7,8 +7,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::control::registry;
-use crate::exec;
-use crate::kernel::Errno;
+use crate::host;
 use crate::plan::{Plan, Request, outline, show};
 use crate::policy::Policy;
 use crate::profile::choose::{Chosen, for_program};
@@ -19,13 +18,13 @@ use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
 use crate::section::syscalls::{self, Company};
 
 use super::arguments::Launch;
-use super::background::{self, Side};
 use super::inspect::Roots;
 use super::layer::{Flag, Said, layer};
 use super::notice::{Notifier, When};
-use super::registered::{self, Registered};
+use super::registered;
+use super::run::Run;
 use super::usage::usage;
-use super::{answer, complain, ending, failed, inspect, root, status};
+use super::{answer, complain, fallback, inspect, root, status};
 
 /// The program `sandbox`.
 #[must_use]
@@ -40,9 +39,9 @@ pub fn main() -> i32 {
     };
     if launch.dry_run {
         let mut sources = SourceMap::new();
-        return match prepare(&mut launch, &matches, &mut sources) {
+        return match prepare_for_show(&mut launch, &matches, &mut sources) {
             Ok(ready) => dry_run(&launch, &ready, &sources),
-            Err(errors) => refuse(&errors, &sources),
+            Err(errors) => errors.tell(&sources),
         };
     }
     let mut notifier = Notifier::new(launch.notify, &shown_name(&launch));
@@ -54,28 +53,48 @@ pub fn main() -> i32 {
     // Before the host is looked at: what is there then is hidden from the program.
     registry::make_place();
     let mut sources = SourceMap::new();
-    let ready = prepare(&mut launch, &matches, &mut sources);
+    let ready = prepare(&mut launch, &matches, &mut sources, None);
     // While the program runs, the launcher is to be small.
     drop(matches);
     match ready {
         Ok(ready) => match registered::take_name(&launch) {
-            Ok(registered) => run(&launch, ready, &sources, registered, &mut notifier),
+            Ok(registered) => {
+                Run::new(&launch, registered, &mut notifier).carry_out(ready, sources)
+            }
             Err(status) => status,
         },
         Err(errors) => {
-            notifier.failed(&render(
-                &errors.diagnostics,
-                &sources,
-                Style { colour: false },
-            ));
-            refuse(&errors, &sources)
+            notifier.failed(&errors.text(&sources));
+            errors.tell(&sources)
         }
     }
 }
 
-fn refuse(errors: &Refused, sources: &SourceMap) -> i32 {
-    inspect::tell(&errors.diagnostics, sources);
-    errors.status
+/// The plan that would be carried out: where there is no user namespace to be had, the one without.
+fn prepare_for_show(
+    launch: &mut Launch,
+    matches: &ArgMatches,
+    sources: &mut SourceMap,
+) -> Result<Ready, Refused> {
+    let ready = prepare(launch, matches, sources, None)?;
+    match fallback::refused(&ready.plan) {
+        Some(refused) => {
+            *sources = SourceMap::new();
+            prepare(launch, matches, sources, Some(refused))
+        }
+        None => Ok(ready),
+    }
+}
+
+/// The same once more, knowing that there is no user namespace to be had.
+pub(super) fn prepare_again(
+    launch: &Launch,
+    sources: &mut SourceMap,
+    refused: host::facts::Refused,
+) -> Result<Ready, Refused> {
+    // It was parsed before: only the order of the options is looked up.
+    let matches = Launch::command().get_matches();
+    prepare(&mut launch.clone(), &matches, sources, Some(refused))
 }
 
 /// The program as a notification calls it.
@@ -84,26 +103,44 @@ fn shown_name(launch: &Launch) -> String {
     escape::line(&run_name(program)).into_owned()
 }
 
-struct Refused {
+/// A launch that the policy or this host makes impossible.
+pub(super) struct Refused {
     diagnostics: Diagnostics,
     status: i32,
+}
+
+impl Refused {
+    /// Says why; returns the exit status.
+    pub(super) fn tell(&self, sources: &SourceMap) -> i32 {
+        inspect::tell(&self.diagnostics, sources);
+        self.status
+    }
+
+    /// Why, without colours.
+    pub(super) fn text(&self, sources: &SourceMap) -> String {
+        render(&self.diagnostics, sources, Style { colour: false })
+    }
 }
 
 /// The profile that is taken with `--root` when none is named.
 const CONTAINER: &str = "container";
 
 /// What is ready to be run.
-struct Ready {
-    policy: Policy,
-    plan: Plan,
-    warnings: Diagnostics,
-    chosen: String,
+pub(super) struct Ready {
+    /// The rules.
+    pub policy: Policy,
+    /// What is to be done.
+    pub plan: Plan,
+    /// What was found wrong with the profiles that stops nothing.
+    pub warnings: Diagnostics,
+    /// Which profile was taken and why, when nobody named one.
+    pub chosen: String,
     /// The one profile of the library that was asked for.
-    asked: Option<String>,
+    pub asked: Option<String>,
     /// Whether the command line says everything.
     alone: bool,
     /// Roots in use, which nobody removes meanwhile.
-    roots: Roots,
+    pub roots: Roots,
 }
 
 /// The options that say rules, in the order in which they were typed.
@@ -152,6 +189,7 @@ fn prepare(
     launch: &mut Launch,
     matches: &ArgMatches,
     sources: &mut SourceMap,
+    no_user_namespaces: Option<host::facts::Refused>,
 ) -> Result<Ready, Refused> {
     let wrong = |diagnostics| Refused {
         diagnostics,
@@ -212,7 +250,8 @@ fn prepare(
         name: launch.name.clone().unwrap_or_else(|| run_name(program)),
         best_effort: launch.best_effort,
     };
-    let (plan, _) = inspect::plan(&resolved.policy, &roots, &request).map_err(|diagnostics| {
+    let plan = inspect::plan(&resolved.policy, &roots, &request, no_user_namespaces);
+    let (plan, _) = plan.map_err(|diagnostics| {
         // Rules that make no filter anywhere are the profile's fault, not the host's.
         let status = match syscalls::lower(&resolved.policy, Company::default()) {
             Ok(_) => status::NOT_SET_UP,
@@ -303,155 +342,4 @@ fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
         )
     };
     answer(&text).err().unwrap_or(status::OK)
-}
-
-fn run(
-    launch: &Launch,
-    ready: Ready,
-    sources: &SourceMap,
-    mut registered: Registered,
-    notifier: &mut Notifier,
-) -> i32 {
-    registered.keep(ready.policy);
-    let _in_use = ready.roots;
-    if !launch.quiet {
-        inspect::tell(&ready.warnings, sources);
-        for warning in &ready.plan.warnings {
-            complain(&format!(
-                "sandbox: warning: {}\n",
-                show::warning(warning, sources)
-            ));
-        }
-    }
-    if launch.verbose {
-        if !ready.chosen.is_empty() {
-            complain(&format!("sandbox: {}\n", escape::line(&ready.chosen)));
-        }
-        let style = outline::Style {
-            every: true,
-            ..outline::Style::default()
-        };
-        complain(&outline::text(&ready.plan, sources, style));
-    }
-    let mut background = None;
-    if launch.background {
-        match background::detach() {
-            Ok(Side::Background(ours)) => background = Some(ours),
-            Ok(Side::Foreground(status)) | Err(status) => {
-                registered.leave();
-                return status;
-            }
-        }
-    }
-    if let Some(background) = &background {
-        let Some(name) = registered.name() else {
-            complain(
-                "sandbox: nothing can be started in the background, as no record of it can be written; --verbose says why\n",
-            );
-            return status::NOT_SET_UP;
-        };
-        if let Err(status) = background.write_to_log(name) {
-            return status;
-        }
-    }
-    let name = registered.name().unwrap_or_default().to_owned();
-    let reader = ending::Reader {
-        profile: ready.asked,
-        directory: inspect::own_profiles(),
-        may_change: Some(may_change),
-    };
-    let mut diary = ending::Diary::default();
-    let mut tell = |remark| {
-        let text = match remark {
-            exec::Remark::Started(started) => {
-                registered.started(launch, &started, &ready.plan, sources);
-                if let Some(background) = &mut background {
-                    background.started(&name);
-                }
-                return;
-            }
-            exec::Remark::Event(event) => {
-                diary.note(event);
-                if let Some((kind, text)) = ending::notice_of(event, &ready.plan, sources, &reader)
-                {
-                    notifier.happened(kind, &text);
-                }
-                // The terminal is the program's now; the report at the end says it.
-                if launch.verbose {
-                    complain(&format!(
-                        "sandbox: {}\r\n",
-                        escape::line(&event.to_string())
-                    ));
-                }
-                return;
-            }
-            exec::Remark::Group(text) => text,
-            exec::Remark::Dropped { step, errno } => dropped(&ready.plan, step, errno, sources),
-        };
-        if !launch.quiet {
-            complain(&format!("sandbox: warning: {}\n", escape::line(&text)));
-        }
-    };
-    let outcome =
-        exec::prepare(&ready.plan).and_then(|prepared| exec::launch(&prepared, &mut tell));
-    match outcome {
-        Ok(outcome) => {
-            // It may have ended before anybody could say that it was started.
-            if let Some(background) = &mut background {
-                background.started(&name);
-            }
-            registered.ended(&outcome);
-            for leftover in &outcome.leftovers {
-                complain(&format!("sandbox: {}\n", escape::line(leftover)));
-            }
-            let program = launch.program().unwrap_or_else(|| OsStr::new(""));
-            let report =
-                ending::Report::of(&outcome, &ready.plan, sources, program, &reader, &diary);
-            if launch.json {
-                complain(&format!("{}\n", report.to_json()));
-            } else if launch.report {
-                complain(&report.full());
-            } else if !launch.quiet {
-                complain(&report.remarks());
-            }
-            for (kind, text) in report.notices() {
-                if !notifier.has_told(kind) {
-                    notifier.happened(kind, &text);
-                }
-            }
-            outcome.ending.status()
-        }
-        Err(error) => {
-            if let Some(background) = &background {
-                background.failed(&name);
-            }
-            let told = failed::tell(&error, &ready.plan, sources);
-            complain(&told.text);
-            notifier.failed(&told.text);
-            told.status
-        }
-    }
-}
-
-/// Whether a profile's file is one that the caller edits: what a package has installed is not.
-fn may_change(path: &Path) -> bool {
-    use nix::unistd::{AccessFlags, access};
-    !path.starts_with("/usr") && access(path, AccessFlags::W_OK).is_ok()
-}
-
-/// A step that was passed over, in words.
-fn dropped(plan: &Plan, step: usize, errno: Errno, sources: &SourceMap) -> String {
-    let Some(step) = plan.steps.get(step) else {
-        return format!("a rule is not applied: {}", errno.desc());
-    };
-    let place = if step.site.is_default() {
-        String::new()
-    } else {
-        format!(" ({})", sources.position(step.site))
-    };
-    format!(
-        "not done: {}{place}: {errno:?} ({})",
-        step.action.describe(),
-        errno.desc()
-    )
 }

@@ -12,6 +12,7 @@ mod doctor;
 pub mod ending;
 pub mod explain;
 mod failed;
+mod fallback;
 pub mod flag;
 pub mod group;
 mod inspect;
@@ -24,6 +25,7 @@ pub mod reference;
 mod registered;
 pub mod root;
 pub mod rules;
+mod run;
 pub mod schema;
 mod usage;
 

@@ -7,7 +7,6 @@ use super::process::{self, Process};
 use super::sandbox::{Refusal, Sandbox, Status};
 use crate::exec::group::Directories;
 use crate::kernel::Errno;
-use crate::section::limits::Version;
 
 /// How long killing and freezing may take until it is an error.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -158,7 +157,7 @@ impl Sandbox {
                     .help(format!("what is possible: `sandboxctl kill --all --signal STOP {name}`, and `CONT` later")),
             );
         };
-        if files(&group).next().is_none() {
+        if !group.can_be_frozen() {
             return Err(Refusal::new(format!(
                 "the control group of `{name}` cannot freeze: it is of cgroup v1 and has no part in the hierarchy of `freezer`"
             ))
@@ -177,61 +176,14 @@ impl Sandbox {
     }
 }
 
-/// The directories that can freeze, with the file and what is written to it for frozen and thawed; that of v2 first, which
-/// [`Directories::is_frozen`] asks where a hybrid host has both.
-fn files(
-    group: &Directories,
-) -> impl Iterator<
-    Item = (
-        &crate::kernel::cgroup::Directory,
-        &'static str,
-        [&'static str; 2],
-    ),
-> {
-    let of = |wanted| group.each().filter(move |(version, _)| *version == wanted);
-    let ordered = of(Version::V2).chain(of(Version::V1));
-    ordered.filter_map(|(version, directory)| {
-        let (file, values) = match version {
-            Version::V1 => ("freezer.state", ["THAWED", "FROZEN"]),
-            Version::V2 => ("cgroup.freeze", ["0", "1"]),
-        };
-        directory.has(file).then_some((directory, file, values))
-    })
-}
-
 fn set(group: &Directories, frozen: bool) -> Result<(), String> {
-    let started = Instant::now();
-    let mut pause = Duration::from_micros(200);
-    // One is enough to freeze; all have to be thawed.
-    let count = if frozen { 1 } else { usize::MAX };
-    for (directory, file, [thaw, freeze]) in files(group).take(count) {
-        let value = if frozen { freeze } else { thaw };
-        directory
-            .write(file, value)
-            .map_err(|error| error.to_string())?;
-    }
-    while group.is_frozen() != frozen {
-        if started.elapsed() > PATIENCE {
-            if frozen {
-                // Half frozen is worse than not.
-                for (directory, file, [thaw, _]) in files(group) {
-                    let _ = directory.write(file, thaw);
-                }
-            }
-            return Err(format!(
-                "it is not {} after {} s: a process may hang in the kernel",
-                if frozen { "frozen" } else { "thawed" },
-                PATIENCE.as_secs()
-            ));
-        }
-        if frozen {
-            // v1 tries again only when it is asked again (kernel document cgroup-v1/freezer-subsystem).
-            for (directory, file, [_, freeze]) in files(group).take(1) {
-                let _ = directory.write(file, freeze);
-            }
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
-    }
-    Ok(())
+    let result = if frozen { group.freeze() } else { group.thaw() };
+    result.map_err(|error| match error.errno {
+        Errno::EBUSY => format!(
+            "it is not {} after {} s: a process may hang in the kernel",
+            if frozen { "frozen" } else { "thawed" },
+            PATIENCE.as_secs()
+        ),
+        _ => error.to_string(),
+    })
 }

@@ -4,16 +4,19 @@
 //! since, and so may the host. Only the launcher writes them and only `sandboxctl` of the same user reads them; nothing
 //! inside of the sandbox is asked what binds it.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
 
 use super::record::{escaped, raw};
 use crate::bpf::{self, Arch, Instruction, Program};
+use crate::plan::step::NamespaceKind;
 use crate::plan::{Action, OnFailure, Plan, Step};
 use crate::profile::read;
 use crate::profile::value::{IoPriority, Scheduler};
 use crate::report::{Site, SourceMap};
+use crate::section::landlock::{PathRule, Rights, Ruleset, Scopes};
 use crate::section::rlimits;
 use crate::section::syscalls::FilterPlan;
 
@@ -23,6 +26,15 @@ use crate::section::syscalls::FilterPlan;
 enum Rule {
     NewSessionKeyring,
     NoNewPrivileges,
+    Landlock {
+        abi: u32,
+        /// Bits of rights.
+        handled: u64,
+        /// Paths inside, [`escaped`], and what is granted there.
+        rules: Vec<(String, u64)>,
+        abstract_sockets: bool,
+        signals: bool,
+    },
     OomScoreAdjust(i32),
     Nice(i32),
     IoPriority(IoPriority),
@@ -96,6 +108,18 @@ fn rule(action: &Action) -> Option<Rule> {
     Some(match action {
         Action::NewSessionKeyring => Rule::NewSessionKeyring,
         Action::NoNewPrivileges => Rule::NoNewPrivileges,
+        Action::Landlock(ruleset) if ruleset.handled.is_empty() && ruleset.scopes.is_empty() => {
+            return None;
+        }
+        Action::Landlock(ruleset) => Rule::Landlock {
+            abi: ruleset.abi,
+            handled: ruleset.handled.bits(),
+            rules: (ruleset.rules.iter())
+                .map(|rule| (escaped(rule.path.as_os_str()), rule.rights.bits()))
+                .collect(),
+            abstract_sockets: ruleset.scopes.abstract_sockets,
+            signals: ruleset.scopes.signals,
+        },
         Action::OomScoreAdjust { value } => Rule::OomScoreAdjust(*value),
         Action::Nice { value } => Rule::Nice(*value),
         Action::IoPriority { value } => Rule::IoPriority(*value),
@@ -159,6 +183,7 @@ fn rule(action: &Action) -> Option<Rule> {
         | Action::Mask { .. }
         | Action::MountText { .. }
         | Action::Seal { .. }
+        | Action::NoExecution { .. }
         | Action::PivotRoot => return None,
         // Done for every process that joins, whatever the sandbox does: the caller's terminal is never handed in, and
         // nothing outlives who joined.
@@ -173,10 +198,58 @@ fn rule(action: &Action) -> Option<Rule> {
     })
 }
 
+/// A rule of Landlock for somebody who comes from outside. The kernel lets nobody enter a domain of Landlock that exists, and
+/// what is made anew is one beside the sandbox's: its scopes would keep the sandbox's own processes and sockets away too. So
+/// those are left to the namespace that holds the same, where there is one.
+fn outer<'a>(action: &'a Action, plan: &Plan) -> Cow<'a, Action> {
+    let Action::Landlock(ruleset) = action else {
+        return Cow::Borrowed(action);
+    };
+    let has = |kind| {
+        plan.steps.iter().any(
+            |step| matches!(&step.action, Action::Clone { namespaces } if namespaces.contains(&kind)),
+        )
+    };
+    let mut ruleset = ruleset.clone();
+    ruleset.scopes.signals &= !has(NamespaceKind::Pid);
+    ruleset.scopes.abstract_sockets &= !has(NamespaceKind::Net);
+    Cow::Owned(Action::Landlock(ruleset))
+}
+
 fn action(rule: &Rule) -> Result<Action, String> {
     Ok(match rule {
         Rule::NewSessionKeyring => Action::NewSessionKeyring,
         Rule::NoNewPrivileges => Action::NoNewPrivileges,
+        Rule::Landlock {
+            abi,
+            handled,
+            rules,
+            abstract_sockets,
+            signals,
+        } => {
+            let rights = |bits: u64| {
+                Rights::from_bits(bits)
+                    .ok_or_else(|| "a right of its Landlock rules is unknown".to_owned())
+            };
+            Action::Landlock(Ruleset {
+                abi: *abi,
+                handled: rights(*handled)?,
+                rules: (rules.iter())
+                    .map(|(path, bits)| {
+                        Ok(PathRule {
+                            path: raw(path).into(),
+                            rights: rights(*bits)?,
+                            site: Site::DEFAULT,
+                        })
+                    })
+                    .collect::<Result<_, String>>()?,
+                scopes: Scopes {
+                    abstract_sockets: *abstract_sockets,
+                    signals: *signals,
+                },
+                beyond: Vec::new(),
+            })
+        }
         Rule::OomScoreAdjust(value) => Action::OomScoreAdjust { value: *value },
         Rule::Nice(value) => Action::Nice { value: *value },
         Rule::IoPriority(value) => Action::IoPriority { value: *value },
@@ -265,7 +338,7 @@ impl Confinement {
                     .map(|(name, value)| (escaped(name), escaped(value)))
                     .collect();
             }
-            let Some(rule) = rule(&step.action) else {
+            let Some(rule) = rule(&outer(&step.action, plan)) else {
                 continue;
             };
             bonds.push(Bond {
@@ -395,135 +468,5 @@ impl Confinement {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::profile::value::CpuSet;
-
-    fn plan() -> Plan {
-        let step = |action| Step {
-            action,
-            site: Site::DEFAULT,
-            because: "a".to_owned(),
-            on_failure: OnFailure::Warn,
-        };
-        let allow = |program| FilterPlan {
-            program,
-            default: bpf::Action::Allow,
-            architectures: vec![Arch::X86_64],
-            rules: 1,
-            implied: Vec::new(),
-        };
-        let program = Program::new(vec![Instruction {
-            code: 6,
-            jt: 0,
-            jf: 0,
-            k: 0x7fff_0000,
-        }]);
-        Plan {
-            steps: vec![
-                step(Action::DieWithParent),
-                step(Action::Nice { value: 3 }),
-                step(Action::IoPriority {
-                    value: IoPriority::BestEffort(7),
-                }),
-                step(Action::Scheduler {
-                    value: Scheduler::RoundRobin(2),
-                }),
-                step(Action::OomScoreAdjust { value: 5 }),
-                step(Action::NewSessionKeyring),
-                step(Action::Hostname {
-                    name: "x".to_owned(),
-                }),
-                step(Action::NoNewPrivileges),
-                step(Action::Init),
-                step(Action::ResourceLimit {
-                    resource: 7,
-                    name: "open-files",
-                    value: Some(9),
-                }),
-                step(Action::CpuAffinity {
-                    cpus: CpuSet::new(vec![(0, 2)]).unwrap(),
-                }),
-                step(Action::Capabilities {
-                    keep: 1 << 40,
-                    ambient: true,
-                    bounding: true,
-                    last: 40,
-                }),
-                step(Action::Umask { mode: 0o77 }),
-                step(Action::WorkingDirectory {
-                    candidates: vec!["/a".into()],
-                }),
-                step(Action::CloseDescriptors),
-                step(Action::Seccomp(allow(program.unwrap()))),
-                step(Action::Execute {
-                    program: "p".into(),
-                    arguments: Vec::new(),
-                    environment: vec![("A".into(), "b\\c".into()), ("TERM".into(), "x".into())],
-                }),
-            ],
-            ..Plan::default()
-        }
-    }
-
-    #[test]
-    fn what_binds_the_sandbox_binds_those_who_join_in_the_same_order() {
-        let caller = Caller {
-            umask: 0o22,
-            limits: Vec::new(),
-            working_directory: "/home".to_owned(),
-        };
-        let confinement = Confinement::of(&plan(), &SourceMap::new(), caller);
-        let text = serde_json::to_string(&confinement).unwrap();
-        let read: Confinement = serde_json::from_str(&text).unwrap();
-        assert_eq!(read, confinement);
-        let joined = read
-            .plan(&Entry {
-                program: "sh".into(),
-                variables: vec![("TERM".into(), "y".into())],
-                ..Entry::default()
-            })
-            .unwrap();
-        let bound = |plan: &Plan| {
-            let steps = plan
-                .steps
-                .iter()
-                .filter(|step| rule(&step.action).is_some());
-            steps.cloned().collect::<Vec<_>>()
-        };
-        assert_eq!(bound(&joined), bound(&plan()));
-        // The filter is last, but for what it must let through.
-        let kinds: Vec<&str> = joined.steps.iter().map(|step| step.action.kind()).collect();
-        let end = kinds.len() - 3;
-        assert_eq!(kinds[end..], ["close-descriptors", "seccomp", "execute"]);
-        assert_eq!(kinds[..3], ["die-with-parent", "clone", "new-session"]);
-        let Action::Execute { environment, .. } = &joined.steps.last().unwrap().action else {
-            panic!("the last step executes");
-        };
-        let expected: [(OsString, OsString); 2] =
-            [("A".into(), "b\\c".into()), ("TERM".into(), "y".into())];
-        assert_eq!(environment[..], expected);
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        let confinement = Confinement::of(&plan(), &SourceMap::new(), Caller::default());
-        let text = serde_json::to_string(&confinement).unwrap();
-        for (is, becomes) in [
-            ("\"resource\":7", "\"resource\":99"),
-            ("\"0-2\"", "\"2-0\""),
-            ("\"x86_64\"", "\"vax\""),
-        ] {
-            let forged = text.replacen(is, becomes, 1);
-            assert_ne!(forged, text, "{is}");
-            let read: Confinement = serde_json::from_str(&forged).unwrap();
-            assert!(read.plan(&Entry::default()).is_err(), "{becomes}");
-        }
-        let start = text.find("\"program\":[[").unwrap();
-        let end = text[start..].find("]]").unwrap() + start + 2;
-        let forged = format!("{}\"program\":[]{}", &text[..start], &text[end..]);
-        let read: Confinement = serde_json::from_str(&forged).unwrap();
-        assert!(read.plan(&Entry::default()).is_err());
-    }
-}
+#[path = "confinement_tests.rs"]
+mod tests;

@@ -380,6 +380,12 @@ fn carry_out<'a>(op: &'a Op, state: &mut State<'a>, socket: BorrowedFd<'_>) -> R
             state.leave(place);
             Ok(())
         }
+        Op::NoExecution { path } => {
+            let place = at::resolve(root_of(state)?, path)?;
+            mount::set_attributes(place.as_fd(), attribute::NOEXEC, true)?;
+            state.leave(place);
+            Ok(())
+        }
         Op::PivotRoot { read_only } => pivot(state, *read_only),
         Op::NewTerminal {
             attributes,
@@ -388,6 +394,7 @@ fn carry_out<'a>(op: &'a Op, state: &mut State<'a>, socket: BorrowedFd<'_>) -> R
         } => new_terminal(attributes.as_ref(), size.as_ref(), *replace, state, socket),
         Op::NewSession => process::new_session(),
         Op::NoNewPrivileges => process::no_new_privileges(),
+        Op::Landlock(rules) => rules.hold(|fd| state.leave(fd)),
         Op::DropBounding { keep, last } => drop_bounding(*keep, *last),
         Op::KeepCapabilities { keep, ambient } => capability::keep_only(*keep, *ambient),
         Op::ResourceLimit { resource, value } => process::set_limit(*resource, *value),

@@ -15,7 +15,7 @@ use crate::plan::{Action, Plan};
 
 use super::failure::LaunchError;
 use super::group::Directories;
-use super::prepare::{Prepared, flag};
+use super::prepare::{Op, Prepared, flag};
 
 /// A sandbox that is to be entered: everything that is needed for it, opened.
 #[derive(Debug)]
@@ -54,6 +54,11 @@ pub fn prepare_join(plan: &Plan, target: Target) -> Result<Prepared, LaunchError
         group: target.group,
         end: target.end,
     });
+    for todo in &mut prepared.child {
+        if let Op::Landlock(rules) = &mut todo.op {
+            rules.pass_over_what_is_gone();
+        }
+    }
     prepared.init = true;
     prepared.die_with_parent = true;
     prepared.cuts_capabilities = true;

@@ -6,12 +6,14 @@ pub mod failure;
 pub mod group;
 mod init;
 mod join;
+mod landlock;
 mod outcome;
 mod outside;
 mod overlay;
 mod prepare;
 mod priority;
 mod relay;
+mod start;
 mod supervise;
 
 pub use failure::LaunchError;

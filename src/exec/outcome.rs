@@ -1,9 +1,10 @@
-//! What a launch comes to, and what is told on the way.
+//! What is told of a launch: while it is made, and when it is over.
 
 use std::time::Duration;
 
-use super::group::{Circumstances, Event, GroupDirectory, Usage};
 use crate::kernel::Errno;
+
+use super::group::{Circumstances, Event, GroupDirectory, Usage};
 
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

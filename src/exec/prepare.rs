@@ -76,6 +76,9 @@ pub(super) enum Op {
     Seal {
         path: CString,
     },
+    NoExecution {
+        path: CString,
+    },
     PivotRoot {
         read_only: bool,
     },
@@ -86,6 +89,7 @@ pub(super) enum Op {
     },
     NewSession,
     NoNewPrivileges,
+    Landlock(super::landlock::Rules),
     DropBounding {
         keep: u64,
         last: u32,
@@ -574,7 +578,11 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
         Action::Seal { path } => Op::Seal {
             path: c_path(path)?,
         },
+        Action::NoExecution { path } => Op::NoExecution {
+            path: c_path(path)?,
+        },
         Action::NoNewPrivileges => Op::NoNewPrivileges,
+        Action::Landlock(ruleset) => Op::Landlock(super::landlock::prepare(ruleset)?),
         Action::ResourceLimit {
             resource, value, ..
         } => Op::ResourceLimit {

@@ -1,23 +1,22 @@
-//! The launcher beside its child: makes it, sets from outside what must be set from outside, lets it go, and then
-//! forwards signals, relays the terminal, keeps the time and tells how it ended.
+//! The launcher beside its child: has it made (`start`), and then forwards signals, relays the terminal, keeps the time and
+//! tells how it ended.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use crate::kernel::clone::{Child, Side, clone3};
+use crate::kernel::clone::Child;
 use crate::kernel::process::Change;
 use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
-use super::child::{self, DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, GO, Lines, READY, TERMINAL};
+use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY, TERMINAL};
 use super::failure::LaunchError;
-use super::group::{Group, GroupError, WATCHES};
+use super::group::{Group, WATCHES};
 use super::init::STOPPED;
 use super::join::Join;
 use super::outcome::{Ending, Outcome, Remark, Started};
-use super::outside;
 use super::prepare::Prepared;
-use super::priority;
 use super::relay::{self, Relay};
+use super::start::{Ends, refused, start};
 
 /// How long a program that ran into its timeout has between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -37,7 +36,6 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
         .map_err(|errno| LaunchError::doing("blocking signals", errno))?;
     let signals = signal::descriptor(&signal::WATCHED)
         .map_err(|errno| LaunchError::doing("making a descriptor for signals", errno))?;
-    outside::make_own_directories(prepared)?;
     let mut group = match &prepared.group {
         None => None,
         Some((step, plan)) => Some(Group::create(plan).map_err(|error| refused(*step, error))?),
@@ -67,6 +65,10 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
         };
         supervisor.run(started)
     });
+    if result.is_err() {
+        // Nothing was run, and the caller may try another way.
+        process::set_umask(prepared.umask);
+    }
     finish(group, result)
 }
 
@@ -91,125 +93,6 @@ fn finish(
             Err(error)
         }
     }
-}
-
-/// A group that could not be made or entered, as a failure of the step that asked for it.
-fn refused(step: u32, error: GroupError) -> LaunchError {
-    LaunchError {
-        step: Some(step as usize),
-        doing: String::new(),
-        errno: None,
-        site: Some(error.site),
-        detail: error.to_string(),
-        help: error.help,
-    }
-}
-
-/// The launcher's ends.
-struct Ends {
-    socket: Option<OwnedFd>,
-    status: Option<OwnedFd>,
-}
-
-/// Makes the child, sets what is set from outside, and lets it go.
-fn start(
-    prepared: &Prepared,
-    group: Option<&mut Group>,
-    tell: &mut dyn FnMut(Remark),
-) -> Result<(Child, Ends), LaunchError> {
-    let pair = descriptor::socket_pair()
-        .map_err(|errno| LaunchError::doing("making a socket pair", errno))?;
-    let (own_socket, child_socket) = pair;
-    let (own_status, child_status) = if prepared.new_terminal && prepared.init {
-        let (read, write) =
-            descriptor::pipe().map_err(|errno| LaunchError::doing("making a pipe", errno))?;
-        (Some(read), Some(write))
-    } else {
-        (None, None)
-    };
-    let doors = match (&prepared.group, &group) {
-        // A real-time process enters a group only if that has time for it, and must be in it before it becomes one.
-        (Some(_), _) if priority::is_real_time(&prepared.priorities) => Vec::new(),
-        (Some((step, _)), Some(group)) => group.doors().map_err(|error| refused(*step, error))?,
-        _ => Vec::new(),
-    };
-    let arguments = pointers(&prepared.execute.arguments);
-    let environment = pointers(&prepared.execute.environment);
-    let birthplace = group.as_deref().and_then(Group::birthplace);
-    let mut born = birthplace.is_some();
-    let mut side = clone3(prepared.clone_flags, birthplace);
-    if born && side.is_err() {
-        // An old kernel, or a group that takes no children in this way: it is moved there, or what speaks against that is
-        // said then.
-        born = false;
-        side = clone3(prepared.clone_flags, None);
-    }
-    let side = side.map_err(|errno| match prepared.clone_step {
-        Some(step) => LaunchError::at_step(step, errno),
-        None => LaunchError::doing("making a process", errno),
-    })?;
-    let child = match side {
-        Side::Child => {
-            drop((own_socket, own_status));
-            child::run(
-                prepared,
-                Lines {
-                    socket: child_socket,
-                    status: child_status,
-                    doors: &doors,
-                    arguments: &arguments,
-                    environment: &environment,
-                },
-            )
-        }
-        Side::Parent(child) => child,
-    };
-    drop((child_socket, child_status));
-    let set = outside::map_ids(prepared, child.pid)
-        .and_then(|()| match &prepared.join {
-            Some(join) => join.enter_group(child.pid),
-            None => Ok(()),
-        })
-        .and_then(|()| match (&prepared.group, group) {
-            (Some((step, _)), Some(group)) => {
-                let entered = group.enter(child.pid, born);
-                for warning in group.warnings() {
-                    tell(Remark::Group(warning.to_string()));
-                }
-                entered.map_err(|error| refused(*step, error))
-            }
-            _ => Ok(()),
-        })
-        .and_then(|()| {
-            priority::set_all(&prepared.priorities, child.pid, &mut |step, errno| {
-                tell(Remark::Dropped { step, errno });
-            })
-        })
-        .and_then(|()| {
-            descriptor::send(own_socket.as_fd(), GO)
-                .map_err(|errno| LaunchError::doing("letting the child go", errno))
-        });
-    if let Err(error) = set {
-        // It has done nothing yet; without GO it ends by itself, and this makes sure of it.
-        let _ = signal::send(child.pidfd.as_fd(), libc::SIGKILL);
-        let _ = process::wait_for(child.pidfd.as_fd(), libc::WEXITED);
-        return Err(error);
-    }
-    Ok((
-        child,
-        Ends {
-            socket: Some(own_socket),
-            status: own_status,
-        },
-    ))
-}
-
-fn pointers(strings: &[std::ffi::CString]) -> Vec<*const libc::c_char> {
-    strings
-        .iter()
-        .map(|text| text.as_ptr())
-        .chain(std::iter::once(std::ptr::null()))
-        .collect()
 }
 
 struct Supervisor<'a> {

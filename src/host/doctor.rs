@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::facts::Facts;
 use super::probe::{Scope, helper, probe};
-use crate::kernel::{Errno, at, descriptor, machine, mount, process, seccomp};
+use crate::kernel::{Errno, at, descriptor, landlock, mount, process, seccomp};
 use crate::report::Diagnostic;
 use crate::section::limits::{Limits, want};
 
@@ -128,7 +128,7 @@ pub fn examine() -> Result<Findings, Diagnostic> {
             openat2: at::try_openat2(),
             mount_api: mount::supported(),
             keyrings: process::has_keyrings(),
-            landlock: machine::landlock_version(),
+            landlock: landlock::version(),
         },
         seccomp: seccomp::support(),
         in_user_namespace: trial::in_user_namespace(uid, gid),
@@ -145,6 +145,21 @@ pub fn examine() -> Result<Findings, Diagnostic> {
         ptrace_scope: sysctl("kernel/yama/ptrace_scope"),
         core_pattern: sysctl("kernel/core_pattern"),
         facts,
+    })
+}
+
+/// Tries whether an ordinary caller gets a user namespace in which he may mount. Says why not; nothing when he does.
+#[must_use]
+pub fn user_namespace_refused() -> Option<super::facts::Refused> {
+    let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+    let attempts = trial::in_user_namespace(uid.as_raw(), gid.as_raw());
+    let (step, errno) = verdict::NEEDED_FOR_MOUNTS
+        .iter()
+        .find_map(|step| Some((*step, (*attempts.get(step)?).err()?)))?;
+    let verdict = classify(step, errno, &surroundings(false));
+    Some(super::facts::Refused {
+        detail: verdict.detail,
+        fix: verdict.fix,
     })
 }
 

@@ -102,6 +102,19 @@ pub struct Machine {
     pub keyrings: bool,
     /// Kinds of namespaces that this kernel does not have, by their names in a profile.
     pub missing_namespaces: Vec<&'static str>,
+    /// The version of Landlock's interface; 0 without Landlock, or when no rule is about files or sockets.
+    pub landlock: u32,
+    /// Why an ordinary caller gets no user namespace, once that was found out; it is taken for granted until one fails.
+    pub no_user_namespaces: Option<Refused>,
+}
+
+/// Something that this host does not let be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// Where it failed, what the kernel said, and what that means here.
+    pub detail: String,
+    /// What helps, a line each.
+    pub fix: Vec<String>,
 }
 
 /// What a path is on this host.

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::facts::{Caller, Facts, Machine};
-use crate::kernel::{capability, machine, mount, process, terminal};
+use crate::kernel::{capability, landlock, machine, mount, process, terminal};
 use crate::report::Diagnostic;
 use crate::section::namespaces::KINDS;
 
@@ -22,6 +22,8 @@ pub struct Scope {
     pub terminals: bool,
     /// The kernel's release is shown to somebody.
     pub release: bool,
+    /// Files or sockets are to be held.
+    pub landlock: bool,
 }
 
 impl Scope {
@@ -32,6 +34,7 @@ impl Scope {
         memory: true,
         terminals: true,
         release: true,
+        landlock: true,
     };
 }
 
@@ -55,6 +58,11 @@ pub fn probe(scope: Scope) -> Result<Facts, Diagnostic> {
             mount_api: mount::supported(),
             keyrings: process::has_keyrings(),
             missing_namespaces: missing_namespaces(),
+            landlock: match scope.landlock {
+                true => landlock::version().unwrap_or(0),
+                false => 0,
+            },
+            no_user_namespaces: None,
         },
         ..Facts::default()
     })

@@ -38,6 +38,34 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     Ok((own(pair[0]), own(pair[1])))
 }
 
+/// One of the descriptors 0, 1 and 2 with the type and mode bits of its file, if it is open.
+pub fn standard(number: RawFd) -> Option<(BorrowedFd<'static>, u32)> {
+    // SAFETY: an all-zero stat is valid.
+    let mut found: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure lives through the call; a number that is not open is refused.
+    let looked = unsafe { libc::fstat(number, &raw mut found) };
+    if !(0..3).contains(&number) || looked < 0 {
+        return None;
+    }
+    // SAFETY: it is open, and nobody closes these three.
+    Some((unsafe { BorrowedFd::borrow_raw(number) }, found.st_mode))
+}
+
+/// Whether a descriptor was opened for reading and for writing (F_GETFL of fcntl(2)); neither with O_PATH.
+///
+/// # Errors
+/// fcntl(2).
+pub fn opened_for(fd: BorrowedFd<'_>) -> Result<(bool, bool)> {
+    // SAFETY: takes no pointer.
+    let flags = check_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    let mode = flags & libc::O_ACCMODE;
+    let usable = flags & libc::O_PATH == 0;
+    Ok((
+        usable && mode != libc::O_WRONLY,
+        usable && mode != libc::O_RDONLY,
+    ))
+}
+
 /// read(2), begun anew when a signal interrupts it.
 ///
 /// # Errors

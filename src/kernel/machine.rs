@@ -22,25 +22,6 @@ pub fn kernel_release() -> String {
         .unwrap_or_default()
 }
 
-/// The version of Landlock's interface (landlock_create_ruleset(2)).
-///
-/// # Errors
-/// ENOSYS: not built in. EOPNOTSUPP: built in, but not started at boot.
-pub fn landlock_version() -> Result<u32> {
-    const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
-    let none = std::ptr::null::<libc::c_void>();
-    // SAFETY: with this flag nothing is read and nothing is made.
-    let version = super::check(unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            none,
-            0_usize,
-            LANDLOCK_CREATE_RULESET_VERSION,
-        )
-    })?;
-    Ok(u32::try_from(version).unwrap_or(0))
-}
-
 /// The highest capability that the kernel knows.
 #[must_use]
 pub fn last_capability() -> u32 {

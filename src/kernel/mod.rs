@@ -12,6 +12,7 @@ pub mod cgroup;
 pub mod clone;
 pub mod descriptor;
 pub mod entry;
+pub mod landlock;
 pub mod lock;
 pub mod machine;
 pub mod mount;

@@ -9,6 +9,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::landlock::{Refused, of_files};
 use super::{Action, Note, OnFailure, Plan, Step};
 use crate::control::place;
 use crate::host::Facts;
@@ -18,6 +19,7 @@ use crate::profile::key::Section;
 use crate::report::{Diagnostic, Diagnostics, Site};
 use crate::section::expand::{Expanded, expand};
 use crate::section::filesystem::{self, ControlGroups, Surroundings};
+use crate::section::landlock::Ruleset;
 use crate::section::namespaces::{Namespaces, Needs};
 use crate::section::process::{Process, Terminal, usual_directories};
 use crate::section::{devices, environment, limits, namespaces, user};
@@ -89,6 +91,7 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
         user_namespace: decided.is_new(NamespaceKind::User),
         memory: facts.machine.memory,
         groups: limited(policy, facts),
+        write_xor_execute: Process::of(policy).write_xor_execute.value,
     }
 }
 
@@ -116,6 +119,13 @@ fn limited(policy: &Policy, facts: &Facts) -> Option<ControlGroups> {
     })
 }
 
+/// Whether a caller who may mount nothing needs a user namespace, and this host has refused one.
+fn must_do_without(facts: &Facts, decided: &Namespaces) -> bool {
+    facts.machine.no_user_namespaces.is_some()
+        && !facts.caller.is_privileged()
+        && decided.is_new(NamespaceKind::User)
+}
+
 /// Makes the plan.
 ///
 /// # Errors
@@ -127,13 +137,20 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
         request,
         plan: Plan::default(),
         errors: Diagnostics::new(),
+        ruleset: None,
+        mounts: true,
     };
     let mut decided = builder.take(decide(policy, facts)).unwrap_or_default();
+    let mut refused = Vec::new();
+    if must_do_without(facts, &decided) {
+        builder.mounts = false;
+        builder.without_namespaces(&mut decided, &mut refused);
+    }
     builder.namespaces(&mut decided);
     builder.limits(filesystem::asks(policy, &around(policy, facts, &decided)));
     builder.inside(&decided);
-    builder.view(&decided);
     let process = Process::of(policy);
+    builder.view(&decided, &process, refused);
     builder.terminal(&process);
     builder.privileges(&decided, &process);
     builder.program(&process);
@@ -150,6 +167,10 @@ pub(super) struct Builder<'a> {
     pub request: &'a Request,
     pub plan: Plan,
     pub errors: Diagnostics,
+    /// What Landlock is to hold.
+    pub ruleset: Option<Ruleset>,
+    /// Whether the view is made of mounts; else it is held by Landlock alone.
+    pub mounts: bool,
 }
 
 impl Builder<'_> {
@@ -322,12 +343,23 @@ impl Builder<'_> {
         });
     }
 
-    fn view(&mut self, decided: &Namespaces) {
+    fn view(&mut self, decided: &Namespaces, process: &Process, mut refused: Vec<Refused>) {
         let surroundings = around(self.policy, self.facts, decided);
-        let lowered = filesystem::lower(self.policy, self.facts, &surroundings);
+        let lowered = if self.mounts {
+            filesystem::lower(self.policy, self.facts, &surroundings)
+        } else {
+            filesystem::lower_without_mounts(self.policy, self.facts, &surroundings)
+        };
         let Some(lowered) = self.take(lowered) else {
             return;
         };
+        if !self.mounts {
+            refused.extend(lowered.refused.into_iter().map(of_files));
+            let sockets = self.open_sockets(&lowered.held);
+            refused.extend(sockets.map(of_files));
+            self.tell_refused(refused);
+        }
+        self.hold(&lowered.held, decided, process, self.mounts);
         self.plan
             .notes
             .extend(self.facts.notes.iter().map(|text| Note {

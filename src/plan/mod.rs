@@ -5,6 +5,7 @@
 
 pub mod attach;
 mod compile;
+mod landlock;
 mod limits;
 pub mod outline;
 mod privileges;
@@ -12,6 +13,7 @@ pub mod show;
 pub mod step;
 
 pub use compile::{Request, compile, surroundings};
+pub use landlock::wants_landlock;
 pub use step::{Action, OnFailure, Phase, Step};
 
 use crate::report::Site;

@@ -132,6 +132,20 @@ fn tell(out: &mut String, line: &Line<'_>, sources: &SourceMap, style: Style) {
                 let _ = writeln!(out, "           {}: {answer}", calls.join(", "));
             }
         }
+        Action::Landlock(ruleset) if style.every => {
+            for rule in &ruleset.rules {
+                let at = escape::os(rule.path.as_os_str());
+                let _ = writeln!(out, "           {at}: {}", rule.rights);
+            }
+            if !ruleset.beyond.is_empty() {
+                let places: Vec<_> = ruleset
+                    .beyond
+                    .iter()
+                    .map(|at| escape::os(at.as_os_str()))
+                    .collect();
+                let _ = writeln!(out, "           held by mounts alone: {}", places.join(" "));
+            }
+        }
         Action::Execute { environment, .. } if style.every => {
             // Names only: values may be secrets.
             let names: Vec<_> = environment

@@ -52,6 +52,7 @@ impl Builder<'_> {
                 .is_some_and(|said| said.value);
         let bounding = bounding && (explicit || !gains_nothing);
         self.no_new_privileges(process, filter.is_some(), stuck_bounding);
+        self.landlock(process, self.mounts);
         if init {
             let site = process.init.site;
             self.step(
@@ -111,7 +112,12 @@ impl Builder<'_> {
             })
         };
         let undone_by = ["umount2", "mount", "move_mount", "mount_setattr"];
-        if !keeps || undone_by.into_iter().all(forbidden) {
+        // Where Landlock grants no more than the mounts do, nothing is won by undoing them.
+        let held = self
+            .ruleset
+            .as_ref()
+            .is_some_and(|set| !set.handled.is_empty() && set.beyond.is_empty());
+        if !keeps || held || undone_by.into_iter().all(forbidden) {
             return;
         }
         let mut rules = self.policy.section(Section::Filesystem);
@@ -132,6 +138,9 @@ impl Builder<'_> {
         let because = match (filter, stuck_bounding) {
             (true, _) => "a system call filter needs it",
             (false, true) => "an ordinary user cannot cut the bounding set",
+            (false, false) if !self.mounts && self.ruleset.is_some() => {
+                "Landlock needs it without a user namespace"
+            }
             (false, false) => "",
         };
         match &process.no_new_privileges {

@@ -117,6 +117,7 @@ impl Action {
                 format!("go to {}", names.join(", or else "))
             }
             Self::NoNewPrivileges => "set no_new_privs".to_owned(),
+            Self::Landlock(ruleset) => ruleset.describe(),
             Self::Capabilities { keep: 0, .. } => "give up all capabilities".to_owned(),
             Self::Capabilities { keep, .. } => {
                 format!(
@@ -218,6 +219,7 @@ impl Action {
                 format!("show a text of {} bytes at {}", content.len(), path(target))
             }
             Self::Seal { path: at } => format!("make {} itself read-only", path(at)),
+            Self::NoExecution { path: at } => format!("let nothing at {} be executed", path(at)),
             _ => "make the new root the root, and let go of the host's".to_owned(),
         }
     }
@@ -250,6 +252,7 @@ impl Action {
             Self::Mask { .. } => "mask",
             Self::MountText { .. } => "mount-text",
             Self::Seal { .. } => "seal",
+            Self::NoExecution { .. } => "no-execution",
             Self::PivotRoot => "pivot-root",
             Self::NewTerminal => "new-terminal",
             Self::NewSession => "new-session",
@@ -262,6 +265,7 @@ impl Action {
             Self::Umask { .. } => "umask",
             Self::WorkingDirectory { .. } => "working-directory",
             Self::NoNewPrivileges => "no-new-privileges",
+            Self::Landlock(_) => "landlock",
             Self::Capabilities { .. } => "capabilities",
             Self::Init => "init",
             Self::CloseDescriptors => "close-descriptors",
@@ -294,6 +298,17 @@ impl Action {
                 "instructions": filter.program.instructions().len(),
                 "architectures": filter.architectures.iter().map(|arch| arch.name()).collect::<Vec<_>>(),
                 "implied": filter.implied.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            }),
+            Self::Landlock(ruleset) => json!({
+                "abi": ruleset.abi,
+                "rights": ruleset.handled.names().collect::<Vec<_>>(),
+                "rules": ruleset.rules.iter().map(|rule| json!({
+                    "path": rule.path.to_string_lossy(),
+                    "rights": rule.rights.names().collect::<Vec<_>>(),
+                })).collect::<Vec<_>>(),
+                "scopes": ruleset.scopes.names(),
+                "lost": crate::section::landlock::lost(ruleset.abi),
+                "mounts-alone": ruleset.beyond.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
             }),
             Self::Execute {
                 arguments,

@@ -25,13 +25,13 @@ impl Step {
     #[must_use]
     pub fn phase(&self) -> Phase {
         match &self.action {
-            Action::OwnDirectory { .. } => Phase::Before,
             Action::JoinNamespace {
                 kind: NamespaceKind::User | NamespaceKind::Pid,
                 ..
             } => Phase::Before,
             Action::Clone { .. } => Phase::Clone,
             Action::MapIds { .. }
+            | Action::OwnDirectory { .. }
             | Action::EnterGroup(_)
             | Action::OomScoreAdjust { .. }
             | Action::Nice { .. }
@@ -145,7 +145,7 @@ pub enum Upper {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    // ------------------------------------------------------- Before
+    // ------------------------------------------------------- Beside
     /// Make a directory of the caller's own with mode 0700, and its parents, if it is missing.
     OwnDirectory {
         /// Absolute path on the host.
@@ -157,7 +157,6 @@ pub enum Action {
         /// Sorted by kind.
         namespaces: Vec<NamespaceKind>,
     },
-    // ------------------------------------------------------- Beside
     /// Write the id maps of the new user namespace.
     MapIds {
         /// uid_map
@@ -286,6 +285,11 @@ pub enum Action {
         /// Inside.
         path: PathBuf,
     },
+    /// Let nothing be executed that is mounted at a path now, or below it.
+    NoExecution {
+        /// Inside.
+        path: PathBuf,
+    },
     /// Make the new root the root, and let go of the old one.
     PivotRoot,
     /// Open a pseudo-terminal, and make its other end standard input, output and error where these are terminals.
@@ -339,6 +343,8 @@ pub enum Action {
     },
     /// Set no_new_privs.
     NoNewPrivileges,
+    /// Hold files, sockets and signals with Landlock. Nothing can be mounted after it.
+    Landlock(crate::section::landlock::Ruleset),
     /// Take the given capabilities from all sets but those that are kept.
     Capabilities {
         /// Bit n for capability n.

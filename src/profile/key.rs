@@ -218,6 +218,8 @@ impl Key {
                         | "io-priority"
                         | "scheduler"
                         | "cpu-affinity"
+                        | "landlock"
+                        | "write-xor-execute"
                 )
             ),
             Section::Devices | Section::Environment | Section::User => false,

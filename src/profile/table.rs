@@ -334,6 +334,15 @@ pub static KEYS: &[Key] = &[
         "which network the program has",
         "`\"host\"`: the caller's. `\"none\"`: a network namespace of its own with a loopback interface only.",
     ),
+    key(Section::Network, Name::Exact("abstract-sockets"), Kind::Word(&["own", "own-if-possible", "host"]), "\"host\" with the host's network", "abstract-sockets = \"own\"").says(
+        "which abstract Unix sockets can be reached: those without a file, whose names begin with `@`",
+        "They belong to a network, not to a file system, so that `[filesystem]` does not keep them away. `\"own\"`: those that were \
+         made inside; by a network namespace where there is one, else by Landlock (Linux 6.12 or later). `\"own-if-possible\"`: the \
+         same, and those of the host where the kernel is older, as `--dry-run` and `sandboxctl doctor` say. `\"host\"`: those of the \
+         network that the program has. unix(7).",
+    ).warns(
+        "X servers, session buses and others listen on abstract sockets too; some ask nobody who connects.",
+    ),
     // -------------------------------------------------------------- syscalls
     key(Section::Syscalls, Name::Exact("default"), Kind::SyscallAction, "\"allow\"", "default = \"allow\"").says(
         "what a system call is answered that no other key covers",
@@ -436,6 +445,24 @@ pub static KEYS: &[Key] = &[
         "wall time after which the program is ended",
         "SIGTERM, and SIGKILL to everything in the sandbox 5 seconds later; exit status 128+15 or 128+9.",
     ),
+    key(Section::Process, Name::Exact("write-xor-execute"), Kind::Bool, "false", "write-xor-execute = true").says(
+        "nothing that the program can write can be executed",
+        "What `[filesystem]` shows read-write, and every directory in memory or of the profile's own, is mounted without execution: \
+         neither execve(2) nor mmap(2) with PROT_EXEC works on files there. What is downloaded or compiled cannot be run. Scripts can \
+         still be read by an interpreter. `\"/\" = \"read-write\"` contradicts it.",
+    ),
+    key(Section::Process, Name::Exact("landlock"), Kind::Bool, "true with `[filesystem]` where the kernel has it", "landlock = true").says(
+        "Landlock as a second wall behind the mounts",
+        "The rules of `[filesystem]` are said to the kernel a second time, and hold whatever is mounted: what a program may open, \
+         change, execute. Where a stricter path lies below one that gives more, the mounts alone hold, for Landlock takes nothing away; \
+         `--dry-run` says how many such there are. Inside, nothing can be mounted any more. `true`: required; `false`: not used. \
+         Linux 5.19 or later; landlock(7).",
+    ),
+    key(Section::Process, Name::Exact("nested"), Kind::Bool, "false", "nested = true").says(
+        "the program makes sandboxes of its own, with mounts (bubblewrap, flatpak, Steam)",
+        "A process that Landlock holds to files can mount nothing, not even in namespaces of its own. With `true` files are left to \
+         the mounts alone, and Landlock keeps to sockets and signals. Browsers need no mounts for theirs.",
+    ).warns("The second wall around files is left away."),
     // ------------------------------------------------------------------ user
     key(Section::User, Name::Exact("uid"), Kind::Id, "\"caller\"", "uid = \"root\"").says(
         "the user id seen inside a new user namespace",

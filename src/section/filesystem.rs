@@ -10,6 +10,9 @@ mod enter;
 mod gather;
 mod groups;
 mod guard;
+mod landlock;
+#[cfg(test)]
+mod landlock_tests;
 mod look;
 #[cfg(test)]
 mod model;
@@ -21,6 +24,8 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+pub use landlock::{Held, Refusal, lower_without_mounts};
 
 use super::devices;
 use super::expand::{self, Expanded};
@@ -62,6 +67,8 @@ pub struct Surroundings {
     pub groups: Option<ControlGroups>,
     /// Where the roots are that the policy names, by what it says.
     pub roots: BTreeMap<String, PathBuf>,
+    /// Whether what can be written cannot be executed (`process.write-xor-execute`).
+    pub write_xor_execute: bool,
 }
 
 /// Where limits that control groups hold could be changed.
@@ -126,6 +133,10 @@ pub struct Lowered {
     pub steps: Vec<Step>,
     /// In the order in which they were found.
     pub notes: Vec<Note>,
+    /// What Landlock can hold of it, as a second wall or instead of mounts.
+    pub held: Held,
+    /// Rules that cannot be held without mounts, when there are to be none.
+    pub refused: Vec<Refusal>,
 }
 
 /// Parts of /proc that are about the whole machine, which root could change from inside.
@@ -219,16 +230,7 @@ pub fn lower(
     if !asks(policy, around) {
         return Ok(Lowered::default());
     }
-    let mut draft = Draft {
-        policy,
-        facts,
-        around,
-        known: world::known(facts),
-        table: BTreeMap::new(),
-        own: BTreeMap::new(),
-        notes: Vec::new(),
-        errors: Diagnostics::new(),
-    };
+    let mut draft = Draft::new(policy, facts, around);
     let rules = rule::place(&mut draft);
     guard::refuse_foreign_links(&mut draft, &rules);
     enter::enter(&mut draft, &rules);
@@ -243,7 +245,9 @@ pub fn lower(
     if !draft.errors.is_empty() {
         return Err(draft.errors);
     }
-    mount::carry_out(draft)
+    let held = landlock::hold(&draft, true);
+    let lowered = mount::carry_out(draft)?;
+    Ok(Lowered { held, ..lowered })
 }
 
 /// What the lowering works on.
@@ -305,6 +309,21 @@ enum What {
     Link(PathBuf),
 }
 
+impl<'a> Draft<'a> {
+    fn new(policy: &'a Policy, facts: &'a Facts, around: &'a Surroundings) -> Self {
+        Self {
+            policy,
+            facts,
+            around,
+            known: world::known(facts),
+            table: BTreeMap::new(),
+            own: BTreeMap::new(),
+            notes: Vec::new(),
+            errors: Diagnostics::new(),
+        }
+    }
+}
+
 impl Draft<'_> {
     fn note(&mut self, site: Site, text: impl Into<String>) {
         self.notes.push(Note {
@@ -356,21 +375,11 @@ impl Draft<'_> {
 
 /// Adds /dev and /proc where no rule has the last word about them.
 fn system_trees(draft: &mut Draft) {
-    let (dev, proc) = (Path::new("/dev"), Path::new("/proc"));
+    let proc = Path::new("/proc");
     if devices::is_minimal(draft.policy) {
         minimal_dev(draft);
-    } else if !draft.table.contains_key(dev)
-        && draft.known.get(dev) == Some(&PathKind::Directory)
-        && let Some((source, access)) = draft.shown(dev)
-        && source == dev
-    {
-        let what = What::Show {
-            source,
-            access,
-            devices: true,
-            directory: true,
-        };
-        draft.imply(dev, what, Site::DEFAULT, "device nodes work in /dev only");
+    } else {
+        host_dev(draft);
     }
     if !draft.around.pid_namespace {
         return;
@@ -460,13 +469,38 @@ fn resolver(draft: &mut Draft) {
     }
 }
 
-fn minimal_dev(draft: &mut Draft) {
-    let because = "implied by [devices]";
-    let said = draft
-        .policy
+/// Devices work in the host's /dev, where that is shown.
+fn host_dev(draft: &mut Draft) {
+    let dev = Path::new("/dev");
+    if !draft.table.contains_key(dev)
+        && draft.known.get(dev) == Some(&PathKind::Directory)
+        && let Some((source, access)) = draft.shown(dev)
+        && source == dev
+    {
+        let what = What::Show {
+            source,
+            access,
+            devices: true,
+            directory: true,
+        };
+        draft.imply(dev, what, Site::DEFAULT, "device nodes work in /dev only");
+    }
+}
+
+/// Why something of [devices] is there that no key names.
+const IMPLIED_BY_DEVICES: &str = "implied by [devices]";
+
+/// The first rule of [devices].
+fn first_of_devices(policy: &Policy) -> Site {
+    policy
         .section(Section::Devices)
         .next()
-        .map_or(Site::DEFAULT, |(.., rule)| rule.site);
+        .map_or(Site::DEFAULT, |(.., rule)| rule.site)
+}
+
+fn minimal_dev(draft: &mut Draft) {
+    let because = IMPLIED_BY_DEVICES;
+    let said = first_of_devices(draft.policy);
     if let Some(item) = draft.table.remove(Path::new("/dev")) {
         if matches!(item.what, What::Show { .. }) {
             draft.note(

@@ -5,6 +5,7 @@ pub mod devices;
 pub mod environment;
 pub mod expand;
 pub mod filesystem;
+pub mod landlock;
 pub mod limits;
 pub mod namespaces;
 pub mod process;

@@ -48,6 +48,12 @@ pub struct Process {
     pub working_directory: Option<Traced<String>>,
     /// Wall time.
     pub timeout: Option<Traced<Duration>>,
+    /// Landlock as a second wall; `None`: where the kernel has it.
+    pub landlock: Option<Traced<bool>>,
+    /// The program makes sandboxes of its own.
+    pub nested: Traced<bool>,
+    /// What can be written cannot be executed.
+    pub write_xor_execute: Traced<bool>,
 }
 
 impl Process {
@@ -122,6 +128,9 @@ impl Process {
                 Value::Duration(span) => Some(Traced::new(*span, said.site)),
                 _ => None,
             }),
+            landlock: flag("landlock"),
+            nested: or(flag("nested"), false),
+            write_xor_execute: or(flag("write-xor-execute"), false),
         }
     }
 }

@@ -13,11 +13,18 @@ use super::support::sandbox::Running;
 use super::support::{Case, Need, Outcome, Sandbox, Scene, case};
 
 const USERNS: &[Need] = &[Need::UserNamespaces];
+const BOTH: &[Need] = &[Need::UserNamespaces, Need::Landlock(2)];
 
 pub fn cases() -> Vec<Case> {
     vec![
         case("same_restrictions", USERNS, same_restrictions),
         case("same_restrictions_alone", &[], same_restrictions_alone),
+        case("same_landlock", BOTH, same_landlock),
+        case(
+            "same_landlock_alone",
+            &[Need::Landlock(2)],
+            same_landlock_alone,
+        ),
         case("same_environment", &[], same_environment),
         case("inherited_limits", &[], inherited_limits),
         case("nothing_of_the_caller", USERNS, nothing_of_the_caller),
@@ -149,17 +156,31 @@ const DEEDS: &[&str] = &[
 
 /// Starts a sandbox whose program answers all, and compares what a program that joins it answers.
 fn compare(scene: &Scene, name: &str, profile: &str) -> Outcome {
+    compare_deeds(scene, name, profile, DEEDS, &[])
+}
+
+/// The same with other deeds, and both the sandbox and who joins it behind a command.
+fn compare_deeds(
+    scene: &Scene,
+    name: &str,
+    profile: &str,
+    deeds: &[&str],
+    behind: &[PathBuf],
+) -> Outcome {
     let name = unique(name);
-    let deeds = DEEDS.iter().copied().chain(["wait@600"]);
-    let mut run = start(scene, &name, profile)?.deeds(deeds).spawn()?;
-    let last = DEEDS.last().copied().unwrap_or_default();
+    let waits = deeds.iter().copied().chain(["wait@600"]);
+    let mut run = start(scene, &name, profile)?
+        .behind(behind)
+        .deeds(waits)
+        .spawn()?;
+    let last = deeds.last().copied().unwrap_or_default();
     run.wait_for(&format!("\n{last}: "))?;
-    let joined = join(scene, &name).deeds(DEEDS).run()?;
+    let joined = join(scene, &name).behind(behind).deeds(deeds).run()?;
     joined.succeeds()?;
     let text = run.stdout_so_far();
     end(run)?;
     let mut wrong = Vec::new();
-    for deed in DEEDS {
+    for deed in deeds {
         let own = text
             .lines()
             .find_map(|line| line.strip_prefix(deed)?.strip_prefix(": "))
@@ -210,6 +231,119 @@ fn same_restrictions_alone(scene: &Scene) -> Outcome {
         "umask",
         "[process]\numask = \"0070\"\nsession-keyring = \"caller\"\n",
     )
+}
+
+/// What can be told about Landlock by who keeps every capability over the mounts: that they cannot be changed, and what is
+/// behind them when they are.
+fn same_landlock(scene: &Scene) -> Outcome {
+    let file = scene.write("home/ro/file", "content")?;
+    let folder = file.parent().ok_or("no folder")?.display().to_string();
+    let rw = scene
+        .write("home/rw/file", "content")?
+        .display()
+        .to_string();
+    let deeds = [
+        "tmpfs@/mnt".to_owned(),
+        "umount@/proc".to_owned(),
+        format!("setattr@{folder}"),
+        format!("write@{folder}/file"),
+        format!("rename@{folder}/file@{folder}/other"),
+        format!("write@{rw}"),
+        "list@/etc/ssl".to_owned(),
+        "call@socket@1@1@0".to_owned(),
+        // Within the sandbox everybody may be signalled, also over the edge between two domains of Landlock.
+        "signal@2".to_owned(),
+        "signal@1".to_owned(),
+    ];
+    let deeds: Vec<&str> = deeds.iter().map(String::as_str).collect();
+    let profile = format!(
+        "[filesystem]\n\"/\" = \"read-only\"\n\"/mnt\" = \"tmpfs\"\n\"{rw}\" = \"read-write\"\n\
+         [namespaces]\npid = true\nnet = true\n[process]\nlandlock = true\n\
+         [user]\nuid = \"root\"\ngid = \"root\"\n[capabilities]\ndefault = \"keep\"\n"
+    );
+    compare_deeds(scene, "both", &profile, &deeds, &[])?;
+    // The comparison means something only if these answers come from Landlock.
+    for (name, more, mounts) in [
+        ("one-wall", "[process]\nlandlock = false\n", "ok"),
+        ("two-walls", "", "EPERM"),
+    ] {
+        let name = unique(name);
+        let text = profile.replace("[process]\nlandlock = true\n", more);
+        let mut run = start(scene, &name, &text)?
+            .program(["sh", "-c", "echo ready; exec sleep 600"])
+            .spawn()?;
+        run.wait_for("ready")?;
+        let joined = join(scene, &name).deeds(["tmpfs@/mnt"]).run()?;
+        end(run)?;
+        joined.answers(&[("tmpfs@/mnt", mounts)])?;
+    }
+    Ok(())
+}
+
+/// Without mounts Landlock is all there is; who joins finds its rules even when the program has removed what one names.
+fn same_landlock_alone(scene: &Scene) -> Outcome {
+    let outer = scene.write(
+        "outer.toml",
+        "[syscalls]\n\"clone(&CLONE_NEWUSER)\" = \"deny\"\n\"unshare(&CLONE_NEWUSER)\" = \"deny\"\n\
+         [capabilities]\ndefault = \"drop\"\n",
+    )?;
+    let behind: [PathBuf; 4] = [
+        super::support::binary("sandbox"),
+        "--profile".into(),
+        outer,
+        "--".into(),
+    ];
+    let mut lines = String::new();
+    let mut deeds = Vec::new();
+    for (folder, access) in [("ro", "read-only"), ("rw", "read-write"), ("no", "hidden")] {
+        let file = scene.write(&format!("home/{folder}/file"), "content")?;
+        let folder = file.parent().ok_or("no folder")?.display().to_string();
+        fs::copy("/bin/true", format!("{folder}/tool"))?;
+        if access != "hidden" {
+            lines.push_str(&format!("\"{folder}\" = \"{access}\"\n"));
+        }
+        for deed in ["open@F/file", "write@F/file", "exec@F/tool"] {
+            deeds.push(deed.replace('F', &folder));
+        }
+    }
+    let gone = scene.home().join("rw/gone");
+    fs::create_dir(&gone)?;
+    lines.push_str(&format!("\"{}\" = \"read-only\"\n", gone.display()));
+    deeds.push(format!("rmdir@{}", gone.display()));
+    let own = super::support::own_path();
+    let profile = format!(
+        "degrade = [\"filesystem.{}\"]\n[filesystem]\n\"/\" = \"hidden\"\n\"/usr\" = \"read-only\"\n\"/bin\" = \"read-only\"\n\
+         \"/lib\" = \"read-only\"\n\"/lib64\" = \"read-only\"\n\"/etc\" = \"read-only\"\n\"/dev/null\" = \"read-write\"\n\
+         \"{}\" = \"read-only\"\n{lines}[process]\nwrite-xor-execute = true\n\
+         [syscalls]\n\"socket(AF_UNIX)\" = \"deny\"\n",
+        gone.display(),
+        own.display()
+    );
+    let name = unique("alone");
+    let mut run = start(scene, &name, &profile)?
+        .behind(&behind)
+        .deeds(deeds.iter().map(String::as_str).chain(["wait@600"]))
+        .spawn()?;
+    run.wait_for("rmdir@")?;
+    let told = wait_until(|| run.stdout_so_far().contains("gone: "));
+    let joined = join(scene, &name).behind(&behind).deeds(&deeds).run()?;
+    let text = run.stdout_so_far();
+    end(run)?;
+    assert!(told, "{text}");
+    joined.succeeds()?;
+    let own: Vec<&str> = text.lines().collect();
+    let answers = joined.stdout();
+    for (own, joined) in own.iter().zip(answers.lines()).take(deeds.len() - 1) {
+        assert_eq!(*own, joined);
+    }
+    let file = |folder: &str| scene.home().join(folder).display().to_string();
+    joined.answers(&[
+        (format!("write@{}/file", file("ro")), "EACCES"),
+        (format!("write@{}/file", file("rw")), "ok"),
+        (format!("exec@{}/tool", file("rw")), "EACCES"),
+        (format!("open@{}/file", file("no")), "EACCES"),
+        (format!("rmdir@{}", gone.display()), "ENOENT"),
+    ])
 }
 
 fn same_environment(scene: &Scene) -> Outcome {
@@ -370,7 +504,7 @@ fn terminal(scene: &Scene) -> Outcome {
         .program([
             "sh",
             "-c",
-            "tty; echo $TERM; stty size; echo go; read x; stty size; echo now; exec cat",
+            "tty; echo $TERM; stty size; echo go; read x; stty size; exec sed -u s/here/there/",
         ])
         .spawn()?;
     shell.wait_for("go")?;
@@ -387,9 +521,9 @@ fn terminal(scene: &Scene) -> Outcome {
     thread::sleep(Duration::from_millis(300));
     shell.type_in(b"\n")?;
     shell.wait_for("33 77")?;
-    shell.wait_for("now")?;
-    // A shell that is about to start something may miss the key.
-    thread::sleep(Duration::from_millis(300));
+    // The shell passes a key over that comes while it waits for a program which ends by itself.
+    shell.type_in(b"here\n")?;
+    shell.wait_for("there")?;
     // The interrupt key ends what is in the foreground of the terminal inside.
     shell.type_in(b"\x03")?;
     let shell = shell.wait()?;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::support::{Case, Need, Outcome, Sandbox, Scene, Traces, case};
+use super::support::{Case, Need, Outcome, Sandbox, Scene, Traces, binary, case};
 
 const LIMITS: &[Need] = &[Need::Limits];
 
@@ -23,6 +23,7 @@ pub fn cases() -> Vec<Case> {
         case("outlives_its_launcher", LIMITS, outlives_its_launcher),
         case("many_at_once", LIMITS, many_at_once),
         case("many_in_a_row", LIMITS, many_in_a_row),
+        case("without_clone3", LIMITS, without_clone3),
     ]
 }
 
@@ -353,5 +354,25 @@ fn many_in_a_row(scene: &Scene) -> Outcome {
     println!("{number} launches in {} ms", started.elapsed().as_millis());
     let left = left(scene, &before, &old);
     assert!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+/// Where an outer filter shuts clone3(2) off nobody is born into a group: the program is in it all the same.
+fn without_clone3(scene: &Scene) -> Outcome {
+    let outer = scene.write("outer.toml", "[syscalls]\nclone3 = \"ENOSYS\"\n")?;
+    let behind: [PathBuf; 4] = [binary("sandbox"), "--profile".into(), outer, "--".into()];
+    let deed = "read@/proc/self/cgroup";
+    for profile in [PROFILE, LASTING] {
+        let run = |behind: &[PathBuf]| {
+            let line = scene.sandbox().profile_text(profile)?.behind(behind);
+            line.deeds([deed]).run()
+        };
+        let (born, moved) = (run(&[])?, run(&behind)?);
+        born.succeeds()?;
+        moved.succeeds()?;
+        let count = |text: String| text.matches("sandbox-").count();
+        assert!(count(born.answer(deed)) > 0, "{born}");
+        assert_eq!(count(born.answer(deed)), count(moved.answer(deed)));
+    }
     Ok(())
 }

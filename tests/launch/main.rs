@@ -18,6 +18,7 @@ mod filesystem;
 mod harness;
 mod hogs;
 mod join;
+mod landlock;
 mod life;
 mod limits;
 mod namespaces;
@@ -55,8 +56,9 @@ fn main() -> ExitCode {
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
         ("hogs", hogs::cases),
-        ("life", life::cases),
         ("join", join::cases),
+        ("landlock", landlock::cases),
+        ("life", life::cases),
         ("limits", limits::cases),
         ("namespaces", namespaces::cases),
         ("notify", notify::cases),

@@ -165,6 +165,7 @@ fn locate(limits: &mut Limits, policy: &Policy) -> Result<(), Diagnostics> {
         memory: false,
         terminals: false,
         release: false,
+        landlock: false,
     };
     let facts = host::probe(scope).map_err(|error| vec![error])?;
     let mut wrong = Diagnostics::new();

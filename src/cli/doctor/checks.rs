@@ -1,7 +1,9 @@
 //! From what was found to answers. Pure.
 
+use crate::host::doctor::verdict::NEEDED_FOR_MOUNTS;
 use crate::host::doctor::{Cause, Findings, Helper, Step, classify};
 use crate::kernel::Errno;
+use crate::section::landlock;
 use crate::section::limits::CONTROLS;
 
 use super::limits::Answer;
@@ -71,8 +73,12 @@ fn calls(found: &Findings) -> Vec<Check> {
     };
     let everything = "every sandbox: the launcher cannot do without it";
     let mut checks = Vec::new();
+    let (clone3, help) = call("clone3", calls.clone3, "5.5");
+    checks.push(clone3.costs(
+        "time namespaces: the older clone does all else in its place",
+        help,
+    ));
     for (name, result, since) in [
-        ("clone3", calls.clone3, "5.5"),
         ("pidfd", calls.pidfd, "5.4"),
         ("close-range", calls.close_range, "5.11"),
     ] {
@@ -130,12 +136,31 @@ fn calls(found: &Findings) -> Vec<Check> {
         "landlock",
         Group::Kernel,
         State::Info,
-        match calls.landlock {
-            Ok(version) => format!("ABI {version}; not used by this version"),
-            Err(errno) => format!("none ({errno:?}); not used by this version"),
-        },
+        second_wall(calls.landlock),
     ));
     checks
+}
+
+/// What Landlock does here.
+fn second_wall(version: Result<u32, Errno>) -> String {
+    let abi = match version {
+        Ok(abi) => abi,
+        Err(Errno::EOPNOTSUPP) => {
+            return "built in, but not started: add `landlock` to lsm= on the kernel's command line; until then the mounts have no second wall".to_owned();
+        }
+        Err(errno) => return format!("none ({errno:?}): the mounts have no second wall"),
+    };
+    let lost = landlock::lost(abi);
+    if abi < landlock::FILES_SINCE {
+        format!("ABI {abi}: the mounts have no second wall, for which Linux 5.19 is needed")
+    } else if lost.is_empty() {
+        format!("ABI {abi}, the second wall behind the mounts")
+    } else {
+        format!(
+            "ABI {abi}, the second wall behind the mounts; it does not know {}",
+            lost.join(", ")
+        )
+    }
 }
 
 // ---------------------------------------------------------------------------------------- namespaces
@@ -201,13 +226,7 @@ fn namespaces(found: &Findings) -> Vec<Check> {
             .find_map(|step| Some((*step, (*tries.get(step)?).err()?)))
     };
     let mut checks = Vec::new();
-    let steps = [
-        Step::User,
-        Step::MapIds,
-        Step::Mount,
-        Step::Private,
-        Step::Tmpfs,
-    ];
+    let steps = NEEDED_FOR_MOUNTS;
     let user_check = match refused(user, &steps) {
         Some((step, errno)) => {
             let verdict = classify(step, errno, &found.around);
@@ -215,7 +234,7 @@ fn namespaces(found: &Findings) -> Vec<Check> {
                 if privileged {
                     "`namespaces.user = true`"
                 } else {
-                    "every namespace and every `[filesystem]` rule: an ordinary user makes them in a user namespace"
+                    "every namespace, and every `[filesystem]` rule that Landlock cannot hold: an ordinary user mounts in a user namespace"
                 },
                 verdict.fix,
             )

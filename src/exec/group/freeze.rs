@@ -51,6 +51,12 @@ impl Directories {
         })
     }
 
+    /// Whether there is anything that could freeze it.
+    #[must_use]
+    pub fn can_be_frozen(&self) -> bool {
+        self.freezer().is_some()
+    }
+
     fn freezer(&self) -> Option<Freezer<'_>> {
         if let Some(directory) = self.unified()
             && directory.has("cgroup.freeze")

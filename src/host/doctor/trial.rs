@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::kernel::clone::{Child, Side, clone3, fork};
+use crate::kernel::clone::{Child, Side, clone3, fork, only_clone3};
 use crate::kernel::namespace::unshare;
 use crate::kernel::{Errno, descriptor, mount, process, signal};
 
@@ -102,7 +102,7 @@ pub fn directly() -> Attempts {
 /// # Errors
 /// clone3(2).
 pub fn plain_clone() -> Result<(), Errno> {
-    match clone3(0, None)? {
+    match only_clone3(0)? {
         Side::Child => process::exit(0),
         Side::Parent(child) => {
             let _ = process::wait_for(child.pidfd.as_fd(), libc::WEXITED);

@@ -10,6 +10,15 @@ use super::trial::Step;
 use crate::kernel::Errno;
 use crate::report::escape;
 
+/// What must succeed for an ordinary user to mount a view.
+pub const NEEDED_FOR_MOUNTS: [Step; 5] = [
+    Step::User,
+    Step::MapIds,
+    Step::Mount,
+    Step::Private,
+    Step::Tmpfs,
+];
+
 /// What the answer depends on beside step and errno.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Surroundings {
@@ -428,6 +437,25 @@ mod tests {
             verdict.fix[0].contains("/usr/local/bin/sandbox{,ctl}"),
             "{verdict:?}"
         );
+    }
+
+    /// Two profiles for one path cancel each other: what is shipped and what is printed are the same file.
+    #[test]
+    fn the_shipped_profile_is_the_one_that_is_printed() {
+        let shipped = include_str!("../../../packaging/apparmor/sandbox-launcher");
+        let printed = profile(Path::new("/usr/bin/sandbox")).join("\n");
+        for word in [
+            "/etc/apparmor.d/sandbox-launcher",
+            "profile sandbox-launcher ",
+            "flags=(unconfined)",
+            "userns,",
+            "abi <abi/4.0>,",
+        ] {
+            assert!(
+                shipped.contains(word) && printed.contains(word),
+                "{word}: {printed}"
+            );
+        }
     }
 
     #[test]

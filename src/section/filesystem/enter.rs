@@ -98,7 +98,7 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
                 because: if rule.layer.is_some() {
                     String::new()
                 } else {
-                    "implied by [devices]".to_owned()
+                    super::IMPLIED_BY_DEVICES.to_owned()
                 },
             },
         );

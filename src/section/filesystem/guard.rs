@@ -18,6 +18,9 @@ const SYSTEM: [&str; 12] = [
 /// What lies in these and is not.
 const NOT_SYSTEM: [&str; 3] = ["/dev/mqueue", "/dev/shm", "/run/user"];
 
+/// Why records are hidden.
+pub const RECORDS: &str = "records of running sandboxes";
+
 impl Draft<'_> {
     /// Whether nobody but root can have made, or can rename, what is in this directory.
     fn is_roots(&self, directory: &Path) -> bool {
@@ -117,10 +120,10 @@ pub fn own_directories(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Acces
         let because = "private directories of other profiles";
         (path.to_owned(), Access::Hidden, because)
     });
-    let records = around.records.iter().map(|path| {
-        let because = "records of running sandboxes";
-        (path.clone(), Access::Hidden, because)
-    });
+    let records = around
+        .records
+        .iter()
+        .map(|path| (path.clone(), Access::Hidden, RECORDS));
     let own: Vec<_> = own.chain(private).chain(records).collect();
     let mut kept = Vec::new();
     for (path, access, because) in own {

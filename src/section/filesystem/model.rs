@@ -14,14 +14,14 @@ use crate::plan::Action;
 use crate::plan::step::Root;
 
 /// Directories end in `/`.
-const HOST: [&str; 14] = [
+pub(super) const HOST: [&str; 14] = [
     "/a/", "/a/b/", "/a/b/c/", "/a/b/c/f", "/a/b/f", "/a/d/", "/a/d/f", "/a/f", "/e/", "/e/b/",
     "/e/b/f", "/e/f", "/l/", "/l/f",
 ];
 
 /// What the program finds at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Found {
+pub(super) enum Found {
     /// This path of the host.
     Host(PathBuf, Access),
     /// Something of ours, or nothing.
@@ -30,9 +30,9 @@ enum Found {
 
 // ------------------------------------------------------------ the sentence
 
-type Rules = BTreeMap<PathBuf, View>;
+pub(super) type Rules = BTreeMap<PathBuf, View>;
 
-fn on_host(path: &Path) -> bool {
+pub(super) fn on_host(path: &Path) -> bool {
     // Private directories are made first.
     path == Path::new("/")
         || path.starts_with("/private")
@@ -42,7 +42,7 @@ fn on_host(path: &Path) -> bool {
 }
 
 /// What must be found at a path.
-fn promised(rules: &Rules, path: &Path) -> Found {
+pub(super) fn promised(rules: &Rules, path: &Path) -> Found {
     let nearest = path
         .ancestors()
         .find_map(|at| match rules.get_key_value(at) {
@@ -113,7 +113,7 @@ struct Mount {
 }
 
 #[derive(Debug, Default)]
-struct Table(Vec<Mount>);
+pub(super) struct Table(Vec<Mount>);
 
 impl Table {
     /// The mount that is found on the way to a path, its own root included if `path` is a mount point.
@@ -147,7 +147,7 @@ impl Table {
             }
     }
 
-    fn found(&self, path: &Path) -> Found {
+    pub(super) fn found(&self, path: &Path) -> Found {
         let Some(mount) = self.reach(path) else {
             return Found::Ours;
         };
@@ -333,7 +333,7 @@ fn view() -> impl Strategy<Value = View> {
     ]
 }
 
-fn rules() -> impl Strategy<Value = Rules> {
+pub(super) fn rules() -> impl Strategy<Value = Rules> {
     let mut keys = paths();
     keys.extend(["/new", "/a/new", "/e/c", "/e/b/c"]);
     let rule = (prop::sample::select(keys), view());
@@ -346,7 +346,7 @@ fn rules() -> impl Strategy<Value = Rules> {
 }
 
 /// Every path that might be found inside: those of the host, and those of the host at every place of a rule.
-fn everywhere(rules: &Rules) -> BTreeSet<PathBuf> {
+pub(super) fn everywhere(rules: &Rules) -> BTreeSet<PathBuf> {
     let mut out: BTreeSet<PathBuf> = paths().iter().map(PathBuf::from).collect();
     for (place, view) in rules {
         out.insert(place.clone());
@@ -362,6 +362,14 @@ fn everywhere(rules: &Rules) -> BTreeSet<PathBuf> {
 
 /// The mount table that a policy comes to; none when it cannot be carried out on this host.
 fn simulate(rules: &Rules, host: &HandMade) -> Result<Option<Table>, TestCaseError> {
+    Ok(simulate_with_walls(rules, host)?.map(|(table, _)| table))
+}
+
+/// The same with what Landlock holds of it.
+pub(super) fn simulate_with_walls(
+    rules: &Rules,
+    host: &HandMade,
+) -> Result<Option<(Table, Held)>, TestCaseError> {
     let entries: Vec<(Section, &str, Value)> = rules
         .iter()
         .map(|(key, view)| {
@@ -392,7 +400,8 @@ fn simulate(rules: &Rules, host: &HandMade) -> Result<Option<Table>, TestCaseErr
         &lower(&policy, &facts, &around).unwrap(),
         "twice the same"
     );
-    Ok(Some(Table::carry_out(&lowered.steps)))
+    let table = Table::carry_out(&lowered.steps);
+    Ok(Some((table, lowered.held)))
 }
 
 fn check(rules: &Rules, table: &Table) -> Result<(), TestCaseError> {

@@ -70,6 +70,7 @@ pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
         Ok(Lowered {
             steps: build.steps,
             notes: build.draft.notes,
+            ..Lowered::default()
         })
     } else {
         Err(build.draft.errors)
@@ -165,8 +166,42 @@ impl Build<'_> {
                 Tree::Memory { sealed: false },
             ),
         };
+        if self.draft.around.write_xor_execute
+            && matches!(tree, Tree::Host { .. })
+            && access == Access::ReadWrite
+        {
+            self.draft.errors.push(
+                Diagnostic::error(
+                    "nothing could be executed: `/` is writable, and `process.write-xor-execute` keeps what is writable from being executed",
+                    item.site,
+                    "this makes it writable",
+                )
+                .help("\"/\" = \"read-only\", and directories of it \"read-write\""),
+            );
+        }
         self.act(item, Action::NewRoot { from, access });
         self.trees.insert(root.to_owned(), tree);
+        self.forbid_execution(item, root);
+    }
+
+    /// Once something writable is mounted, and before anything is mounted below it, shuts execution off.
+    fn forbid_execution(&mut self, item: &Item, place: &Path) {
+        let writable = match &item.what {
+            What::Show {
+                access, devices, ..
+            } => *access == Access::ReadWrite && !devices,
+            What::Tmpfs { .. } | What::Private { .. } => true,
+            _ => false,
+        };
+        if self.draft.around.write_xor_execute && writable {
+            self.step(
+                Action::NoExecution {
+                    path: place.to_owned(),
+                },
+                item.site,
+                "process.write-xor-execute",
+            );
+        }
     }
 
     /// The tree in which a place lies, and where that tree begins.
@@ -423,6 +458,7 @@ impl Build<'_> {
         };
         self.act(item, action);
         self.trees.insert(target, tree);
+        self.forbid_execution(item, place);
     }
 
     fn hide(&mut self, place: &Path, item: &Item, occupied: bool, above: &(PathBuf, Tree)) {

@@ -15,6 +15,10 @@
 //! | `remount@P` `setattr@P`      | make the mount at P writable, by either way          |
 //! | `below@P@NAME`               | read P/NAME in a copy of P's mount without others    |
 //! | `mknod@P`                    | make a node of /dev/null's number                    |
+//! | `truncate@P` `mkfifo@P`      | set P's length to its own; make a FIFO               |
+//! | `connect@P` `ioctl@P`        | connect to a socket; ask a device whether it is a terminal |
+//! | `map@P`                      | map P for execution                                  |
+//! | `signal@PID`                 | look whether PID could be signalled                  |
 //! | `pty`                        | open a pseudo-terminal of the sandbox's own          |
 //! | `ns@KIND`                    | answers the namespace's inode                        |
 //! | `ids`                        | answers `UID GID GROUPS`                             |
@@ -28,7 +32,9 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixStream};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -140,6 +146,52 @@ fn attempt(words: &[&str]) -> Answer {
             let number = nix::sys::stat::makedev(1, 3);
             let made = nix::sys::stat::mknod(path, nix::sys::stat::SFlag::S_IFCHR, mode, number);
             Ok(made.map(done)?)
+        }
+        ["truncate", path] => {
+            let length = fs::symlink_metadata(path)?.len();
+            let length = i64::try_from(length).unwrap_or(i64::MAX);
+            Ok(nix::unistd::truncate(path, length).map(done)?)
+        }
+        ["mkfifo", path] => {
+            let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+            Ok(nix::unistd::mkfifo(path, mode).map(done)?)
+        }
+        ["connect", path] => Ok(match path.strip_prefix("abstract:") {
+            Some(name) => {
+                let address = SocketAddr::from_abstract_name(name)?;
+                UnixStream::connect_addr(&address).map(|_| String::new())?
+            }
+            None => UnixStream::connect(path).map(|_| String::new())?,
+        }),
+        ["ioctl", path] => {
+            let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+            let device = fs::File::options()
+                .read(true)
+                .custom_flags(flags)
+                .open(path)?;
+            Ok(nix::sys::termios::tcgetattr(&device).map(|_| String::new())?)
+        }
+        ["map", path] => {
+            let file = fs::File::open(path)?;
+            // SAFETY: a new mapping that nobody uses.
+            let at = unsafe {
+                libc::mmap(
+                    std::ptr::null_mut(),
+                    1,
+                    libc::PROT_READ | libc::PROT_EXEC,
+                    libc::MAP_PRIVATE,
+                    file.as_raw_fd(),
+                    0,
+                )
+            };
+            if at == libc::MAP_FAILED {
+                return Err(Refusal::Errno(Errno::last()));
+            }
+            Ok(String::new())
+        }
+        ["signal", pid] => {
+            let pid = nix::unistd::Pid::from_raw(number(pid)?);
+            Ok(nix::sys::signal::kill(pid, None).map(done)?)
         }
         ["pty"] => {
             let pair = nix::pty::openpty(None, None)?;

@@ -20,6 +20,8 @@ pub enum Need {
     OrdinaryUser,
     /// `userns`: user namespaces in which mounting works.
     UserNamespaces,
+    /// `no-userns`: the contrary.
+    NoUserNamespaces,
     /// `cgroup-v1`: v1 hierarchies with memory and pids (hybrid counts).
     CgroupV1,
     /// `cgroup-v2`: a v2 hierarchy with memory and pids.
@@ -57,6 +59,7 @@ const PLAIN: &[Need] = &[
     Need::Root,
     Need::OrdinaryUser,
     Need::UserNamespaces,
+    Need::NoUserNamespaces,
     Need::CgroupV1,
     Need::CgroupV2,
     Need::Limits,
@@ -92,6 +95,7 @@ impl fmt::Display for Need {
             Need::Root => f.write_str("root"),
             Need::OrdinaryUser => f.write_str("ordinary-user"),
             Need::UserNamespaces => f.write_str("userns"),
+            Need::NoUserNamespaces => f.write_str("no-userns"),
             Need::CgroupV1 => f.write_str("cgroup-v1"),
             Need::CgroupV2 => f.write_str("cgroup-v2"),
             Need::Limits => f.write_str("limits"),
@@ -205,6 +209,7 @@ impl Host {
             Need::Root => unless(self.is_root(), "this is not root"),
             Need::OrdinaryUser => unless(!self.is_root(), "this is root"),
             Need::UserNamespaces => self.no_userns.clone(),
+            Need::NoUserNamespaces => unless(self.no_userns.is_some(), "user namespaces work"),
             Need::CgroupV1 => unless(
                 self.v1_mount("memory").is_some() && self.v1_mount("pids").is_some(),
                 "there are no v1 hierarchies with memory and pids",

@@ -1,0 +1,244 @@
+//! One run of `sandbox`: what was prepared is carried out, if need be in the background, and told how it ended.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::exec;
+use crate::kernel::Errno;
+use crate::plan::{Plan, outline, show};
+use crate::report::{SourceMap, escape};
+
+use super::arguments::Launch;
+use super::background::{self, Background, Side};
+use super::launch::{Ready, prepare_again};
+use super::notice::Notifier;
+use super::registered::Registered;
+use super::{complain, ending, failed, fallback, inspect, status};
+
+/// What stays the same when a launch has to be tried in another way.
+pub(super) struct Run<'a> {
+    launch: &'a Launch,
+    registered: Registered,
+    background: Option<Background>,
+    notifier: &'a mut Notifier,
+}
+
+/// A launch that did not happen, and its plan.
+struct Unstarted {
+    error: exec::LaunchError,
+    plan: Plan,
+}
+
+impl<'a> Run<'a> {
+    /// A run under a name that was taken.
+    pub(super) fn new(
+        launch: &'a Launch,
+        registered: Registered,
+        notifier: &'a mut Notifier,
+    ) -> Self {
+        Self {
+            launch,
+            registered,
+            background: None,
+            notifier,
+        }
+    }
+
+    /// Runs the program, and returns the exit status. Where this host gives no user namespace, the same is tried with what
+    /// does without: under the same name, and still in the background.
+    pub(super) fn carry_out(mut self, ready: Ready, sources: SourceMap) -> i32 {
+        self.warn(&ready, &sources);
+        if self.launch.background {
+            match background::detach() {
+                Ok(Side::Background(ours)) => self.background = Some(ours),
+                Ok(Side::Foreground(status)) | Err(status) => {
+                    self.registered.leave();
+                    return status;
+                }
+            }
+        }
+        let unstarted = match self.attempt(ready, &sources) {
+            Ok(status) => return status,
+            Err(unstarted) => unstarted,
+        };
+        // What is said now is for who waits in the foreground.
+        self.speak_to_foreground();
+        let Unstarted { error, plan } = *unstarted;
+        let Some(refused) = fallback::instead(&error, &plan) else {
+            return self.failed(&error, &plan, &sources);
+        };
+        drop((plan, sources));
+        let warning = fallback::warning(&refused);
+        let mut sources = SourceMap::new();
+        let ready = match prepare_again(self.launch, &mut sources, refused) {
+            Ok(ready) => ready,
+            Err(errors) => {
+                self.notifier.failed(&errors.text(&sources));
+                return errors.tell(&sources);
+            }
+        };
+        if !self.launch.quiet {
+            complain(&warning);
+        }
+        self.warn(&ready, &sources);
+        self.attempt(ready, &sources).unwrap_or_else(|unstarted| {
+            self.speak_to_foreground();
+            self.failed(&unstarted.error, &unstarted.plan, &sources)
+        })
+    }
+
+    fn speak_to_foreground(&self) {
+        if let Some(background) = &self.background {
+            background.failed(self.registered.name().unwrap_or_default());
+        }
+    }
+
+    fn failed(&mut self, error: &exec::LaunchError, plan: &Plan, sources: &SourceMap) -> i32 {
+        let told = failed::tell(error, plan, sources);
+        complain(&told.text);
+        self.notifier.failed(&told.text);
+        told.status
+    }
+
+    /// Says what is to be known before anything is done.
+    fn warn(&self, ready: &Ready, sources: &SourceMap) {
+        if !self.launch.quiet {
+            inspect::tell(&ready.warnings, sources);
+            for warning in &ready.plan.warnings {
+                complain(&format!(
+                    "sandbox: warning: {}\n",
+                    show::warning(warning, sources)
+                ));
+            }
+        }
+        if self.launch.verbose {
+            if !ready.chosen.is_empty() {
+                complain(&format!("sandbox: {}\n", escape::line(&ready.chosen)));
+            }
+            let style = outline::Style {
+                every: true,
+                ..outline::Style::default()
+            };
+            complain(&outline::text(&ready.plan, sources, style));
+        }
+    }
+
+    /// Carries one plan out, and returns the exit status of the program, or of what made it impossible to try.
+    fn attempt(&mut self, ready: Ready, sources: &SourceMap) -> Result<i32, Box<Unstarted>> {
+        let launch = self.launch;
+        self.registered.keep(ready.policy);
+        let _in_use = ready.roots;
+        if let Some(background) = &self.background {
+            let Some(name) = self.registered.name() else {
+                complain(
+                    "sandbox: nothing can be started in the background, as no record of it can be written; --verbose says why\n",
+                );
+                return Ok(status::NOT_SET_UP);
+            };
+            if let Err(status) = background.write_to_log(name) {
+                return Ok(status);
+            }
+        }
+        let (registered, background, notifier) = (
+            &mut self.registered,
+            &mut self.background,
+            &mut *self.notifier,
+        );
+        let name = registered.name().unwrap_or_default().to_owned();
+        let reader = ending::Reader {
+            profile: ready.asked,
+            directory: inspect::own_profiles(),
+            may_change: Some(may_change),
+        };
+        let mut diary = ending::Diary::default();
+        let mut tell = |remark| {
+            let text = match remark {
+                exec::Remark::Started(started) => {
+                    registered.started(launch, &started, &ready.plan, sources);
+                    if let Some(background) = background {
+                        background.started(&name);
+                    }
+                    return;
+                }
+                exec::Remark::Event(event) => {
+                    diary.note(event);
+                    if let Some((kind, text)) =
+                        ending::notice_of(event, &ready.plan, sources, &reader)
+                    {
+                        notifier.happened(kind, &text);
+                    }
+                    // The terminal is the program's now; the report at the end says it.
+                    if launch.verbose {
+                        complain(&format!(
+                            "sandbox: {}\r\n",
+                            escape::line(&event.to_string())
+                        ));
+                    }
+                    return;
+                }
+                exec::Remark::Group(text) => text,
+                exec::Remark::Dropped { step, errno } => dropped(&ready.plan, step, errno, sources),
+            };
+            if !launch.quiet {
+                complain(&format!("sandbox: warning: {}\n", escape::line(&text)));
+            }
+        };
+        let outcome =
+            exec::prepare(&ready.plan).and_then(|prepared| exec::launch(&prepared, &mut tell));
+        match outcome {
+            Ok(outcome) => {
+                // It may have ended before anybody could say that it was started.
+                if let Some(background) = background {
+                    background.started(&name);
+                }
+                registered.ended(&outcome);
+                for leftover in &outcome.leftovers {
+                    complain(&format!("sandbox: {}\n", escape::line(leftover)));
+                }
+                let program = launch.program().unwrap_or_else(|| OsStr::new(""));
+                let report =
+                    ending::Report::of(&outcome, &ready.plan, sources, program, &reader, &diary);
+                if launch.json {
+                    complain(&format!("{}\n", report.to_json()));
+                } else if launch.report {
+                    complain(&report.full());
+                } else if !launch.quiet {
+                    complain(&report.remarks());
+                }
+                for (kind, text) in report.notices() {
+                    if !notifier.has_told(kind) {
+                        notifier.happened(kind, &text);
+                    }
+                }
+                Ok(outcome.ending.status())
+            }
+            Err(error) => Err(Box::new(Unstarted {
+                error,
+                plan: ready.plan,
+            })),
+        }
+    }
+}
+
+/// Whether a profile's file is one that the caller edits: what a package has installed is not.
+fn may_change(path: &Path) -> bool {
+    use nix::unistd::{AccessFlags, access};
+    !path.starts_with("/usr") && access(path, AccessFlags::W_OK).is_ok()
+}
+
+/// A step that was passed over, in words.
+fn dropped(plan: &Plan, step: usize, errno: Errno, sources: &SourceMap) -> String {
+    let Some(step) = plan.steps.get(step) else {
+        return format!("a rule is not applied: {}", errno.desc());
+    };
+    let place = if step.site.is_default() {
+        String::new()
+    } else {
+        format!(" ({})", sources.position(step.site))
+    };
+    format!(
+        "not done: {}{place}: {errno:?} ({})",
+        step.action.describe(),
+        errno.desc()
+    )
+}

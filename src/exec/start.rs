@@ -1,0 +1,137 @@
+//! The child is made, and what must be set from outside is set while it waits.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::kernel::clone::{Child, Side, clone3};
+use crate::kernel::{descriptor, process, signal};
+
+use super::child::{self, GO, Lines};
+use super::failure::LaunchError;
+use super::group::{Group, GroupError};
+use super::outcome::Remark;
+use super::outside;
+use super::prepare::Prepared;
+use super::priority;
+
+/// A group that could not be made or entered, as a failure of the step that asked for it.
+pub(super) fn refused(step: u32, error: GroupError) -> LaunchError {
+    LaunchError {
+        step: Some(step as usize),
+        doing: String::new(),
+        errno: None,
+        site: Some(error.site),
+        detail: error.to_string(),
+        help: error.help,
+    }
+}
+
+/// The launcher's ends.
+pub(super) struct Ends {
+    /// To the child, until it has become the program.
+    pub socket: Option<OwnedFd>,
+    /// From process 1, which says here that the program was stopped on its terminal.
+    pub status: Option<OwnedFd>,
+}
+
+/// Makes the child, sets what is set from outside, and lets it go.
+pub(super) fn start(
+    prepared: &Prepared,
+    group: Option<&mut Group>,
+    tell: &mut dyn FnMut(Remark),
+) -> Result<(Child, Ends), LaunchError> {
+    let pair = descriptor::socket_pair()
+        .map_err(|errno| LaunchError::doing("making a socket pair", errno))?;
+    let (own_socket, child_socket) = pair;
+    let (own_status, child_status) = if prepared.new_terminal && prepared.init {
+        let (read, write) =
+            descriptor::pipe().map_err(|errno| LaunchError::doing("making a pipe", errno))?;
+        (Some(read), Some(write))
+    } else {
+        (None, None)
+    };
+    let doors = match (&prepared.group, &group) {
+        // A real-time process enters a group only if that has time for it, and must be in it before it becomes one.
+        (Some(_), _) if priority::is_real_time(&prepared.priorities) => Vec::new(),
+        (Some((step, _)), Some(group)) => group.doors().map_err(|error| refused(*step, error))?,
+        _ => Vec::new(),
+    };
+    let arguments = pointers(&prepared.execute.arguments);
+    let environment = pointers(&prepared.execute.environment);
+    let birthplace = group.as_deref().and_then(Group::birthplace);
+    let mut born = birthplace.is_some();
+    let mut side = clone3(prepared.clone_flags, birthplace);
+    if born && side.is_err() {
+        // An old kernel, or a group that takes no children in this way: it is moved there, or what speaks against that is
+        // said then.
+        born = false;
+        side = clone3(prepared.clone_flags, None);
+    }
+    let side = side.map_err(|errno| match prepared.clone_step {
+        Some(step) => LaunchError::at_step(step, errno),
+        None => LaunchError::doing("making a process", errno),
+    })?;
+    let child = match side {
+        Side::Child => {
+            drop((own_socket, own_status));
+            child::run(
+                prepared,
+                Lines {
+                    socket: child_socket,
+                    status: child_status,
+                    doors: &doors,
+                    arguments: &arguments,
+                    environment: &environment,
+                },
+            )
+        }
+        Side::Parent(child) => child,
+    };
+    drop((child_socket, child_status));
+    let set = outside::map_ids(prepared, child.pid)
+        .and_then(|()| match &prepared.join {
+            Some(join) => join.enter_group(child.pid),
+            None => Ok(()),
+        })
+        // Not before it is sure that there are namespaces to show them in.
+        .and_then(|()| outside::make_own_directories(prepared))
+        .and_then(|()| match (&prepared.group, group) {
+            (Some((step, _)), Some(group)) => {
+                let entered = group.enter(child.pid, born);
+                for warning in group.warnings() {
+                    tell(Remark::Group(warning.to_string()));
+                }
+                entered.map_err(|error| refused(*step, error))
+            }
+            _ => Ok(()),
+        })
+        .and_then(|()| {
+            priority::set_all(&prepared.priorities, child.pid, &mut |step, errno| {
+                tell(Remark::Dropped { step, errno });
+            })
+        })
+        .and_then(|()| {
+            descriptor::send(own_socket.as_fd(), GO)
+                .map_err(|errno| LaunchError::doing("letting the child go", errno))
+        });
+    if let Err(error) = set {
+        // It has done nothing yet; without GO it ends by itself, and this makes sure of it.
+        let _ = signal::send(child.pidfd.as_fd(), libc::SIGKILL);
+        let _ = process::wait_for(child.pidfd.as_fd(), libc::WEXITED);
+        return Err(error);
+    }
+    Ok((
+        child,
+        Ends {
+            socket: Some(own_socket),
+            status: own_status,
+        },
+    ))
+}
+
+fn pointers(strings: &[std::ffi::CString]) -> Vec<*const libc::c_char> {
+    strings
+        .iter()
+        .map(|text| text.as_ptr())
+        .chain(std::iter::once(std::ptr::null()))
+        .collect()
+}

@@ -1,0 +1,391 @@
+//! The second wall: the same table as rules of Landlock, and what it can hold where nothing can be mounted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::{
+    Draft, Item, Lowered, Surroundings, What, asks, enter, first_of_devices, groups, guard,
+    host_dev, moved, rule,
+};
+use crate::host::Facts;
+use crate::host::facts::PathKind;
+use crate::policy::Policy;
+use crate::profile::value::Access;
+use crate::report::{Diagnostics, Site};
+use crate::section::devices;
+use crate::section::landlock::{PathRule, Rights};
+
+/// What Landlock can hold of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// What is granted, parents first; none when the host's root is granted everything, for then nothing is refused
+    /// anywhere.
+    pub rules: Vec<PathRule>,
+    /// Places that are given less than the rules grant.
+    pub beyond: Vec<PathBuf>,
+}
+
+/// A rule that cannot be held without mounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The key.
+    pub key: String,
+    /// Where it stands.
+    pub site: Site,
+    /// Why not, in a few words.
+    pub why: String,
+    /// Whether it stands in `[filesystem]`, so that `degrade` can name it.
+    pub said: bool,
+    /// Whether the program could only do more without it.
+    pub strict: bool,
+}
+
+/// What a rule of Landlock is tied to: not the path, but what is found there. Shown at two places, it is one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Object {
+    /// This path of the host.
+    Host(PathBuf),
+    /// Something that is made for the view.
+    Ours(PathBuf),
+}
+
+/// Rights as they are granted so far.
+#[derive(Default)]
+struct Grants(BTreeMap<Object, Rights>);
+
+impl Grants {
+    /// What is granted at a place: all that is granted there or above.
+    fn at(&self, draft: &Draft, place: &Path) -> Rights {
+        place.ancestors().fold(Rights::NONE, |rights, at| {
+            let granted = self.0.get(&object(draft, at)).copied();
+            rights | granted.unwrap_or_default()
+        })
+    }
+
+    fn add(&mut self, object: Object, rights: Rights) {
+        let granted = self.0.entry(object).or_default();
+        *granted = *granted | rights;
+    }
+}
+
+fn object(draft: &Draft, place: &Path) -> Object {
+    let Some((at, item)) = draft.cover(place) else {
+        return Object::Host(place.to_owned());
+    };
+    match &item.what {
+        What::Show { source, .. } | What::Private { directory: source } => {
+            Object::Host(moved(place, at, source))
+        }
+        _ => Object::Ours(place.to_owned()),
+    }
+}
+
+/// What may be done at a place; `None` when it is only a link.
+fn wanted(draft: &Draft, item: &Item) -> Option<Rights> {
+    let writable = if draft.around.write_xor_execute {
+        Rights::read_write() & !Rights::EXECUTE
+    } else {
+        Rights::read_write()
+    };
+    Some(match &item.what {
+        What::Show {
+            access,
+            devices,
+            directory,
+            ..
+        } => {
+            let mut rights = match access {
+                Access::ReadWrite => writable,
+                _ => Rights::read(),
+            };
+            if *devices && (devices::is_minimal(draft.policy) || !directory) {
+                // Nodes, and directories in which nothing but the host makes any.
+                rights = Rights::device();
+            } else if *devices {
+                // The host's /dev. A read-only mount is not about devices, and so its second wall is not.
+                rights = rights | Rights::device();
+            }
+            if *directory { rights } else { rights.on_file() }
+        }
+        What::Hidden => Rights::NONE,
+        What::Tmpfs { .. } | What::Private { .. } | What::Overlay { .. } => writable,
+        What::Text(_) => Rights::READ_FILE,
+        What::Proc { access } => {
+            let read = Rights::READ_FILE | Rights::READ_DIR;
+            match access {
+                Access::ReadWrite => read | Rights::WRITE_FILE | Rights::TRUNCATE,
+                _ => read,
+            }
+        }
+        What::MinimalDev | What::Devpts => Rights::device(),
+        What::Mqueue => Rights::read_write() & !Rights::EXECUTE,
+        What::Link(_) => return None,
+    })
+}
+
+/// What is hidden but has something below it is a directory of ours, whose names may be seen.
+fn is_passage(draft: &Draft, place: &Path, item: &Item) -> bool {
+    item.what == What::Hidden
+        && super::below(&draft.table, place).any(|(_, item)| item.what != What::Hidden)
+}
+
+/// The rules for a table, and the places at which they grant more than it does. Without mounts the tree is the host's own,
+/// in which nothing is only a passage.
+pub(super) fn hold(draft: &Draft, mounts: bool) -> Held {
+    let root = Path::new("/");
+    let all = |item: Option<&Item>| {
+        item.is_none_or(|item| {
+            wanted(draft, item).is_some_and(|rights| rights.contains(Rights::read_write()))
+        })
+    };
+    // A root from elsewhere is held whole: nothing is granted beside it.
+    if all(draft.table.get(root)) && object(draft, root) == Object::Host(root.to_owned()) {
+        return Held::default();
+    }
+    let mut grants = Grants::default();
+    let mut rules = Vec::new();
+    for (place, item) in &draft.table {
+        let rights = match wanted(draft, item) {
+            None => continue,
+            Some(_) if mounts && is_passage(draft, place, item) => Rights::READ_DIR,
+            Some(rights) => rights,
+        };
+        if grants.at(draft, place).contains(rights) {
+            continue;
+        }
+        grants.add(object(draft, place), rights);
+        rules.push(PathRule {
+            path: place.clone(),
+            rights,
+            site: item.site,
+        });
+    }
+    // Where nothing of the host lies below, a rule that hides finds nothing to hide.
+    let of_host = |place: &Path| {
+        place
+            .parent()
+            .is_some_and(|parent| matches!(object(draft, parent), Object::Host(_)))
+    };
+    let mut beyond: Vec<PathBuf> = draft
+        .table
+        .iter()
+        .filter(|(place, item)| {
+            let wanted = match item.what {
+                What::Hidden if !of_host(place) => return false,
+                // What covers it has no names, and no bits that let it be listed.
+                What::Hidden => Some(Rights::READ_DIR),
+                _ => wanted(draft, item),
+            };
+            wanted.is_some_and(|rights| !rights.contains(on(item, grants.at(draft, place))))
+        })
+        .map(|(place, _)| place.clone())
+        .chain(lent(draft, &grants))
+        .collect();
+    beyond.sort();
+    beyond.dedup();
+    Held { rules, beyond }
+}
+
+/// Places that are granted more than they show, because the same is shown at another place with more.
+fn lent(draft: &Draft, grants: &Grants) -> Vec<PathBuf> {
+    let shows: Vec<(&PathBuf, &PathBuf, &Item)> = draft
+        .table
+        .iter()
+        .filter_map(|(place, item)| match &item.what {
+            What::Show { source, .. } => Some((place, source, item)),
+            _ => None,
+        })
+        .collect();
+    // Most views show everything at its own place.
+    let moved_ones = |moved: bool| {
+        shows
+            .iter()
+            .filter(move |(at, from, _)| (at != from) == moved)
+    };
+    let mut places = BTreeSet::new();
+    let mut compare = |granted: &Path, (place, source, item): &(&PathBuf, &PathBuf, &Item)| {
+        if !granted.starts_with(source) {
+            return;
+        }
+        let at = moved(granted, source, place);
+        let same = object(draft, &at) == Object::Host(granted.to_owned());
+        let decides = draft
+            .cover(&at)
+            .is_some_and(|(by, _)| by == place.as_path());
+        let more = wanted(draft, item)
+            .is_some_and(|rights| !rights.contains(on(item, grants.at(draft, &at))));
+        if same && decides && more {
+            places.insert(at);
+        }
+    };
+    for granted in moved_ones(true) {
+        shows.iter().for_each(|show| compare(granted.1, show));
+    }
+    for granted in moved_ones(false) {
+        moved_ones(true).for_each(|show| compare(granted.1, show));
+    }
+    places.into_iter().collect()
+}
+
+/// Of rights, those that mean something for what is at a place.
+fn on(item: &Item, rights: Rights) -> Rights {
+    match item.what {
+        What::Show {
+            directory: false,
+            devices: true,
+            ..
+        } => rights.on_file() & !Rights::EXECUTE,
+        What::Text(_)
+        | What::Show {
+            directory: false, ..
+        } => rights.on_file(),
+        // Nothing can be executed in these, and no device works where none is shown.
+        What::Proc { .. } | What::Devpts | What::MinimalDev | What::Mqueue => {
+            rights & !Rights::EXECUTE & !Rights::IOCTL_DEV
+        }
+        _ => rights & !Rights::IOCTL_DEV,
+    }
+}
+
+/// Lowers the same for a host on which nothing can be mounted: to rules of Landlock alone, about the host's own tree.
+///
+/// # Errors
+/// Rules that no host could carry out. Those that only mounts could are told in [`Lowered::refused`].
+pub fn lower_without_mounts(
+    policy: &Policy,
+    facts: &Facts,
+    around: &Surroundings,
+) -> Result<Lowered, Diagnostics> {
+    if !asks(policy, around) {
+        return Ok(Lowered::default());
+    }
+    let mut draft = Draft::new(policy, facts, around);
+    let rules = rule::place(&mut draft);
+    guard::refuse_foreign_links(&mut draft, &rules);
+    enter::enter(&mut draft, &rules);
+    let minimal = devices::is_minimal(policy);
+    if minimal {
+        // Told as one, and not node by node.
+        draft.table.retain(|place, _| !place.starts_with("/dev"));
+    } else {
+        host_dev(&mut draft);
+    }
+    guard::own_directories(&mut draft, &rules);
+    readable_records(&mut draft);
+    // Private directories take mounts: where there is none yet, none will be made.
+    let made: Vec<PathBuf> = std::mem::take(&mut draft.own).into_keys().collect();
+    draft
+        .table
+        .retain(|place, item| item.what != What::Hidden || !made.contains(place));
+    guard::prune(&mut draft);
+    groups::tell(&mut draft);
+    if !draft.errors.is_empty() {
+        return Err(draft.errors);
+    }
+    let mut refused = without_mounts(&mut draft);
+    if minimal {
+        refused.insert(
+            0,
+            Refusal {
+                key: "devices".to_owned(),
+                site: first_of_devices(policy),
+                why: "a /dev of its own is mounted; `devices.default = \"host\"` does without"
+                    .to_owned(),
+                said: false,
+                strict: false,
+            },
+        );
+    }
+    Ok(Lowered {
+        steps: Vec::new(),
+        held: hold(&draft, false),
+        notes: draft.notes,
+        refused,
+    })
+}
+
+/// What others may read of running sandboxes does no harm, and could not be hidden where all around it is shown. That
+/// nobody forges records is what matters.
+fn readable_records(draft: &mut Draft) {
+    let mut places = Vec::new();
+    for (place, item) in &mut draft.table {
+        if item.what == What::Hidden && item.because == guard::RECORDS {
+            item.what = What::Show {
+                source: place.clone(),
+                access: Access::ReadOnly,
+                devices: false,
+                directory: true,
+            };
+            places.push(place.clone());
+        }
+    }
+    for place in places {
+        let text = format!(
+            "the program can read the records of running sandboxes in `{}`",
+            place.display()
+        );
+        draft.note(Site::DEFAULT, text);
+    }
+}
+
+/// Takes out of a table what only mounts can do, and says what that was.
+fn without_mounts(draft: &mut Draft) -> Vec<Refusal> {
+    let mut refused = Vec::new();
+    let all = std::mem::take(&mut draft.table);
+    for (place, item) in all {
+        let why = match &item.what {
+            What::Show { source, .. } if *source == place => None,
+            What::Show { .. } => Some("a path is shown at another place by a mount"),
+            What::Hidden => None,
+            What::Overlay { .. } => Some("a root is mounted with changes above it"),
+            What::Tmpfs { .. } => Some("a file system in memory is mounted"),
+            What::Private { .. } => Some("a directory of the profile's own is mounted"),
+            What::Text(_) => Some("a text is mounted in the file's place"),
+            What::Link(_) => continue,
+            What::Proc { .. } | What::MinimalDev | What::Devpts | What::Mqueue => {
+                Some("it is mounted")
+            }
+        };
+        match why {
+            None => drop(draft.table.insert(place, item)),
+            Some(why) => refused.push(refusal(&item, why.to_owned(), false)),
+        }
+    }
+    let held = hold(draft, false);
+    let everything = held.rules.is_empty();
+    for (place, item) in &draft.table {
+        let missing = place
+            .ancestors()
+            .any(|at| draft.known.get(at) == Some(&PathKind::Missing));
+        let Some(wanted) = wanted(draft, item).filter(|_| !missing) else {
+            continue;
+        };
+        if (everything && !wanted.contains(Rights::read_write().on_file()))
+            || held.beyond.contains(place)
+        {
+            let above = place
+                .ancestors()
+                .skip(1)
+                .find_map(|at| draft.table.get(at))
+                .map_or("/", |item| item.name.as_str());
+            let why = format!("`{above}` above it gives more, and Landlock takes nothing away");
+            refused.push(refusal(item, why, true));
+        }
+    }
+    refused
+}
+
+fn refusal(item: &Item, why: String, strict: bool) -> Refusal {
+    let said = item.because.is_empty();
+    Refusal {
+        key: item.name.clone(),
+        site: item.site,
+        why: if said {
+            why
+        } else {
+            format!("{}: {why}", item.because)
+        },
+        said,
+        strict,
+    }
+}
