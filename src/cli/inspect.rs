@@ -185,6 +185,15 @@ pub(super) fn control_groups_at(
 
 /// Gathers what a plan for this policy depends on.
 pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
+    facts_for(policy, |_| {}, |_| Vec::new())
+}
+
+/// The same, for somebody else, and with paths that are asked about beside those of the policy.
+pub(super) fn facts_for(
+    policy: &Policy,
+    whose: impl FnOnce(&mut Caller),
+    asked: impl FnOnce(&Caller) -> Vec<PathBuf>,
+) -> Result<Facts, Diagnostics> {
     let names_user_directory = |text: &str| text.contains("_DIR}");
     let user_directories = policy.section(Section::Filesystem).any(|(key, value, _)| {
         names_user_directory(key)
@@ -205,6 +214,7 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
         release: false,
     };
     let mut facts = host::probe(scope).map_err(|error| vec![error])?;
+    whose(&mut facts.caller);
     if policy.mentions(Section::Limits) {
         facts.cgroup = control_groups(policy, &facts.caller);
         // Who may not hold a limit is told by name.
@@ -213,7 +223,8 @@ pub(super) fn facts(policy: &Policy) -> Result<Facts, Diagnostics> {
         }
     }
     let around = plan::surroundings(policy, &facts)?;
-    let wanted = filesystem::wanted(policy, &facts.caller, &around);
+    let asked = asked(&facts.caller);
+    let wanted = filesystem::wanted_for(policy, &facts.caller, &around, &asked);
     let seen = host::glob::look(&wanted.paths, &wanted.globs)?;
     facts.paths = seen.paths;
     facts.globs = seen.globs;

@@ -43,7 +43,7 @@ pub fn surroundings(policy: &Policy, facts: &Facts) -> Result<Surroundings, Diag
     decide(policy, facts).map(|decided| around(policy, facts, &decided))
 }
 
-fn decide(policy: &Policy, facts: &Facts) -> Result<Namespaces, Diagnostics> {
+pub(super) fn decide(policy: &Policy, facts: &Facts) -> Result<Namespaces, Diagnostics> {
     let first = |section| policy.section(section).next().map(|(_, _, rule)| rule.site);
     let view = first(Section::Filesystem).or_else(|| {
         devices::asks(policy)

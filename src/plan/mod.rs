@@ -10,6 +10,7 @@ pub mod outline;
 mod privileges;
 pub mod show;
 pub mod step;
+pub mod why;
 
 pub use compile::{Request, compile, surroundings};
 pub use step::{Action, OnFailure, Phase, Step};

@@ -15,6 +15,7 @@ mod look;
 mod model;
 mod mount;
 mod rule;
+pub mod seen;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -116,10 +117,25 @@ pub fn asks(policy: &Policy, around: &Surroundings) -> bool {
 /// What has to be looked at for a policy.
 #[must_use]
 pub fn wanted(policy: &Policy, caller: &Caller, around: &Surroundings) -> Wanted {
+    wanted_for(policy, caller, around, &[])
+}
+
+/// The same, with paths that somebody asks about.
+#[must_use]
+pub fn wanted_for(
+    policy: &Policy,
+    caller: &Caller,
+    around: &Surroundings,
+    asked: &[PathBuf],
+) -> Wanted {
     if !asks(policy, around) {
-        return Wanted::default();
+        return Wanted {
+            paths: asked.to_vec(),
+            globs: Vec::new(),
+        };
     }
     let mut paths: BTreeSet<PathBuf> = ["/dev", "/proc"].map(PathBuf::from).into();
+    paths.extend(asked.iter().cloned());
     let mut globs = BTreeSet::new();
     let mut binds = Vec::new();
     if around.real_root {
@@ -184,6 +200,18 @@ pub fn lower(
     if !asks(policy, around) {
         return Ok(Lowered::default());
     }
+    let mut draft = draft(policy, facts, around);
+    guard::prune(&mut draft);
+    guard::pin(&mut draft);
+    groups::tell(&mut draft);
+    if !draft.errors.is_empty() {
+        return Err(draft.errors);
+    }
+    mount::carry_out(draft)
+}
+
+/// The table of what is to be where, before it becomes mounts.
+fn draft<'a>(policy: &'a Policy, facts: &'a Facts, around: &'a Surroundings) -> Draft<'a> {
     let mut draft = Draft {
         policy,
         facts,
@@ -201,13 +229,7 @@ pub fn lower(
     let mut guarded = guard::own_directories(&mut draft, &rules);
     guarded.extend(groups::keep(&mut draft));
     guard::second_roads(&mut draft, &rules, &guarded);
-    guard::prune(&mut draft);
-    guard::pin(&mut draft);
-    groups::tell(&mut draft);
-    if !draft.errors.is_empty() {
-        return Err(draft.errors);
-    }
-    mount::carry_out(draft)
+    draft
 }
 
 /// What the lowering works on.
