@@ -6,10 +6,10 @@ use std::path::Path;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use crate::control::registry;
+use crate::control::{registry, share};
 use crate::exec;
 use crate::kernel::Errno;
-use crate::plan::{Plan, Request, outline, show};
+use crate::plan::{Action, Plan, Request, outline, show};
 use crate::policy::Policy;
 use crate::profile::choose::{Chosen, for_program};
 use crate::report::render::{Style, render};
@@ -272,6 +272,13 @@ fn run(
         };
         complain(&outline::text(&ready.plan, sources, style));
     }
+    let shared = match share(&ready.plan) {
+        Ok(shared) => shared,
+        Err(refused) => {
+            inspect::tell(&[*refused], sources);
+            return status::NOT_SET_UP;
+        }
+    };
     let mut background = None;
     if launch.background {
         match background::detach() {
@@ -331,8 +338,8 @@ fn run(
             complain(&format!("sandbox: warning: {}\n", escape::line(&text)));
         }
     };
-    let outcome =
-        exec::prepare(&ready.plan).and_then(|prepared| exec::launch(&prepared, &mut tell));
+    let outcome = exec::prepare_sharing(&ready.plan, shared)
+        .and_then(|prepared| exec::launch(&prepared, &mut tell));
     match outcome {
         Ok(outcome) => {
             // It may have ended before anybody could say that it was started.
@@ -370,6 +377,27 @@ fn run(
             told.status
         }
     }
+}
+
+/// Opens the namespaces of other sandboxes that a plan shares. Nothing else has been done yet.
+fn share(plan: &Plan) -> Result<Vec<exec::Shared>, Box<Diagnostic>> {
+    let mut opened = Vec::new();
+    for step in &plan.steps {
+        let Action::ShareNamespaces {
+            sandbox,
+            kinds,
+            below,
+        } = &step.action
+        else {
+            continue;
+        };
+        let shared = share::open(sandbox, kinds, *below).map_err(|refusal| {
+            let told = Diagnostic::error(refusal.message, step.site, "shared by this");
+            Box::new(refusal.help.into_iter().fold(told, Diagnostic::help))
+        })?;
+        opened.push(shared);
+    }
+    Ok(opened)
 }
 
 /// Whether a profile's file is one that the caller edits: what a package has installed is not.

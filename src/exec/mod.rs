@@ -10,10 +10,12 @@ mod outside;
 mod prepare;
 mod priority;
 mod relay;
+mod share;
 mod supervise;
 
 pub use failure::LaunchError;
 pub use join::{Target, prepare_join};
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, prepare, prepare_sharing};
 pub use relay::standard;
+pub use share::Shared;
 pub use supervise::{Ending, Outcome, Remark, Started, launch};

@@ -241,6 +241,11 @@ fn address(host: &str, port: u16, policy: &Policy, facts: &Facts) -> Result<Answ
     {
         let says = format!("as the network of `{path}` has it, which is joined");
         answer(Verdict::Partly, &says)
+    } else if let Some((_, name, _)) =
+        (namespaces.share.iter()).find(|(kind, ..)| *kind == NamespaceKind::Net)
+    {
+        let says = format!("as the sandbox `{name}` has it, whose network is shared");
+        answer(Verdict::Partly, &says)
     } else if own {
         answer(
             Verdict::Allowed,

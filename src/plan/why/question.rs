@@ -70,7 +70,7 @@ pub fn read(text: &str, caller: &Caller) -> Result<Vec<Question>, String> {
         return address.map(|question| vec![question]);
     }
     let mut found = Vec::new();
-    if let Ok(question) = call(text) {
+    if let Ok(question @ Question::Call(_)) = call(text) {
         found.push(question);
     }
     let canonical = capabilities::canonical(text);

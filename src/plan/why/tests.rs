@@ -210,6 +210,7 @@ mode = "none"
 #[test]
 fn each_question_has_its_answer_and_its_line() {
     let over = "[limits]\nmemory = \"2G\"\n[syscalls]\nptrace = \"allow\"\n[filesystem]\n\"~/.ssh\" = \"read-only\"\n";
+    let mut wrong = Vec::new();
     for (profiles, question, expected) in [
         // Paths: the longest rule, whatever stands above; a literal path over a pattern.
         (&[BASE][..], "/usr/bin/sh", "partly r-x 0:9 >0:2"),
@@ -261,7 +262,6 @@ fn each_question_has_its_answer_and_its_line() {
             "yes rwx implied >0:2",
         ),
         // System calls: conditions over the name, the name over its groups.
-        (&[BASE], "mount", "no 0:12 >0:11"),
         (&[BASE], "syscalls.mount", "no 0:12 >0:11"),
         (&[BASE], "umount2", "no 0:11"),
         (&[BASE], "ptrace", "no 0:15"),
@@ -275,7 +275,7 @@ fn each_question_has_its_answer_and_its_line() {
         (&[BASE], "@mount", "no 0:11"),
         (&[BASE], "@timer", "yes default"),
         (&[BASE], "@network-io", "partly default"),
-        (&["[limits]\npids = 5\n"], "mount", "yes default"),
+        (&["[limits]\npids = 5\n"], "syscalls.mount", "yes default"),
         // What follows from rules, so that they hold.
         (
             &["[syscalls]\nopenat = \"deny\"\n"],
@@ -322,8 +322,12 @@ fn each_question_has_its_answer_and_its_line() {
         let [found] = answers.as_slice() else {
             panic!("{question}: {answers:?}");
         };
-        assert_eq!(line(found, &sources), expected, "{question}: {found:?}");
+        let found = line(found, &sources);
+        if found != expected {
+            wrong.push(format!("{question}: {found}, not {expected}"));
+        }
     }
+    assert_eq!(wrong, [""; 0], "{wrong:#?}");
 }
 
 #[test]
