@@ -22,7 +22,8 @@ use super::confinement::Confinement;
 use super::process::{self, NAMESPACES, Process, Stat};
 use super::record::Record;
 use super::sandbox::{Refusal, Sandbox, user_name};
-use crate::exec::Target;
+use super::share;
+use crate::exec::{Shared, Target};
 use crate::kernel::{Errno, namespace, signal};
 use crate::plan::step::NamespaceKind;
 use crate::report::escape;
@@ -83,6 +84,7 @@ pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
     }
     let namespaces = namespaces(program.pid(), record)
         .map_err(|reason| refused(reason.message).help_all(reason.help))?;
+    let (shared, namespaces) = apart(namespaces, record);
     let group = sandbox.group()?;
     match &group {
         Some(group) => {
@@ -122,6 +124,7 @@ pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
         .map_err(|error| Refusal::new(format!("`{name}` cannot be joined: {error}")))?;
     Ok(Joinable {
         target: Target {
+            shared,
             namespaces,
             group,
             end,
@@ -230,6 +233,36 @@ fn binds(init: i32, confinement: &Confinement) -> Result<(), String> {
 /// A set of capabilities of a process.
 pub(super) fn mask(pid: i32, line: &str) -> Option<u64> {
     u64::from_str_radix(process::status_line(pid, line)?.trim(), 16).ok()
+}
+
+/// Takes apart what the sandbox shares with another one, and what is its own: that belongs to its own user namespace.
+fn apart(
+    namespaces: Vec<(NamespaceKind, OwnedFd)>,
+    record: &Record,
+) -> (Shared, Vec<(NamespaceKind, OwnedFd)>) {
+    let mut shared = Shared {
+        user: None,
+        namespaces: Vec::new(),
+    };
+    let mut own = Vec::new();
+    let below = namespaces
+        .iter()
+        .any(|(kind, _)| *kind == NamespaceKind::User);
+    for (kind, file) in namespaces {
+        let owner = namespace::user_namespace_of(file.as_fd()).ok();
+        let inode = owner.as_ref().and_then(share::inode);
+        let is_own = inode.as_ref() == record.namespaces.get("user");
+        if kind == NamespaceKind::User || !below || is_own {
+            own.push((kind, file));
+            continue;
+        }
+        // Root has its privileges over that one too, and stays where it is.
+        if !nix::unistd::geteuid().is_root() {
+            shared.user = shared.user.or(owner);
+        }
+        shared.namespaces.push((kind, file));
+    }
+    (shared, own)
 }
 
 /// Opens the namespaces of the program, each if it is the one that the launcher saw and not the caller's.
