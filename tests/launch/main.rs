@@ -25,6 +25,7 @@ mod notify;
 mod process;
 mod programs;
 mod running;
+mod share;
 mod soft;
 mod steer;
 mod suid;
@@ -37,6 +38,7 @@ mod syscalls;
 mod terminal;
 mod truth;
 mod undoing;
+mod why;
 
 use std::process::ExitCode;
 
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         ("process", process::cases),
         ("programs", programs::cases),
         ("running", running::cases),
+        ("share", share::cases),
         ("soft", soft::cases),
         ("steer", steer::cases),
         ("suid", suid::cases),
@@ -69,5 +72,6 @@ fn main() -> ExitCode {
         ("terminal", terminal::cases),
         ("truth", truth::cases),
         ("undoing", undoing::cases),
+        ("why", why::cases),
     ])
 }
