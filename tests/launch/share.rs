@@ -107,7 +107,7 @@ fn same_namespaces(scene: &Scene) -> Outcome {
         );
     }
     out.answers(&[
-        ("read@/proc/sys/kernel/hostname", "first-host"),
+        ("read@/proc/sys/kernel/hostname", "`first-host\\n`"),
         ("reach@8071", "hello"),
     ])?;
     view.answers(&[("reach@8071", "hello"), ("create@/mnt/x", "ok")])?;
@@ -147,13 +147,13 @@ fn either_may_end(scene: &Scene) -> Outcome {
     after.answers(&[
         ("reach@8072", "ECONNREFUSED"),
         ("reach@8073", "hello"),
-        ("read@/proc/sys/kernel/hostname", "first-host"),
+        ("read@/proc/sys/kernel/hostname", "`first-host\\n`"),
     ])?;
     gone.exits_with(125)?.prints("")?;
     gone.complains(&format!("no sandbox named `{one}` is running"))?;
     // What runs, and which line asks for what does not.
     gone.complains(&two)?;
-    gone.complains("profile-1.toml:2:7")
+    gone.complains("profile-1.toml:3:7")
 }
 
 /// Who joins a sandbox that shares is in all of its namespaces.

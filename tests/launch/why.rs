@@ -74,12 +74,14 @@ fn ask(scene: &Scene, words: &[&str]) -> Result<Value, Box<dyn std::error::Error
         .args(words.iter().copied())
         .run()?;
     out.succeeds()?;
-    Ok(serde_json::from_str(&out.stdout())?)
+    let value = serde_json::from_str(&out.stdout())?;
+    super::running::agrees("why", &value)?;
+    Ok(value)
 }
 
 fn agrees(scene: &Scene) -> Outcome {
     let home = scene.home();
-    for folder in ["closed/but", "kept", "other", "memory"] {
+    for folder in ["closed/but", "kept", "other", "memory", "own"] {
         fs::create_dir_all(home.join(folder))?;
     }
     for file in [
@@ -162,7 +164,7 @@ fn agrees(scene: &Scene) -> Outcome {
     }
     let variable = variable?;
     assert_eq!(variable["answers"][0]["verdict"], "denied", "{variable:#}");
-    assert_eq!(variable["answers"][0]["rule"]["line"], 25, "{variable:#}");
+    assert_eq!(variable["answers"][0]["rule"]["line"], 24, "{variable:#}");
     assert!(wrong.is_empty(), "{}\n{inside}", wrong.join("\n"));
     Ok(())
 }
