@@ -34,7 +34,7 @@ impl Answer<'_> {
 pub(super) struct Rules<'f> {
     by_call: BTreeMap<&'f str, Vec<&'f Rule>>,
     /// The smallest group first, the stricter of two of one size.
-    groups: Vec<(BTreeSet<&'static str>, Action)>,
+    groups: Vec<(BTreeSet<&'static str>, &'f Rule)>,
     named_groups: BTreeSet<&'f str>,
     pub(super) default: Action,
 }
@@ -53,14 +53,14 @@ impl<'f> Rules<'f> {
                         rule: index,
                         group: name.clone(),
                     })?;
-                    members.push((group.members(), rule.action));
+                    members.push((group.members(), rule));
                     named_groups.insert(name.as_str());
                 }
                 Key::Call(call) => by_call.entry(call.as_str()).or_default().push(rule),
                 Key::CallWithArguments(on) => by_call.entry(on.call()).or_default().push(rule),
             }
         }
-        members.sort_by_key(|(members, action)| (members.len(), Reverse(action.strictness())));
+        members.sort_by_key(|(members, rule)| (members.len(), Reverse(rule.action.strictness())));
         let default = strictest(defaults).unwrap_or(filter.default);
         Ok(Self {
             by_call,
@@ -97,39 +97,80 @@ impl<'f> Rules<'f> {
 
     /// What the rules say about a call.
     pub(super) fn answer(&self, arch: Arch, call: &str) -> Answer<'f> {
+        let speaking = self.speaking(arch, call);
+        let conditional = speaking.conditional.into_iter();
+        Answer {
+            conditional: conditional
+                .filter_map(|rule| Some((conditions(rule)?, rule.action)))
+                .collect(),
+            otherwise: speaking.otherwise.map_or(self.default, |rule| rule.action),
+        }
+    }
+
+    /// The rules that speak about a call, and which of them decides.
+    pub(super) fn speaking(&self, arch: Arch, call: &str) -> Speaking<'f> {
         let rules = self
             .by_call
             .get(self.subject(arch, call))
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let mut conditional: Vec<_> = rules
+        let mut conditional: Vec<&'f Rule> = rules
             .iter()
-            .filter_map(|rule| match &rule.key {
-                Key::CallWithArguments(on) => Some((on.conditions(), rule.action)),
-                _ => None,
-            })
+            .copied()
+            .filter(|rule| conditions(rule).is_some())
             .collect();
         // The conditions themselves come last, so that the order of the rules does not show in the program.
-        conditional.sort_by_key(|(conditions, action)| {
-            Reverse((conditions.len(), action.strictness(), *conditions))
+        conditional.sort_by_key(|rule| {
+            let conditions = conditions(rule).unwrap_or_default();
+            Reverse((conditions.len(), rule.action.strictness(), conditions))
         });
-        let plain = rules
+        let mut plain: Vec<&'f Rule> = rules
             .iter()
+            .copied()
             .filter(|rule| matches!(rule.key, Key::Call(_)))
-            .map(|rule| rule.action);
-        let otherwise = strictest(plain)
-            .or_else(|| {
-                self.groups
-                    .iter()
-                    .find(|(members, _)| members.contains(call))
-                    .map(|(_, action)| *action)
-            })
-            .unwrap_or(self.default);
-        Answer {
+            .collect();
+        plain.sort_by_key(|rule| Reverse(rule.action.strictness()));
+        let groups = self.groups.iter();
+        let groups = groups
+            .filter(|(members, _)| members.contains(call))
+            .map(|(_, rule)| *rule);
+        let mut weaker = plain.into_iter().chain(groups);
+        Speaking {
             conditional,
-            otherwise,
+            otherwise: weaker.next(),
+            beaten: weaker.collect(),
         }
     }
+}
+
+fn conditions(rule: &Rule) -> Option<&[Condition]> {
+    match &rule.key {
+        Key::CallWithArguments(on) => Some(on.conditions()),
+        _ => None,
+    }
+}
+
+/// The rules of a filter that speak about one call, before anything is implied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Speaking<'f> {
+    /// Those on its arguments, the most specific first: the first whose conditions hold decides.
+    pub conditional: Vec<&'f Rule>,
+    /// What decides when none of them holds; `None`: the default does.
+    pub otherwise: Option<&'f Rule>,
+    /// What `otherwise` is more specific than, or as specific and stricter; the next one first.
+    pub beaten: Vec<&'f Rule>,
+}
+
+/// Which rules of a filter speak about a call.
+///
+/// # Errors
+/// The filter names a group that does not exist.
+pub fn speaking<'f>(
+    filter: &'f Filter,
+    arch: Arch,
+    call: &str,
+) -> Result<Speaking<'f>, CompileError> {
+    Ok(Rules::new(filter)?.speaking(arch, call))
 }
 
 fn strictest(actions: impl IntoIterator<Item = Action>) -> Option<Action> {

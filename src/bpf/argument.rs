@@ -86,6 +86,38 @@ impl Condition {
     pub fn value(&self) -> u64 {
         self.value
     }
+
+    /// Whether arguments meet it.
+    #[must_use]
+    pub fn holds(&self, arguments: &[u64; 6]) -> bool {
+        let mask = if self.wide { u64::MAX } else { u32::MAX.into() };
+        let Some(given) = arguments.get(usize::from(self.index)) else {
+            return false;
+        };
+        let (given, value) = (given & mask, self.value & mask);
+        match self.comparison {
+            Comparison::Equal => given == value,
+            Comparison::NotEqual => given != value,
+            Comparison::Less => given < value,
+            Comparison::LessOrEqual => given <= value,
+            Comparison::Greater => given > value,
+            Comparison::GreaterOrEqual => given >= value,
+            Comparison::AnyBitOf => given & value != 0,
+        }
+    }
+
+    /// The nearest value that meets it; `None` when there is none.
+    #[must_use]
+    pub fn example(&self) -> Option<u64> {
+        match self.comparison {
+            Comparison::Equal
+            | Comparison::LessOrEqual
+            | Comparison::GreaterOrEqual
+            | Comparison::AnyBitOf => Some(self.value),
+            Comparison::Less => self.value.checked_sub(1),
+            Comparison::NotEqual | Comparison::Greater => self.value.checked_add(1),
+        }
+    }
 }
 
 impl fmt::Display for Condition {

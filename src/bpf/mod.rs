@@ -35,6 +35,7 @@ mod program;
 mod tests;
 
 pub use action::{Action, ActionError};
+pub use answer::{Speaking, speaking};
 pub use arch::Arch;
 pub use argument::{Comparison, Condition, Kind, supported_calls};
 pub use compile::{CompileError, Compiled, compile};

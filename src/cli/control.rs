@@ -30,6 +30,7 @@ mod table;
 mod top;
 mod tree;
 mod wait;
+mod why;
 
 /// The program `sandboxctl`.
 #[must_use]

@@ -193,6 +193,10 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
             "the caller has too many keys",
             &["see /proc/key-users; or set `process.session-keyring = \"caller\"`"],
         ),
+        (Action::ShareNamespaces { .. }, Errno::EPERM) => meaning(
+            "the kernel lets the caller not into the user namespace that these namespaces belong to",
+            &[DOCTOR],
+        ),
         (Action::JoinNamespace { .. }, Errno::EACCES) => meaning(
             "the process that it belongs to is another user's, or may not be looked into",
             &["entering it takes root, or the privileges of its owner"],

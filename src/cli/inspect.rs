@@ -102,6 +102,18 @@ pub(super) type Roots = BTreeMap<String, Held>;
 /// The profile above which an image's own word about its environment, directory and user holds; below any other.
 const CONTAINER: &str = "container";
 
+/// The roots that a policy names, as far as they were imported.
+pub(super) fn known_roots(policy: &Policy) -> Roots {
+    let views = policy.section(Section::Filesystem);
+    let sources = views.filter_map(|(_, value, _)| match value {
+        Value::View(View::Root { source, .. }) => Some(source),
+        _ => None,
+    });
+    sources
+        .filter_map(|source| Some((source.clone(), super::root::find(source).ok()?)))
+        .collect()
+}
+
 /// Finds the roots that a policy names, and puts what the image at `/` says below the profiles.
 ///
 /// # Errors
@@ -269,6 +281,16 @@ pub(super) fn control_groups_at(
 
 /// Gathers what a plan for this policy depends on.
 pub(super) fn facts(policy: &Policy, roots: &Roots) -> Result<Facts, Diagnostics> {
+    facts_for(policy, roots, |_| {}, |_| Vec::new())
+}
+
+/// The same, for somebody else, and with paths that are asked about beside those of the policy.
+pub(super) fn facts_for(
+    policy: &Policy,
+    roots: &Roots,
+    whose: impl FnOnce(&mut Caller),
+    asked: impl FnOnce(&Caller) -> Vec<PathBuf>,
+) -> Result<Facts, Diagnostics> {
     let names_user_directory = |text: &str| text.contains("_DIR}");
     let user_directories = policy.section(Section::Filesystem).any(|(key, value, _)| {
         names_user_directory(key)
@@ -291,6 +313,7 @@ pub(super) fn facts(policy: &Policy, roots: &Roots) -> Result<Facts, Diagnostics
         landlock: plan::wants_landlock(policy),
     };
     let mut facts = host::probe(scope).map_err(|error| vec![error])?;
+    whose(&mut facts.caller);
     if policy.mentions(Section::Limits) {
         facts.cgroup = control_groups(policy, &facts.caller);
         // Who may not hold a limit is told by name.
@@ -305,7 +328,8 @@ pub(super) fn facts(policy: &Policy, roots: &Roots) -> Result<Facts, Diagnostics
     let cache = super::root::store();
     facts.root_cache = cache.path().is_dir().then(|| cache.path().to_owned());
     let around = plan::surroundings(policy, &facts)?;
-    let wanted = filesystem::wanted(policy, &facts.caller, &around);
+    let asked = asked(&facts.caller);
+    let wanted = filesystem::wanted_for(policy, &facts.caller, &around, &asked);
     let seen = host::glob::look(&wanted.paths, &wanted.globs)?;
     facts.paths = seen.paths;
     facts.globs = seen.globs;

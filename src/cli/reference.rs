@@ -113,7 +113,7 @@ pub fn values(kind: Kind) -> String {
         Kind::Path => "a path".to_owned(),
         Kind::Words(words) => format!("a list of {}", list(words)),
         Kind::Rules => "a list of rules (\"limits.memory-soft\")".to_owned(),
-        Kind::Namespace => "true, false, or the path of a namespace".to_owned(),
+        Kind::Namespace => "true, false, \"sandbox:NAME\", or the path of a namespace".to_owned(),
         Kind::View => {
             "\"read-only\", \"read-write\", \"hidden\", \"private\", \"tmpfs\", { bind = PATH, access = WORD } (read-only unless it says otherwise), { tmpfs = SIZE }, { root = NAME, access = WORD } (read-write unless it says otherwise), or { text = TEXT }".to_owned()
         }

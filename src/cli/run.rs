@@ -3,10 +3,11 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use crate::control::share;
 use crate::exec;
 use crate::kernel::Errno;
-use crate::plan::{Plan, outline, show};
-use crate::report::{SourceMap, escape};
+use crate::plan::{Action, Plan, outline, show};
+use crate::report::{Diagnostic, SourceMap, escape};
 
 use super::arguments::Launch;
 use super::background::{self, Background, Side};
@@ -48,6 +49,13 @@ impl<'a> Run<'a> {
     /// does without: under the same name, and still in the background.
     pub(super) fn carry_out(mut self, ready: Ready, sources: SourceMap) -> i32 {
         self.warn(&ready, &sources);
+        let shared = match share(&ready.plan) {
+            Ok(shared) => shared,
+            Err(refused) => {
+                inspect::tell(&[*refused], &sources);
+                return status::NOT_SET_UP;
+            }
+        };
         if self.launch.background {
             match background::detach() {
                 Ok(Side::Background(ours)) => self.background = Some(ours),
@@ -57,7 +65,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let unstarted = match self.attempt(ready, &sources) {
+        let unstarted = match self.attempt(ready, shared, &sources) {
             Ok(status) => return status,
             Err(unstarted) => unstarted,
         };
@@ -81,10 +89,12 @@ impl<'a> Run<'a> {
             complain(&warning);
         }
         self.warn(&ready, &sources);
-        self.attempt(ready, &sources).unwrap_or_else(|unstarted| {
-            self.speak_to_foreground();
-            self.failed(&unstarted.error, &unstarted.plan, &sources)
-        })
+        // What shares namespaces needs a user namespace, and was refused.
+        self.attempt(ready, Vec::new(), &sources)
+            .unwrap_or_else(|unstarted| {
+                self.speak_to_foreground();
+                self.failed(&unstarted.error, &unstarted.plan, &sources)
+            })
     }
 
     fn speak_to_foreground(&self) {
@@ -124,7 +134,12 @@ impl<'a> Run<'a> {
     }
 
     /// Carries one plan out, and returns the exit status of the program, or of what made it impossible to try.
-    fn attempt(&mut self, ready: Ready, sources: &SourceMap) -> Result<i32, Box<Unstarted>> {
+    fn attempt(
+        &mut self,
+        ready: Ready,
+        shared: Vec<exec::Shared>,
+        sources: &SourceMap,
+    ) -> Result<i32, Box<Unstarted>> {
         let launch = self.launch;
         self.registered.keep(ready.policy);
         let _in_use = ready.roots;
@@ -183,8 +198,8 @@ impl<'a> Run<'a> {
                 complain(&format!("sandbox: warning: {}\n", escape::line(&text)));
             }
         };
-        let outcome =
-            exec::prepare(&ready.plan).and_then(|prepared| exec::launch(&prepared, &mut tell));
+        let outcome = exec::prepare_sharing(&ready.plan, shared)
+            .and_then(|prepared| exec::launch(&prepared, &mut tell));
         match outcome {
             Ok(outcome) => {
                 // It may have ended before anybody could say that it was started.
@@ -241,4 +256,25 @@ fn dropped(plan: &Plan, step: usize, errno: Errno, sources: &SourceMap) -> Strin
         step.action.describe(),
         errno.desc()
     )
+}
+
+/// Opens the namespaces of other sandboxes that a plan shares. Nothing else has been done yet.
+fn share(plan: &Plan) -> Result<Vec<exec::Shared>, Box<Diagnostic>> {
+    let mut opened = Vec::new();
+    for step in &plan.steps {
+        let Action::ShareNamespaces {
+            sandbox,
+            kinds,
+            below,
+        } = &step.action
+        else {
+            continue;
+        };
+        let shared = share::open(sandbox, kinds, *below).map_err(|refusal| {
+            let told = Diagnostic::error(refusal.message, step.site, "shared by this");
+            Box::new(refusal.help.into_iter().fold(told, Diagnostic::help))
+        })?;
+        opened.push(shared);
+    }
+    Ok(opened)
 }

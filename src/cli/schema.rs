@@ -235,7 +235,7 @@ fn definitions() -> Value {
         (
             "namespace",
             Kind::Namespace,
-            json!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": "^/" }] }),
+            json!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": "^(/|sandbox:[A-Za-z0-9_+][A-Za-z0-9_+.-]*$)" }] }),
         ),
         (
             "view",

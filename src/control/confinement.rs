@@ -165,6 +165,7 @@ fn rule(action: &Action) -> Option<Rule> {
         | Action::MapIds { .. }
         | Action::EnterGroup(_)
         | Action::JoinNamespace { .. }
+        | Action::ShareNamespaces { .. }
         | Action::UnshareCgroupNamespace
         | Action::Hostname { .. }
         | Action::LoopbackUp

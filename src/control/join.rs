@@ -19,10 +19,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::confinement::Confinement;
-use super::process::{self, NAMESPACES, Stat};
+use super::process::{self, NAMESPACES, Process, Stat};
 use super::record::Record;
 use super::sandbox::{Refusal, Sandbox, user_name};
-use crate::exec::Target;
+use super::share;
+use crate::exec::{Shared, Target};
 use crate::kernel::{Errno, namespace, signal};
 use crate::plan::step::NamespaceKind;
 use crate::report::escape;
@@ -60,7 +61,7 @@ fn kind_of(name: &str) -> Option<NamespaceKind> {
 /// It may not, in words.
 pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
     let name = escape::line(sandbox.name());
-    own(sandbox, &name)?;
+    own(sandbox, "join")?;
     let record = sandbox.record()?;
     if !sandbox.entry.is_live() {
         return Err(Refusal::new(format!(
@@ -76,20 +77,14 @@ pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
         )
     };
     launcher(record).map_err(refused)?;
-    let is_child = Stat::of(child.pid()).is_some_and(|stat| stat.parent == record.supervisor.pid);
-    let is_program = program.pid() == child.pid()
-        || Stat::of(program.pid()).is_some_and(|stat| stat.parent == child.pid());
-    if !is_child || !is_program {
-        return Err(refused(
-            "its process was not started by its launcher".to_owned(),
-        ));
-    }
+    family(record, &child, &program).map_err(refused)?;
     let confinement = confinement(sandbox).map_err(refused)?;
     if record.init {
         binds(child.pid(), &confinement).map_err(refused)?;
     }
     let namespaces = namespaces(program.pid(), record)
         .map_err(|reason| refused(reason.message).help_all(reason.help))?;
+    let (shared, namespaces) = apart(namespaces, record);
     let group = sandbox.group()?;
     match &group {
         Some(group) => {
@@ -129,6 +124,7 @@ pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
         .map_err(|error| Refusal::new(format!("`{name}` cannot be joined: {error}")))?;
     Ok(Joinable {
         target: Target {
+            shared,
             namespaces,
             group,
             end,
@@ -139,12 +135,19 @@ pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
     })
 }
 
-fn own(sandbox: &Sandbox, name: &str) -> Result<(), Refusal> {
+/// Only one's own sandboxes are entered; `verb` is what is not done.
+pub(super) fn own(sandbox: &Sandbox, verb: &str) -> Result<(), Refusal> {
     let caller = nix::unistd::geteuid().as_raw();
     if sandbox.uid() == caller {
         return Ok(());
     }
+    let name = escape::line(sandbox.name());
     let owner = user_name(sandbox.uid());
+    if verb != "join" {
+        return Err(Refusal::new(format!(
+            "`{name}` belongs to {owner}, and its namespaces are shared with its own user's programs only"
+        )));
+    }
     let refusal = Refusal::new(format!(
         "`{name}` belongs to {owner}, and a sandbox is joined by its own user only"
     ));
@@ -157,8 +160,19 @@ fn own(sandbox: &Sandbox, name: &str) -> Result<(), Refusal> {
     })
 }
 
+/// The child is the launcher's, and the program the child's.
+pub(super) fn family(record: &Record, child: &Process, program: &Process) -> Result<(), String> {
+    let is_child = Stat::of(child.pid()).is_some_and(|stat| stat.parent == record.supervisor.pid);
+    let is_program = program.pid() == child.pid()
+        || Stat::of(program.pid()).is_some_and(|stat| stat.parent == child.pid());
+    match is_child && is_program {
+        true => Ok(()),
+        false => Err("its process was not started by its launcher".to_owned()),
+    }
+}
+
 /// A launcher runs where the caller runs, and is bound by nothing that does not bind the caller too.
-fn launcher(record: &Record) -> Result<(), String> {
+pub(super) fn launcher(record: &Record) -> Result<(), String> {
     let pid = record.supervisor.pid;
     let is_it = || Stat::of(pid).is_some_and(|stat| stat.started == record.supervisor.started);
     if !is_it() {
@@ -217,12 +231,45 @@ fn binds(init: i32, confinement: &Confinement) -> Result<(), String> {
 }
 
 /// A set of capabilities of a process.
-fn mask(pid: i32, line: &str) -> Option<u64> {
+pub(super) fn mask(pid: i32, line: &str) -> Option<u64> {
     u64::from_str_radix(process::status_line(pid, line)?.trim(), 16).ok()
 }
 
+/// Takes apart what the sandbox shares with another one, and what is its own: that belongs to its own user namespace.
+fn apart(
+    namespaces: Vec<(NamespaceKind, OwnedFd)>,
+    record: &Record,
+) -> (Shared, Vec<(NamespaceKind, OwnedFd)>) {
+    let mut shared = Shared {
+        user: None,
+        namespaces: Vec::new(),
+    };
+    let mut own = Vec::new();
+    let below = namespaces
+        .iter()
+        .any(|(kind, _)| *kind == NamespaceKind::User);
+    for (kind, file) in namespaces {
+        let owner = namespace::user_namespace_of(file.as_fd()).ok();
+        let inode = owner.as_ref().and_then(share::inode);
+        let is_own = inode.as_ref() == record.namespaces.get("user");
+        if kind == NamespaceKind::User || !below || is_own {
+            own.push((kind, file));
+            continue;
+        }
+        // Root has its privileges over that one too, and stays where it is.
+        if !nix::unistd::geteuid().is_root() {
+            shared.user = shared.user.or(owner);
+        }
+        shared.namespaces.push((kind, file));
+    }
+    (shared, own)
+}
+
 /// Opens the namespaces of the program, each if it is the one that the launcher saw and not the caller's.
-fn namespaces(program: i32, record: &Record) -> Result<Vec<(NamespaceKind, OwnedFd)>, Refusal> {
+pub(super) fn namespaces(
+    program: i32,
+    record: &Record,
+) -> Result<Vec<(NamespaceKind, OwnedFd)>, Refusal> {
     let mut found = Vec::new();
     for name in NAMESPACES {
         let Some(kind) = kind_of(name) else { continue };

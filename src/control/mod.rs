@@ -16,6 +16,7 @@ pub mod process;
 pub mod record;
 pub mod registry;
 pub mod sandbox;
+pub mod share;
 pub mod statistics;
 
 pub use record::Record;

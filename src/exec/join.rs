@@ -16,11 +16,14 @@ use crate::plan::{Action, Plan};
 use super::failure::LaunchError;
 use super::group::Directories;
 use super::prepare::{Op, Prepared, flag};
+use super::share::Shared;
 
 /// A sandbox that is to be entered: everything that is needed for it, opened.
 #[derive(Debug)]
 pub struct Target {
-    /// Its namespaces, as far as they are not the caller's.
+    /// Those of its namespaces that it shares with another sandbox.
+    pub shared: Shared,
+    /// Its own namespaces.
     pub namespaces: Vec<(NamespaceKind, OwnedFd)>,
     /// Its control group.
     pub group: Option<Directories>,
@@ -46,9 +49,12 @@ pub fn prepare_join(plan: &Plan, target: Target) -> Result<Prepared, LaunchError
     let mut namespaces = target.namespaces;
     // The user namespace gives the privileges over the others; the mount namespace last, since it changes what paths mean.
     namespaces.sort_by_key(|(kind, _)| (*kind == NamespaceKind::Mount, *kind));
+    // What belongs to a user namespace above comes first: from the sandbox's own there is no way up.
+    let above = (target.shared.user.into_iter()).map(|user| (NamespaceKind::User, user));
+    let above = above.chain(target.shared.namespaces);
     prepared.join = Some(Join {
-        namespaces: namespaces
-            .into_iter()
+        namespaces: above
+            .chain(namespaces)
             .map(|(kind, file)| (file, flag(kind)))
             .collect(),
         group: target.group,

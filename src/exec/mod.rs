@@ -13,12 +13,14 @@ mod overlay;
 mod prepare;
 mod priority;
 mod relay;
+mod share;
 mod start;
 mod supervise;
 
 pub use failure::LaunchError;
 pub use join::{Target, prepare_join};
 pub use outcome::{Ending, Outcome, Remark, Started};
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, prepare, prepare_sharing};
 pub use relay::standard;
+pub use share::Shared;
 pub use supervise::launch;

@@ -70,6 +70,14 @@ fn map_text(ranges: &[IdRange]) -> String {
     text
 }
 
+/// Writes the id maps, unless that has been done by who made the child.
+pub(super) fn map_ids_of_own(prepared: &Prepared, pid: libc::pid_t) -> Result<(), LaunchError> {
+    match prepared.share.is_empty() {
+        true => map_ids(prepared, pid),
+        false => Ok(()),
+    }
+}
+
 /// Writes the id maps of the child's user namespace (user_namespaces(7)).
 pub(super) fn map_ids(prepared: &Prepared, pid: libc::pid_t) -> Result<(), LaunchError> {
     let Some((step, maps)) = &prepared.maps else {
@@ -83,11 +91,30 @@ pub(super) fn map_ids(prepared: &Prepared, pid: libc::pid_t) -> Result<(), Launc
             .map_err(|why| LaunchError::at_step(step, Errno::EPERM).detail(why));
     }
     let failed = |errno| LaunchError::at_step(step, errno);
+    // Ids outside are those of the writer's user namespace, in which the caller may have others.
+    let (uid, gid) = (
+        nix::unistd::getuid().as_raw(),
+        nix::unistd::getgid().as_raw(),
+    );
+    let enters = prepared
+        .share
+        .iter()
+        .any(|(_, shared)| shared.user.is_some());
+    let seen = |ranges: &[IdRange], own: u32| -> Vec<IdRange> {
+        let own = |range: &IdRange| match enters {
+            true => IdRange {
+                outside: own,
+                ..*range
+            },
+            false => *range,
+        };
+        ranges.iter().map(own).collect()
+    };
     if maps.deny_setgroups {
         write_file(pid, "setgroups", "deny").map_err(failed)?;
     }
-    write_file(pid, "gid_map", &map_text(&maps.gids)).map_err(failed)?;
-    write_file(pid, "uid_map", &map_text(&maps.uids)).map_err(failed)
+    write_file(pid, "gid_map", &map_text(&seen(&maps.gids, gid))).map_err(failed)?;
+    write_file(pid, "uid_map", &map_text(&seen(&maps.uids, uid))).map_err(failed)
 }
 
 /// newuidmap(1) or newgidmap(1): set-user-ID programs that check /etc/subuid and /etc/subgid.

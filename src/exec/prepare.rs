@@ -17,6 +17,7 @@ use super::failure::LaunchError;
 use super::join::Join;
 use super::overlay::{self, OverlayOp};
 use super::priority::{self, Priority};
+use super::share::Shared;
 
 /// One thing that the child does, in C form.
 #[derive(Debug)]
@@ -152,6 +153,8 @@ pub struct Prepared {
     pub(super) clone_step: Option<usize>,
     /// Namespaces that the launcher enters itself, since they count for its children: user first, then pid.
     pub(super) join_before: Vec<(u32, OwnedFd, libc::c_int)>,
+    /// Namespaces of other sandboxes that the child is made in.
+    pub(super) share: Vec<(u32, Shared)>,
     /// The sandbox that is entered, when none is made.
     pub(super) join: Option<Join>,
     pub(super) own_directories: Vec<(u32, PathBuf)>,
@@ -287,10 +290,20 @@ fn candidates(
 /// # Errors
 /// A string that C cannot hold, or a namespace to be joined that cannot be opened: nothing has been done then.
 pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
+    prepare_sharing(plan, Vec::new())
+}
+
+/// The same, with what has been opened for each step that shares namespaces of another sandbox, in their order.
+///
+/// # Errors
+/// As for [`prepare()`].
+pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, LaunchError> {
+    let mut shared = shared.into_iter();
     let mut prepared = Prepared {
         clone_flags: 0,
         clone_step: None,
         join_before: Vec::new(),
+        share: Vec::new(),
         join: None,
         own_directories: Vec::new(),
         maps: None,
@@ -400,6 +413,11 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
                         .collect::<Result<_, _>>()
                         .map_err(failed)?,
                 };
+                continue;
+            }
+            Action::ShareNamespaces { .. } => {
+                let opened = shared.next().ok_or_else(|| failed(Errno::EBADF))?;
+                prepared.share.push((index, opened));
                 continue;
             }
             Action::JoinNamespace { kind, path } => {

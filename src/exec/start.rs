@@ -12,6 +12,7 @@ use super::outcome::Remark;
 use super::outside;
 use super::prepare::Prepared;
 use super::priority;
+use super::share;
 
 /// A group that could not be made or entered, as a failure of the step that asked for it.
 pub(super) fn refused(step: u32, error: GroupError) -> LaunchError {
@@ -59,17 +60,22 @@ pub(super) fn start(
     let environment = pointers(&prepared.execute.environment);
     let birthplace = group.as_deref().and_then(Group::birthplace);
     let mut born = birthplace.is_some();
-    let mut side = clone3(prepared.clone_flags, birthplace);
-    if born && side.is_err() {
-        // An old kernel, or a group that takes no children in this way: it is moved there, or what speaks against that is
-        // said then.
+    let side = if prepared.share.is_empty() {
+        let mut side = clone3(prepared.clone_flags, birthplace);
+        if born && side.is_err() {
+            // An old kernel, or a group that takes no children in this way: it is moved there, or what speaks against that is
+            // said then.
+            born = false;
+            side = clone3(prepared.clone_flags, None);
+        }
+        side.map_err(|errno| match prepared.clone_step {
+            Some(step) => LaunchError::at_step(step, errno),
+            None => LaunchError::doing("making a process", errno),
+        })?
+    } else {
         born = false;
-        side = clone3(prepared.clone_flags, None);
-    }
-    let side = side.map_err(|errno| match prepared.clone_step {
-        Some(step) => LaunchError::at_step(step, errno),
-        None => LaunchError::doing("making a process", errno),
-    })?;
+        share::make(prepared)?
+    };
     let child = match side {
         Side::Child => {
             drop((own_socket, own_status));
@@ -87,7 +93,7 @@ pub(super) fn start(
         Side::Parent(child) => child,
     };
     drop((child_socket, child_status));
-    let set = outside::map_ids(prepared, child.pid)
+    let set = outside::map_ids_of_own(prepared, child.pid)
         .and_then(|()| match &prepared.join {
             Some(join) => join.enter_group(child.pid),
             None => Ok(()),

@@ -55,14 +55,28 @@ pub fn only_clone3(flags: u64) -> Result<Side> {
     by_clone3(flags, None)
 }
 
+/// The same as [`clone3`], but the new process is a child of the caller's parent (CLONE_PARENT), as the caller is; its end
+/// sends the signal that the caller's own end sends.
+///
+/// # Errors
+/// As for [`only_clone3`].
+pub fn clone3_beside(flags: u64, group: Option<BorrowedFd<'_>>) -> Result<Side> {
+    #[allow(clippy::cast_sign_loss)] // a positive constant of type int
+    clone_with(flags | libc::CLONE_PARENT as u64, 0, group)
+}
+
 fn by_clone3(flags: u64, group: Option<BorrowedFd<'_>>) -> Result<Side> {
+    clone_with(flags, libc::SIGCHLD, group)
+}
+
+fn clone_with(flags: u64, signal: libc::c_int, group: Option<BorrowedFd<'_>>) -> Result<Side> {
     let mut pidfd: libc::c_int = -1;
     // SAFETY: an all-zero clone_args is valid: no stack, no TLS, no signal.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
     // CLONE_PIDFD is a positive constant of type int.
     arguments.flags = flags | libc::CLONE_PIDFD as u64;
     arguments.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
-    arguments.exit_signal = libc::SIGCHLD as u64;
+    arguments.exit_signal = signal as u64;
     let mut size = WITHOUT_GROUP;
     if let Some(group) = group {
         arguments.flags |= INTO_GROUP;

@@ -1,7 +1,7 @@
 //! Namespaces: setns(2), unshare(2), and what belongs to new ones. Allocates nothing.
 
 use std::ffi::CStr;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::{Result, check_int};
 
@@ -54,6 +54,18 @@ pub fn loopback_up() -> Result<()> {
     // SAFETY: the descriptor was opened above and is not used again.
     unsafe { libc::close(socket) };
     done.map(drop)
+}
+
+/// Opens the user namespace that a namespace belongs to (ioctl_ns(2), NS_GET_USERNS).
+///
+/// # Errors
+/// EPERM: it is above the caller's own. ENOTTY: a kernel before 4.9.
+pub fn user_namespace_of(file: BorrowedFd<'_>) -> Result<OwnedFd> {
+    const NS_GET_USERNS: libc::Ioctl = 0xb701;
+    // SAFETY: the request takes no argument.
+    let fd = check_int(unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_USERNS) })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The user to whom a user namespace belongs (ioctl_ns(2), NS_GET_OWNER_UID).

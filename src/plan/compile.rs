@@ -45,7 +45,7 @@ pub fn surroundings(policy: &Policy, facts: &Facts) -> Result<Surroundings, Diag
     decide(policy, facts).map(|decided| around(policy, facts, &decided))
 }
 
-fn decide(policy: &Policy, facts: &Facts) -> Result<Namespaces, Diagnostics> {
+pub(super) fn decide(policy: &Policy, facts: &Facts) -> Result<Namespaces, Diagnostics> {
     let first = |section| policy.section(section).next().map(|(_, _, rule)| rule.site);
     let view = first(Section::Filesystem).or_else(|| {
         devices::asks(policy)
@@ -256,6 +256,21 @@ impl Builder<'_> {
             .filter(|(_, why)| !why.because.is_empty())
             .map(|(kind, why)| format!("{} {}", kind.name(), why.because))
             .collect();
+        let mut shared: Vec<&str> = decided.share.iter().map(|(_, of, _)| of.as_str()).collect();
+        shared.dedup();
+        for name in shared {
+            let mine = decided.share.iter().filter(|(_, of, _)| of == name);
+            let site = mine.clone().map(|(.., site)| *site).next();
+            self.step(
+                Action::ShareNamespaces {
+                    sandbox: name.to_owned(),
+                    kinds: mine.map(|(kind, ..)| *kind).collect(),
+                    below: !self.facts.caller.is_privileged(),
+                },
+                site.unwrap_or(Site::DEFAULT),
+                "",
+            );
+        }
         let namespaces = decided.new.keys().copied().collect();
         self.step(Action::Clone { namespaces }, site, &reasons.join("; "));
         if let Some(why) = decided.new.get(&NamespaceKind::User) {

@@ -11,6 +11,7 @@ pub mod outline;
 mod privileges;
 pub mod show;
 pub mod step;
+pub mod why;
 
 pub use compile::{Request, compile, surroundings};
 pub use landlock::wants_landlock;

@@ -94,6 +94,14 @@ impl Action {
             Self::JoinNamespace { kind, path: at } => {
                 format!("enter the {} namespace {}", kind.name(), path(at))
             }
+            Self::ShareNamespaces { sandbox, kinds, .. } => {
+                let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+                format!(
+                    "share namespaces of the running sandbox {}: {}",
+                    escape::line(sandbox),
+                    names.join(" ")
+                )
+            }
             Self::NewSessionKeyring => "join a new, empty session keyring".to_owned(),
             Self::UnshareCgroupNamespace => {
                 "make the own control group the root of a new cgroup namespace".to_owned()
@@ -233,6 +241,7 @@ impl Action {
             Self::MapIds { .. } => "map-ids",
             Self::EnterGroup(_) => "enter-group",
             Self::JoinNamespace { .. } => "join-namespace",
+            Self::ShareNamespaces { .. } => "share-namespaces",
             Self::NewSessionKeyring => "new-session-keyring",
             Self::UnshareCgroupNamespace => "unshare-cgroup-namespace",
             Self::Hostname { .. } => "hostname",

@@ -29,7 +29,7 @@ impl Step {
                 kind: NamespaceKind::User | NamespaceKind::Pid,
                 ..
             } => Phase::Before,
-            Action::Clone { .. } => Phase::Clone,
+            Action::Clone { .. } | Action::ShareNamespaces { .. } => Phase::Clone,
             Action::MapIds { .. }
             | Action::OwnDirectory { .. }
             | Action::EnterGroup(_)
@@ -152,6 +152,15 @@ pub enum Action {
         path: PathBuf,
     },
     // -------------------------------------------------------- Clone
+    /// Have the child made in namespaces of a running sandbox of the same user.
+    ShareNamespaces {
+        /// What that sandbox is called.
+        sandbox: String,
+        /// Of net, ipc and uts.
+        kinds: Vec<NamespaceKind>,
+        /// Whether the user namespace that they belong to has to be entered first, for want of privilege.
+        below: bool,
+    },
     /// Make the child, in these new namespaces.
     Clone {
         /// Sorted by kind.

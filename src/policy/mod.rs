@@ -3,6 +3,7 @@
 //! There is one kind of rule and one merge rule: key by key, the later layer wins (see `merge`).
 
 mod merge;
+pub mod recorded;
 pub mod show;
 
 use std::collections::BTreeMap;

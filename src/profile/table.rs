@@ -263,15 +263,20 @@ pub static KEYS: &[Key] = &[
     ),
     key(Section::Namespaces, Name::Exact("ipc"), Kind::Namespace, "the caller's", "ipc = true").says(
         "the IPC namespace: System V objects and POSIX message queues",
-        "`true`: a new one; `false`: the caller's; a path: that one. ipc_namespaces(7).",
+        "`true`: a new one; `false`: the caller's; a path: that one; `\"sandbox:NAME\"`: that of a running sandbox, as for `net`. \
+         ipc_namespaces(7).",
     ),
     key(Section::Namespaces, Name::Exact("uts"), Kind::Namespace, "the caller's; new with `hostname`", "uts = true").says(
         "the UTS namespace: host name and domain name",
-        "`true`: a new one; `false`: the caller's; a path: that one. uts_namespaces(7).",
+        "`true`: a new one; `false`: the caller's; a path: that one; `\"sandbox:NAME\"`: that of a running sandbox, as for `net`. \
+         uts_namespaces(7).",
     ),
     key(Section::Namespaces, Name::Exact("net"), Kind::Namespace, "the caller's", "net = true").says(
         "the network namespace: interfaces, addresses, routes, firewall, abstract sockets",
-        "A new one has a loopback interface, which is brought up, and nothing else. network_namespaces(7).",
+        "`true`: a new one, with a loopback interface, which is brought up, and nothing else; `false`: the caller's; a path: that one; \
+         `\"sandbox:NAME\"`: that of a running sandbox of one's own, as the containers of a pod share one. It is looked up when \
+         the program is started, and stays when that sandbox ends. An ordinary user's is then made below that sandbox's user \
+         namespace. network_namespaces(7).",
     ).warns(
         "With the caller's network the program also reaches services on the host's loopback and abstract Unix sockets.",
     ),

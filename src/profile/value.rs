@@ -173,6 +173,8 @@ pub enum Namespace {
     Caller,
     /// An existing one, by the path of its file, e.g. `/proc/1234/ns/net`.
     Join(String),
+    /// That of a running sandbox of the same user, by its name.
+    Sandbox(String),
 }
 
 /// What may be done with a part of the file system.

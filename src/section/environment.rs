@@ -20,47 +20,44 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     (0..=rest.len()).any(|skipped| matches(tail, &rest[skipped..]))
 }
 
-/// The rule for a variable: its own name, else the longest pattern that matches.
-fn rule_for<'p>(policy: &'p Policy, name: &OsStr) -> Option<&'p Variable> {
-    let literal = name
-        .to_str()
-        .and_then(|name| policy.get(Section::Environment, name));
-    if let Some(Traced {
-        value: Value::Variable(said),
-        ..
-    }) = literal
-    {
-        return Some(said);
-    }
-    policy
-        .section(Section::Environment)
-        .filter(|(key, ..)| key.contains('*') && matches(key.as_bytes(), name.as_bytes()))
-        .filter_map(|(key, value, _)| match value {
-            Value::Variable(said) => Some((key.len(), said)),
-            _ => None,
-        })
+/// The rule for a variable: its own name, else the longest pattern that matches; with its key and its place.
+#[must_use]
+pub fn rule_for<'p>(policy: &'p Policy, name: &OsStr) -> Option<(&'p str, Traced<&'p Variable>)> {
+    let variable = |value: &'p Value| match value {
+        Value::Variable(said) => Some(said),
+        _ => None,
+    };
+    let matching = policy.section(Section::Environment);
+    let matching = matching.filter(|(key, ..)| {
+        *key == name || (key.contains('*') && matches(key.as_bytes(), name.as_bytes()))
+    });
+    matching
+        .filter_map(|(key, value, rule)| Some((key, Traced::new(variable(value)?, rule.site))))
         // Of two patterns of one length the later name decides: arbitrary, but always the same.
-        .max_by_key(|(length, _)| *length)
-        .map(|(_, said)| said)
+        .max_by_key(|(key, _)| (*key == name, key.len()))
+}
+
+/// Whether variables that no rule names are kept from the program, and where that is said.
+#[must_use]
+pub fn is_clean(policy: &Policy) -> Traced<bool> {
+    match policy.get(Section::Environment, "default") {
+        Some(said) => Traced::new(*said.value == Value::Word("clean"), said.site),
+        None => Traced::default_value(false),
+    }
 }
 
 /// The program's environment: what passes of the caller's, in its order, then what is set beside it, by name. The first
 /// of several variables of one name counts, as for the C library.
 #[must_use]
 pub fn lower(policy: &Policy, caller: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
-    let clean = matches!(
-        policy
-            .get(Section::Environment, "default")
-            .map(|said| said.value),
-        Some(Value::Word("clean"))
-    );
+    let clean = is_clean(policy).value;
     let mut seen = BTreeSet::new();
     let mut result = Vec::new();
     for (name, value) in caller {
         if !seen.insert(name.clone()) {
             continue;
         }
-        match rule_for(policy, name) {
+        match rule_for(policy, name).map(|(_, said)| said.value) {
             Some(Variable::Pass) => result.push((name.clone(), value.clone())),
             Some(Variable::Unset) => {}
             Some(Variable::Set(text)) => result.push((name.clone(), text.into())),

@@ -18,6 +18,7 @@ mod look;
 mod model;
 mod mount;
 mod rule;
+pub mod seen;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -159,10 +160,25 @@ pub fn asks(policy: &Policy, around: &Surroundings) -> bool {
 /// What has to be looked at for a policy.
 #[must_use]
 pub fn wanted(policy: &Policy, caller: &Caller, around: &Surroundings) -> Wanted {
+    wanted_for(policy, caller, around, &[])
+}
+
+/// The same, with paths that somebody asks about.
+#[must_use]
+pub fn wanted_for(
+    policy: &Policy,
+    caller: &Caller,
+    around: &Surroundings,
+    asked: &[PathBuf],
+) -> Wanted {
     if !asks(policy, around) {
-        return Wanted::default();
+        return Wanted {
+            paths: asked.to_vec(),
+            globs: Vec::new(),
+        };
     }
     let mut paths: BTreeSet<PathBuf> = ["/dev", "/proc"].map(PathBuf::from).into();
+    paths.extend(asked.iter().cloned());
     let mut globs = BTreeSet::new();
     let mut binds = Vec::new();
     if around.real_root {
@@ -230,15 +246,7 @@ pub fn lower(
     if !asks(policy, around) {
         return Ok(Lowered::default());
     }
-    let mut draft = Draft::new(policy, facts, around);
-    let rules = rule::place(&mut draft);
-    guard::refuse_foreign_links(&mut draft, &rules);
-    enter::enter(&mut draft, &rules);
-    system_trees(&mut draft);
-    resolver(&mut draft);
-    let mut guarded = guard::own_directories(&mut draft, &rules);
-    guarded.extend(groups::keep(&mut draft));
-    guard::second_roads(&mut draft, &rules, &guarded);
+    let mut draft = draft(policy, facts, around);
     guard::prune(&mut draft);
     guard::pin(&mut draft);
     groups::tell(&mut draft);
@@ -248,6 +256,20 @@ pub fn lower(
     let held = landlock::hold(&draft, true);
     let lowered = mount::carry_out(draft)?;
     Ok(Lowered { held, ..lowered })
+}
+
+/// The table of what is to be where, before it becomes mounts.
+fn draft<'a>(policy: &'a Policy, facts: &'a Facts, around: &'a Surroundings) -> Draft<'a> {
+    let mut draft = Draft::new(policy, facts, around);
+    let rules = rule::place(&mut draft);
+    guard::refuse_foreign_links(&mut draft, &rules);
+    enter::enter(&mut draft, &rules);
+    system_trees(&mut draft);
+    resolver(&mut draft);
+    let mut guarded = guard::own_directories(&mut draft, &rules);
+    guarded.extend(groups::keep(&mut draft));
+    guard::second_roads(&mut draft, &rules, &guarded);
+    draft
 }
 
 /// What the lowering works on.

@@ -61,6 +61,8 @@ pub struct Namespaces {
     pub new: BTreeMap<NamespaceKind, Why>,
     /// Existing ones to enter, user first.
     pub join: Vec<(NamespaceKind, PathBuf, Site)>,
+    /// Those of running sandboxes, by their names.
+    pub share: Vec<(NamespaceKind, String, Site)>,
 }
 
 impl Namespaces {
@@ -72,6 +74,7 @@ impl Namespaces {
 
     fn joins(&self, kind: NamespaceKind) -> bool {
         self.join.iter().any(|(joined, ..)| *joined == kind)
+            || self.share.iter().any(|(shared, ..)| *shared == kind)
     }
 
     /// Decides from the policy, from what other sections need, and from who the caller is.
@@ -92,6 +95,10 @@ impl Namespaces {
                 }
                 Value::Namespace(Namespace::Join(path)) => {
                     decided.join.push((kind, PathBuf::from(path), said.site))
+                }
+                Value::Namespace(Namespace::Sandbox(name)) => {
+                    errors.extend(refuse_share(kind, name, said.site));
+                    decided.share.push((kind, name.clone(), said.site));
                 }
                 _ => {
                     kept.insert(kind, said.site);
@@ -148,6 +155,7 @@ impl Namespaces {
                 "so that limits cannot be undone from inside",
             );
         }
+        decided.sharing(policy, caller, &mut errors);
         decided.privilege(caller, &kept, &mut errors);
         if errors.is_empty() {
             Ok(decided)
@@ -249,6 +257,76 @@ impl Namespaces {
         }
     }
 
+    /// What goes together with namespaces of another sandbox.
+    fn sharing(&self, policy: &Policy, caller: &Caller, errors: &mut Diagnostics) {
+        let Some((_, first, site)) = self.share.first() else {
+            return;
+        };
+        let uts = self
+            .share
+            .iter()
+            .find(|(kind, ..)| *kind == NamespaceKind::Uts);
+        if let (Some((_, name, site)), Some(said)) =
+            (uts, policy.get(Section::Namespaces, "hostname"))
+        {
+            errors.push(
+                Diagnostic::error(
+                    format!("the host name of `{name}` is not ours to set"),
+                    said.site,
+                    "this would set it",
+                )
+                .related(*site, "this shares it")
+                .help("remove one of the two"),
+            );
+        }
+        if caller.is_privileged() {
+            return;
+        }
+        let other = self.share.iter().find(|(_, name, _)| name != first);
+        if let Some((_, name, second)) = other {
+            errors.push(
+                Diagnostic::error(
+                    format!("namespaces of both `{first}` and `{name}` cannot be shared"),
+                    *second,
+                    "this is the second sandbox",
+                )
+                .related(*site, "this is the first")
+                .help("an ordinary user's program lives below one sandbox's user namespace; only root can take from several"),
+            );
+        }
+        let joined = self
+            .join
+            .iter()
+            .find(|(kind, ..)| *kind == NamespaceKind::User);
+        if let Some((.., user)) = joined {
+            errors.push(
+                Diagnostic::error(
+                    format!("`{first}` has its namespaces in a user namespace of its own"),
+                    *user,
+                    "this joins another user namespace",
+                )
+                .related(*site, "this shares that sandbox's")
+                .help("remove `namespaces.user`: what is needed is entered by itself"),
+            );
+        }
+        if let Some(said) = policy
+            .get(Section::User, "subordinate-ids")
+            .filter(|said| *said.value == Value::Bool(true))
+        {
+            errors.push(
+                Diagnostic::error(
+                    format!(
+                        "subordinate ids cannot be mapped below the user namespace of `{first}`"
+                    ),
+                    said.site,
+                    "this asks for them",
+                )
+                .related(*site, "this makes the new user namespace below that one")
+                .help("remove one of the two"),
+            );
+        }
+    }
+
     /// Without privilege everything but a user namespace needs one to be made in.
     fn privilege(
         &mut self,
@@ -265,6 +343,7 @@ impl Namespaces {
             .values()
             .map(|why| why.site)
             .chain(self.join.iter().map(|(.., site)| *site))
+            .chain(self.share.iter().map(|(.., site)| *site))
             .next();
         if let Some(site) = first {
             self.need(
@@ -276,6 +355,37 @@ impl Namespaces {
             );
         }
     }
+}
+
+/// Why a kind of namespace is not shared with a running sandbox.
+fn refuse_share(kind: NamespaceKind, name: &str, site: Site) -> Option<Diagnostic> {
+    let why = match kind {
+        NamespaceKind::Net | NamespaceKind::Ipc | NamespaceKind::Uts => return None,
+        NamespaceKind::User => {
+            "the user namespace is entered by itself where the others need it, and a new one is made below it"
+        }
+        NamespaceKind::Mount => "a view of one's own is made in a mount namespace of one's own",
+        NamespaceKind::Pid => {
+            "its processes could be seen and stopped by the other sandbox, and would end with its process 1"
+        }
+        NamespaceKind::Cgroup => "each sandbox has a control group of its own, for its own limits",
+        NamespaceKind::Time => {
+            "its clocks are set when a sandbox is made, and are no others than the host's"
+        }
+    };
+    Some(
+        Diagnostic::error(
+            format!(
+                "the {} namespace of another sandbox cannot be shared: {why}",
+                kind.name()
+            ),
+            site,
+            "net, ipc and uts can",
+        )
+        .help(format!(
+            "`sandboxctl join {name} PROGRAM` runs a program in that sandbox"
+        )),
+    )
 }
 
 /// The host name to be set.

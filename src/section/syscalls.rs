@@ -42,6 +42,41 @@ pub struct Company {
 /// # Errors
 /// Rules that make no filter, or one under which the sandbox itself could not work.
 pub fn lower(policy: &Policy, company: Company) -> Result<Option<FilterPlan>, Diagnostics> {
+    let Some(Said { filter, keys }) = said(policy)? else {
+        return Ok(None);
+    };
+    let Compiled { program, implied } = bpf::compile(&filter).map_err(|error| {
+        let site = error.rule().and_then(|rule| keys.get(rule));
+        vec![match site {
+            Some((_, site)) => Diagnostic::error(error.to_string(), *site, "this rule"),
+            None => Diagnostic::general(format!("the system call filter cannot be made: {error}")),
+        }]
+    })?;
+    let plan = FilterPlan {
+        program,
+        default: filter.default,
+        rules: filter.rules.len(),
+        architectures: filter.architectures,
+        implied,
+    };
+    check_company(&plan, policy, company)?;
+    Ok(Some(plan))
+}
+
+/// What the section says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// For the compiler.
+    pub filter: Filter,
+    /// The key of each of the filter's rules as the policy has it, and where it stands.
+    pub keys: Vec<(String, Site)>,
+}
+
+/// Reads the section; `None` when it says nothing.
+///
+/// # Errors
+/// Keys that are no system calls, unknown architectures.
+pub fn said(policy: &Policy) -> Result<Option<Said>, Diagnostics> {
     if !policy.mentions(Section::Syscalls) {
         return Ok(None);
     }
@@ -53,18 +88,18 @@ pub fn lower(policy: &Policy, company: Company) -> Result<Option<FilterPlan>, Di
     let mut default = Action::Allow;
     let mut architectures = vec![native];
     let mut rules = Vec::new();
-    let mut sites = Vec::new();
+    let mut keys = Vec::new();
     let mut errors = Diagnostics::new();
     for (key, value, rule) in policy.section(Section::Syscalls) {
         match value {
             Value::Syscall(action) if key == "default" => default = *action,
             Value::Syscall(action) => match Key::parse(key) {
-                Ok(key) => {
+                Ok(parsed) => {
                     rules.push(bpf::Rule {
-                        key,
+                        key: parsed,
                         action: *action,
                     });
-                    sites.push(rule.key_site);
+                    keys.push((key.to_owned(), rule.key_site));
                 }
                 Err(error) => {
                     let nearest = error.nearest.map(|name| format!("did you mean `{name}`?"));
@@ -93,27 +128,14 @@ pub fn lower(policy: &Policy, company: Company) -> Result<Option<FilterPlan>, Di
     if !errors.is_empty() {
         return Err(errors);
     }
-    let filter = Filter {
-        default,
-        architectures: architectures.clone(),
-        rules,
-    };
-    let Compiled { program, implied } = bpf::compile(&filter).map_err(|error| {
-        let site = error.rule().and_then(|rule| sites.get(rule).copied());
-        vec![match site {
-            Some(site) => Diagnostic::error(error.to_string(), site, "this rule"),
-            None => Diagnostic::general(format!("the system call filter cannot be made: {error}")),
-        }]
-    })?;
-    let plan = FilterPlan {
-        program,
-        default,
-        architectures,
-        rules: filter.rules.len(),
-        implied,
-    };
-    check_company(&plan, policy, company)?;
-    Ok(Some(plan))
+    Ok(Some(Said {
+        filter: Filter {
+            default,
+            architectures,
+            rules,
+        },
+        keys,
+    }))
 }
 
 impl FilterPlan {

@@ -27,6 +27,7 @@ mod process;
 mod programs;
 mod roots;
 mod running;
+mod share;
 mod soft;
 mod steer;
 mod suid;
@@ -39,6 +40,7 @@ mod syscalls;
 mod terminal;
 mod truth;
 mod undoing;
+mod why;
 
 use std::process::ExitCode;
 
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         ("process", process::cases),
         ("programs", programs::cases),
         ("running", running::cases),
+        ("share", share::cases),
         ("soft", soft::cases),
         ("steer", steer::cases),
         ("suid", suid::cases),
@@ -73,5 +76,6 @@ fn main() -> ExitCode {
         ("terminal", terminal::cases),
         ("truth", truth::cases),
         ("undoing", undoing::cases),
+        ("why", why::cases),
     ])
 }

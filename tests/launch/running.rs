@@ -122,7 +122,7 @@ fn control(scene: &Scene, words: &[&str]) -> Result<Value, Fault> {
 }
 
 /// Fails unless a value is as the schema of a verb says.
-fn agrees(verb: &str, value: &Value) -> Outcome {
+pub fn agrees(verb: &str, value: &Value) -> Outcome {
     let all = sandbox::cli::schema::running::all();
     let schema = all.iter().find(|(name, _)| *name == verb);
     let (_, schema) = schema.ok_or_else(|| format!("no schema for {verb}"))?;

@@ -167,6 +167,24 @@ pub enum Running {
         #[arg(long)]
         json: bool,
     },
+
+    /// Say whether a sandbox or a profile allows something, and which line of which file says so
+    ///
+    /// QUESTION is a path (/etc, ~/.ssh), a system call (mount, "socket(AF_NETLINK)", @mount), a capability (cap_net_raw),
+    /// HOST:PORT, a variable (HOME, $LANG), or a key (memory, process.umask); SECTION.KEY says which is meant where a word has
+    /// several meanings. NAME is a running sandbox, whose recorded policy is asked, or else a profile. It is a question to the
+    /// policy and nothing is tried: what is seen at paths is told from the files that this host has now.
+    Why {
+        /// The sandbox, or the profiles, and then the question
+        #[arg(value_name = "NAME|PROFILE… QUESTION", required = true, value_hint = ValueHint::AnyPath)]
+        words: Vec<String>,
+        /// Ask this profile, whatever runs by that name; then only the question follows
+        #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::AnyPath)]
+        profile: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Time between two looks, in milliseconds.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::control::sandbox::{self, Refusal};
+use crate::policy::recorded::toml_of;
 use crate::profile::write;
 use crate::report::escape;
 
@@ -25,23 +26,6 @@ pub(super) fn policy(name: &str, json: bool) -> Result<(), i32> {
         return answer(&format!("{policy:#}\n"));
     }
     answer(&toml(&policy, inspect::paint()))
-}
-
-fn text_of(value: &Value) -> String {
-    match value {
-        Value::String(text) => write::quoted(text),
-        Value::Object(fields) => {
-            let fields = fields
-                .iter()
-                .map(|(key, value)| format!("{} = {}", write::key(key), text_of(value)));
-            format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
-        }
-        Value::Array(items) => {
-            let items = items.iter().map(text_of);
-            format!("[{}]", items.collect::<Vec<_>>().join(", "))
-        }
-        other => other.to_string(),
-    }
 }
 
 fn place_of(origin: &Value) -> String {
@@ -71,7 +55,7 @@ fn toml(policy: &Value, paint: crate::report::paint::Paint) -> String {
             .into_iter()
             .flatten()
             .map(|(key, rule)| {
-                let value = rule.get("value").map_or_else(String::new, text_of);
+                let value = rule.get("value").map_or_else(String::new, toml_of);
                 (format!("{} = {value}", write::key(key)), rule)
             })
             .collect();
@@ -90,7 +74,7 @@ fn toml(policy: &Value, paint: crate::report::paint::Paint) -> String {
             ));
             let overruled = rule.get("overrules").and_then(Value::as_array);
             for before in overruled.into_iter().flatten() {
-                let value = before.get("value").map_or_else(String::new, text_of);
+                let value = before.get("value").map_or_else(String::new, toml_of);
                 let place = before.get("origin").map_or_else(String::new, place_of);
                 let line = format!("    # overrules {} at {place}", escape::line(&value));
                 out.push_str(&paint.faint(&line));

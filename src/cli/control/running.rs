@@ -5,7 +5,9 @@ use crate::report::escape;
 
 use super::super::arguments::Running;
 use super::super::{complain, status};
-use super::{events, list, namespaces, policy, ps, set, signal, state, stats, top, tree, wait};
+use super::{
+    events, list, namespaces, policy, ps, set, signal, state, stats, top, tree, wait, why,
+};
 
 /// Does it.
 pub(super) fn run(verb: Running) -> Result<(), i32> {
@@ -33,6 +35,11 @@ pub(super) fn run(verb: Running) -> Result<(), i32> {
         Running::Thaw { names } => signal::thaw(&names),
         Running::Namespaces { name, json } => namespaces::namespaces(name.as_deref(), json),
         Running::Policy { name, json } => policy::policy(&name, json),
+        Running::Why {
+            words,
+            profile,
+            json,
+        } => why::why(words, profile, json),
     }
 }
 

@@ -301,6 +301,82 @@ fn events() -> Value {
     event
 }
 
+fn why() -> Value {
+    let verdict = json!({ "enum": ["allowed", "denied", "partly", "set"] });
+    let rule = object(&[
+        (
+            "rule",
+            text(),
+            "as a profile writes it, or what it follows from",
+        ),
+        (
+            "source",
+            maybe(text()),
+            "the file; null where it is written nowhere",
+        ),
+        ("line", maybe(count()), "from 1; null on a command line"),
+        ("column", maybe(count()), "from 1, in characters"),
+    ]);
+    let part = object(&[
+        ("what", text(), "calls, or a call with conditions"),
+        ("verdict", verdict.clone(), "what happens to it"),
+        ("says", text(), "in words"),
+        ("rule", maybe(rule.clone()), "what decides"),
+    ]);
+    let access = object(&[
+        ("read", flag(), "whether it can be read or listed"),
+        ("write", flag(), "whether it can be changed"),
+        ("execute", flag(), "whether it can be run or gone into"),
+    ]);
+    let kinds = [
+        "path",
+        "system-call",
+        "capability",
+        "address",
+        "variable",
+        "key",
+    ];
+    let answer = object(&[
+        ("kind", json!({ "enum": kinds }), "what was asked about"),
+        ("question", text(), "as it was understood"),
+        ("verdict", verdict, "`set` where it is a value"),
+        ("says", text(), "what happens, in words"),
+        (
+            "access",
+            maybe(access),
+            "of a path, as far as its own mode allows",
+        ),
+        (
+            "rule",
+            maybe(rule.clone()),
+            "what decides; null: no rule is about it",
+        ),
+        (
+            "beaten",
+            list(rule),
+            "what would have decided without it, the next one first",
+        ),
+        ("parts", list(part), "exceptions, and members of a group"),
+        ("notes", list(text()), "what else there is to know"),
+    ]);
+    let asked = object(&[
+        (
+            "kind",
+            json!({ "enum": ["sandbox", "profile"] }),
+            "whose policy was asked",
+        ),
+        ("name", text(), "its name"),
+    ]);
+    object(&[
+        ("asked", asked, "who was asked"),
+        (
+            "answers",
+            list(answer),
+            "several where a word means several things",
+        ),
+    ])
+}
+
 /// The schemas by the names of their verbs.
 #[must_use]
 pub fn all() -> Vec<(&'static str, Value)> {
@@ -369,6 +445,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("events", events()),
         ("wait", wait),
         ("namespaces", list(namespace)),
+        ("why", why()),
     ];
     all.into_iter()
         .map(|(verb, mut schema)| {

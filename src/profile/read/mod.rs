@@ -139,7 +139,9 @@ pub fn expectation(kind: Kind) -> String {
         Kind::Path => "a path such as \"/srv\" or \"~\"".to_owned(),
         Kind::Words(words) => format!("an array of {}", word::list(words)),
         Kind::Rules => "an array of rules such as [\"limits.memory-soft\"]".to_owned(),
-        Kind::Namespace => "`true`, `false` or a path such as \"/proc/1234/ns/net\"".to_owned(),
+        Kind::Namespace => {
+            "`true`, `false`, \"sandbox:NAME\" or a path such as \"/proc/1234/ns/net\"".to_owned()
+        }
         Kind::View => format!(
             "{} or a table such as {{ bind = \"/other\" }}",
             word::list(view::WORDS)

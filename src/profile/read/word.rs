@@ -1,5 +1,6 @@
 //! Words, texts and the small types that are written as words or numbers.
 
+use crate::control;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -155,21 +156,27 @@ pub fn mode(text: &str) -> Result<u32, Wrong> {
     }
 }
 
+/// What stands before the name of a sandbox whose namespace is joined.
+const OF_SANDBOX: &str = "sandbox:";
+
 /// What becomes of a namespace.
 pub fn namespace(value: &DeValue<'_>) -> Result<Namespace, Wrong> {
     match value {
         DeValue::Boolean(true) => Ok(Namespace::New),
         DeValue::Boolean(false) => Ok(Namespace::Caller),
-        DeValue::String(text) if text.starts_with("sandbox:") => {
-            Err(Wrong::new("a sandbox's namespace cannot be joined by its name in this version")
-                .label("not a path")
-                .help("give the path of the namespace, /proc/PID/ns/KIND, with the id of a process in that sandbox"))
+        DeValue::String(text) if text.starts_with(OF_SANDBOX) => {
+            let name = text.strip_prefix(OF_SANDBOX).unwrap_or_default();
+            control::name::check(name).map_err(|why| {
+                Wrong::new(format!("`{text}` names no sandbox: {why}"))
+                    .help("write sandbox:NAME; `sandboxctl list` shows the names of those that run")
+            })?;
+            Ok(Namespace::Sandbox(name.to_owned()))
         }
         DeValue::String(text) if text.starts_with('/') => {
             super::path::value(text).map(Namespace::Join)
         }
         DeValue::String(text) => Err(Wrong::new(format!("`{text}` is not a namespace"))
-            .help("write true (a new one), false (the caller's), or an absolute path such as \"/proc/1234/ns/net\"")),
+            .help("write true (a new one), false (the caller's), \"sandbox:NAME\" (that of a running sandbox), or an absolute path such as \"/proc/1234/ns/net\"")),
         other => Err(mistyped(Kind::Namespace, other)),
     }
 }

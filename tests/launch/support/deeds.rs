@@ -26,6 +26,7 @@
 //! | `limit@NAME`                 | answers `SOFT HARD` of /proc/self/limits             |
 //! | `trace@PID` `memory@PID`     | attach to a process; read its memory                 |
 //! | `key@NAME` `bindport@N`      | find a key; listen on a port of lo and connect to it |
+//! | `serve@N` `reach@N`          | greet whoever connects to a port of lo from now on; answers the greeting |
 //! | `where` `wait@SECONDS`        | answers the working directory; waits                 |
 //! | `call@NAME@ARG…`             | a system call, as the probe `syscall`                |
 
@@ -244,6 +245,23 @@ fn attempt(words: &[&str]) -> Answer {
             Ok(Errno::result(read).map(|_| String::new())?)
         }
         ["key", name] => find_key(name),
+        ["serve", port] => {
+            let address = (std::net::Ipv4Addr::LOCALHOST, port.parse().unwrap_or(0));
+            let listener = std::net::TcpListener::bind(address)?;
+            std::thread::spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    let mut stream = stream;
+                    let _ = stream.write_all(b"hello");
+                }
+            });
+            Ok(String::new())
+        }
+        ["reach", port] => {
+            let address = (std::net::Ipv4Addr::LOCALHOST, port.parse().unwrap_or(0));
+            let mut text = String::new();
+            std::net::TcpStream::connect(address)?.read_to_string(&mut text)?;
+            Ok(text)
+        }
         ["bindport", port] => {
             let listener = std::net::TcpListener::bind(format!("127.0.0.1:{port}"))?;
             drop(std::net::TcpStream::connect(listener.local_addr()?)?);

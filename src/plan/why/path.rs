@@ -1,0 +1,151 @@
+//! Questions about paths.
+
+use std::path::Path;
+
+use super::{Answer, Can, Cited, Verdict, overruled, said};
+use crate::host::Facts;
+use crate::host::facts::PathKind;
+use crate::plan::surroundings;
+use crate::policy::Policy;
+use crate::profile::key::Section;
+use crate::profile::value::Access;
+use crate::report::Diagnostics;
+use crate::section::filesystem::seen::{self, Decider, Shown};
+
+const ALL: Can = Can {
+    read: true,
+    write: true,
+    execute: true,
+};
+const NOTHING: Can = Can {
+    read: false,
+    write: false,
+    execute: false,
+};
+
+pub(super) fn answer(path: &Path, policy: &Policy, facts: &Facts) -> Result<Answer, Diagnostics> {
+    let around = surroundings(policy, facts)?;
+    let seen = seen::seen(policy, facts, &around, path)?;
+    let (says, can) = words(&seen.shown, path);
+    let verdict = match (can.read, can.write) {
+        (false, false) => Verdict::Denied,
+        (_, true) => Verdict::Allowed,
+        _ => Verdict::Partly,
+    };
+    let mut out = Answer::new("path", path.display().to_string(), verdict, says);
+    out.can = Some(can);
+    if seen.place != path {
+        out.notes
+            .push(format!("it leads to `{}`", seen.place.display()));
+    }
+    if let Some(decider) = &seen.decider {
+        out.rule = Some(cited(policy, decider));
+        out.beaten.extend(before(policy, decider));
+    }
+    for decider in &seen.weaker {
+        out.beaten.push(cited(policy, decider));
+    }
+    if let Shown::Host { kind, devices, .. } = &seen.shown {
+        match kind {
+            Some(PathKind::Missing) => out.notes.push("the host has nothing there".to_owned()),
+            Some(PathKind::Special) if !devices => out.notes.push(
+                "a device node there does not work: only those of [devices] do, or of a shown /dev"
+                    .to_owned(),
+            ),
+            _ => {}
+        }
+    }
+    if can.read && matches!(seen.shown, Shown::Host { .. }) {
+        out.notes
+            .push("as far as the file's own owner and mode allow it".to_owned());
+    }
+    Ok(out)
+}
+
+/// The rule that a decider is of: its section is the one that has the key at that place.
+fn key(policy: &Policy, decider: &Decider) -> Option<(Section, String)> {
+    [Section::Filesystem, Section::Devices]
+        .into_iter()
+        .map(|section| (section, decider.name.clone()))
+        .find(|key| {
+            policy
+                .rules
+                .get(key)
+                .is_some_and(|rule| rule.site == decider.site && rule.value.is_some())
+        })
+}
+
+fn cited(policy: &Policy, decider: &Decider) -> Cited {
+    let rule = match key(policy, decider) {
+        Some((section, key)) => {
+            let value = policy.get(section, &key).map(|found| found.value);
+            said(section, &key, value)
+        }
+        None => decider.name.clone(),
+    };
+    Cited {
+        rule: match decider.because.is_empty() {
+            true => rule,
+            false => format!("{rule}: {}", decider.because),
+        },
+        site: decider.site,
+    }
+}
+
+fn before(policy: &Policy, decider: &Decider) -> Vec<Cited> {
+    key(policy, decider).map_or_else(Vec::new, |(section, key)| overruled(policy, section, &key))
+}
+
+fn words(shown: &Shown, asked: &Path) -> (String, Can) {
+    let with = |access: Access| Can {
+        write: access == Access::ReadWrite,
+        ..ALL
+    };
+    match shown {
+        Shown::Host { path, access, .. } => {
+            let says = if path == asked {
+                format!("the host's, {}", access.word())
+            } else {
+                format!("`{}` of the host, {}", path.display(), access.word())
+            };
+            (says, with(*access))
+        }
+        Shown::Hidden => (
+            "hidden: nothing of the host is seen there".to_owned(),
+            NOTHING,
+        ),
+        Shown::Way => (
+            "a directory that only leads to what is shown below it".to_owned(),
+            with(Access::ReadOnly),
+        ),
+        Shown::Tmpfs => ("memory: empty at first, gone afterwards".to_owned(), ALL),
+        Shown::Private(directory) => (
+            format!(
+                "the profile's own, kept between runs in `{}`",
+                directory.display()
+            ),
+            ALL,
+        ),
+        Shown::Text => (
+            "a file with the content that the rule gives".to_owned(),
+            Can {
+                execute: false,
+                ..with(Access::ReadOnly)
+            },
+        ),
+        Shown::Proc(access) => (
+            "information about the sandbox's own processes".to_owned(),
+            with(*access),
+        ),
+        Shown::Dev => (
+            "a minimal /dev with the devices of [devices]".to_owned(),
+            with(Access::ReadOnly),
+        ),
+        Shown::Devpts => ("pseudo-terminals of the sandbox's own".to_owned(), ALL),
+        Shown::Mqueue => ("message queues of the sandbox's own".to_owned(), ALL),
+        Shown::Link(target) => (
+            format!("a symbolic link to `{}`", target.display()),
+            with(Access::ReadOnly),
+        ),
+    }
+}

@@ -1,0 +1,209 @@
+//! What is seen at one path, and which rule says so: the answer to a question, from the same table that becomes mounts.
+
+use std::path::{Path, PathBuf};
+
+use super::{Draft, Item, Surroundings, What, asks, draft, moved, world};
+use crate::host::Facts;
+use crate::host::facts::PathKind;
+use crate::policy::Policy;
+use crate::profile::value::Access;
+use crate::report::{Diagnostics, Site};
+
+pub use super::world::normal;
+
+/// What somebody finds at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// A path of the host.
+    Host {
+        /// Without links.
+        path: PathBuf,
+        /// What may be done with it, as far as its own mode allows.
+        access: Access,
+        /// Whether device nodes work there.
+        devices: bool,
+        /// What the host has there; `None`: nobody looked.
+        kind: Option<PathKind>,
+    },
+    /// Nothing.
+    Hidden,
+    /// A directory that only leads to what is shown below it.
+    Way,
+    /// Memory.
+    Tmpfs,
+    /// This directory of the profile's own, or what is in it.
+    Private(PathBuf),
+    /// A file whose content a rule gives.
+    Text,
+    /// Information about processes, of a pid namespace of the sandbox's own.
+    Proc(Access),
+    /// The minimal /dev; what is in it has rules of its own.
+    Dev,
+    /// Pseudo-terminals of the sandbox's own.
+    Devpts,
+    /// Message queues of the sandbox's own.
+    Mqueue,
+    /// A symbolic link that says this.
+    Link(PathBuf),
+}
+
+/// A rule that is about a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decider {
+    /// The key, or the path where nobody wrote one.
+    pub name: String,
+    /// Where it stands.
+    pub site: Site,
+    /// Why, when no rule says it; else empty.
+    pub because: String,
+}
+
+/// What is seen at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Where the path leads inside.
+    pub place: PathBuf,
+    /// What is there.
+    pub shown: Shown,
+    /// What decided; `None`: no rule is about it, and it is seen as on the host.
+    pub decider: Option<Decider>,
+    /// Rules about directories above, the nearest first.
+    pub weaker: Vec<Decider>,
+}
+
+/// Looks a path up, which the facts must know of.
+///
+/// # Errors
+/// Rules that cannot be carried out: what is seen cannot be told then.
+pub fn seen(
+    policy: &Policy,
+    facts: &Facts,
+    around: &Surroundings,
+    path: &Path,
+) -> Result<Seen, Diagnostics> {
+    let host = |access, place: &Path, devices, kind| Shown::Host {
+        path: place.to_owned(),
+        access,
+        devices,
+        kind,
+    };
+    if !asks(policy, around) {
+        let fact = facts.path(path);
+        let place = fact.map_or_else(|| normal(path), |fact| world::host_place(path, fact));
+        return Ok(Seen {
+            shown: host(Access::ReadWrite, &place, true, fact.map(|fact| fact.kind)),
+            place,
+            decider: None,
+            weaker: Vec::new(),
+        });
+    }
+    let draft = draft(policy, facts, around);
+    if !draft.errors.is_empty() {
+        return Err(draft.errors);
+    }
+    let trees = draft.table.iter().map(|(place, item)| {
+        let source = match &item.what {
+            What::Show { source, .. } => source,
+            _ => place,
+        };
+        (place.clone(), source.clone())
+    });
+    let links = world::links(facts);
+    let walk = world::walk(path, &links, &trees.collect()).unwrap_or_else(|_| world::Walk {
+        place: normal(path),
+        links: Vec::new(),
+    });
+    // A link of the host that is not seen inside leads nowhere there.
+    let broken = walk.links.iter().map(|(at, _)| at).find(|at| {
+        draft
+            .cover(at)
+            .is_some_and(|(place, item)| match item.what {
+                What::Show { .. } => false,
+                What::Link(_) => place != at.as_path(),
+                _ => !leads_through(&draft, at),
+            })
+    });
+    let place = broken.cloned().unwrap_or(walk.place);
+    let mut above: Vec<(&PathBuf, &Item)> = place
+        .ancestors()
+        .filter_map(|at| draft.table.get_key_value(at))
+        .collect();
+    let found = (!above.is_empty()).then(|| above.remove(0));
+    let shown = match found {
+        None => host(Access::ReadWrite, &place, false, kind_of(&draft, &place)),
+        Some((at, item)) => shown(&draft, &place, at, item),
+    };
+    let decider = |(_, item): (&PathBuf, &Item)| Decider {
+        name: item.name.clone(),
+        site: item.site,
+        because: item.because.clone(),
+    };
+    Ok(Seen {
+        shown,
+        decider: found.map(decider),
+        weaker: above.into_iter().map(decider).collect(),
+        place,
+    })
+}
+
+/// Whether a rule about what lies beyond has the link made again, where nothing of the host is.
+fn leads_through(draft: &Draft, link: &Path) -> bool {
+    draft
+        .table
+        .get(link)
+        .is_some_and(|item| matches!(item.what, What::Link(_)))
+}
+
+fn kind_of(draft: &Draft, path: &Path) -> Option<PathKind> {
+    let known = draft.known.get(path).copied();
+    known.or_else(|| draft.facts.path(path).map(|fact| fact.kind))
+}
+
+fn shown(draft: &Draft, place: &Path, at: &Path, item: &Item) -> Shown {
+    match &item.what {
+        What::Show {
+            source,
+            access,
+            devices,
+            ..
+        } => {
+            let path = moved(place, at, source);
+            Shown::Host {
+                kind: kind_of(draft, &path),
+                path,
+                access: *access,
+                devices: *devices,
+            }
+        }
+        // Changes go elsewhere, and are thrown away.
+        What::Overlay { source } => {
+            let path = moved(place, at, source);
+            Shown::Host {
+                kind: kind_of(draft, &path),
+                path,
+                access: Access::ReadWrite,
+                devices: false,
+            }
+        }
+        What::Hidden | What::MinimalDev => {
+            let leads = draft
+                .table
+                .range(place.to_owned()..)
+                .skip_while(|(below, _)| below.as_path() == place)
+                .take_while(|(below, _)| below.starts_with(place))
+                .any(|(_, item)| item.what != What::Hidden);
+            match (&item.what, leads) {
+                (What::MinimalDev, _) if at == place => Shown::Dev,
+                (_, true) => Shown::Way,
+                _ => Shown::Hidden,
+            }
+        }
+        What::Tmpfs { .. } => Shown::Tmpfs,
+        What::Private { directory } => Shown::Private(moved(place, at, directory)),
+        What::Text(_) => Shown::Text,
+        What::Proc { access } => Shown::Proc(*access),
+        What::Devpts => Shown::Devpts,
+        What::Mqueue => Shown::Mqueue,
+        What::Link(target) => Shown::Link(target.clone()),
+    }
+}
