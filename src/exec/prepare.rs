@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::kernel::mount::attribute;
-use crate::kernel::{Errno, at, process, seccomp, terminal};
+use crate::kernel::{Errno, at, process, seccomp};
 use crate::plan::step::{Action, IdRange, NamespaceKind, Root};
 use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
@@ -466,7 +466,7 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
             Action::NewTerminal => {
                 prepared.new_terminal = true;
                 prepared.new_session = true;
-                terminal_op()
+                super::relay::terminal_op()
             }
             Action::NewSession => {
                 prepared.new_session = true;
@@ -594,15 +594,4 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
         // Everything else is taken apart by `prepare` itself.
         _ => return Err(Errno::ENOSYS),
     })
-}
-
-fn terminal_op() -> Op {
-    let standard = [0, 1, 2].map(super::relay::standard);
-    let replace = standard.map(terminal::is_terminal);
-    let model = standard.into_iter().find(|fd| terminal::is_terminal(*fd));
-    Op::NewTerminal {
-        attributes: model.and_then(|fd| terminal::attributes(fd).ok()),
-        size: model.and_then(|fd| terminal::size(fd).ok()),
-        replace,
-    }
 }
