@@ -97,6 +97,9 @@ _sandboxctl() {
             sandboxctl,wait)
                 cmd="sandboxctl__subcmd__wait"
                 ;;
+            sandboxctl,why)
+                cmd="sandboxctl__subcmd__why"
+                ;;
             sandboxctl__subcmd__group,join)
                 cmd="sandboxctl__subcmd__group__subcmd__join"
                 ;;
@@ -143,7 +146,7 @@ _sandboxctl() {
 
     case "${cmd}" in
         sandboxctl)
-            opts="-h -V --help --version profiles show check explain schema doctor attach join logs list state set ps tree stats top events wait kill freeze thaw namespaces policy root delegate group rules"
+            opts="-h -V --help --version profiles show check explain schema doctor attach join logs list state set ps tree stats top events wait kill freeze thaw namespaces policy why root delegate group rules"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -964,6 +967,24 @@ _sandboxctl() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__why)
+            opts="-h --profile --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -49,6 +49,7 @@ complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "freeze" -d 'S
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "thaw" -d 'Let a frozen sandbox go on'
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "namespaces" -d 'List the namespaces of running sandboxes, and which of them the host or other sandboxes share'
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "policy" -d 'Print the policy that a running sandbox was started with, and the lines that say so'
+complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "why" -d 'Say whether a sandbox or a profile allows something, and which line of which file says so'
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "root" -d 'Import, list, show and remove root file systems for `sandbox --root NAME`'
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "delegate" -d 'Give a user a control group subtree, so that limits work without root (to be run as root, once)'
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "group" -d 'Groups with limits that an administrator makes once, and users put their processes into (cgroup v1)'
@@ -132,6 +133,9 @@ complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand namespaces" -s h -
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand policy" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand policy" -f -a "(sandboxctl list --names 2>/dev/null)"
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand policy" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand why" -l profile -d 'Ask this profile, whatever runs by that name; then only the question follows' -r -F
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand why" -l json -d 'Print JSON'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand why" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and not __fish_seen_subcommand_from import list show remove" -s h -l help -d 'Print help'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and not __fish_seen_subcommand_from import list show remove" -f -a "import" -d 'Unpack an archive or an image into the cache of roots'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand root; and not __fish_seen_subcommand_from import list show remove" -f -a "list" -d 'List the imported roots'

@@ -14,7 +14,7 @@ use crate::kernel::{
 };
 
 use super::overlay;
-use super::prepare::{ExecOp, Op, Place, Prepared, RootOp, Todo};
+use super::prepared::{ExecOp, Op, Place, Prepared, RootOp, Todo};
 
 /// The launcher to the child: its ids, its group and all else that is done from outside are in place.
 pub(super) const GO: &[u8] = b"go";

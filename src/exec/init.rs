@@ -10,7 +10,7 @@ use crate::kernel::process::{Change, exit};
 use crate::kernel::{Errno, capability, descriptor, process, seccomp, signal, terminal};
 
 use super::child::{Lines, fail};
-use super::prepare::Prepared;
+use super::prepared::Prepared;
 
 /// Written to the launcher when the program was stopped from its terminal.
 pub(super) const STOPPED: &[u8] = b"s";

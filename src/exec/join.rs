@@ -15,7 +15,8 @@ use crate::plan::{Action, Plan};
 
 use super::failure::LaunchError;
 use super::group::Directories;
-use super::prepare::{Op, Prepared, flag};
+use super::prepare::flag;
+use super::prepared::{Op, Prepared};
 use super::share::Shared;
 
 /// A sandbox that is to be entered: everything that is needed for it, opened.

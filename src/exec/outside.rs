@@ -14,7 +14,7 @@ use crate::kernel::{Errno, at};
 use crate::plan::step::IdRange;
 
 use super::failure::LaunchError;
-use super::prepare::Prepared;
+use super::prepared::Prepared;
 
 fn errno(error: &std::io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)

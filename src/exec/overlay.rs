@@ -3,7 +3,8 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::prepare::{Prepared, c_path, c_string, tmpfs_options};
+use super::prepare::{c_path, c_string, tmpfs_options};
+use super::prepared::Prepared;
 use crate::kernel::mount::attribute;
 use crate::kernel::{Errno, at, mount};
 use crate::plan::step::{Overlay, Upper};

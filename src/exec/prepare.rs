@@ -1,194 +1,20 @@
 //! Plan → [`Prepared`]: every string, descriptor and filter that the child needs, made before it exists.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use crate::kernel::mount::attribute;
-use crate::kernel::{Errno, at, process, seccomp, terminal};
-use crate::plan::step::{Action, IdRange, NamespaceKind, Root};
+use crate::kernel::{Errno, at, process, seccomp};
+use crate::plan::step::{Action, NamespaceKind, Root};
 use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
-use crate::section::limits::GroupPlan;
 
 use super::failure::LaunchError;
-use super::join::Join;
-use super::overlay::{self, OverlayOp};
+use super::overlay::{self};
+use super::prepared::{ExecOp, MapOp, Op, Place, Prepared, RootOp, Todo};
 use super::priority::{self, Priority};
 use super::share::Shared;
-
-/// One thing that the child does, in C form.
-#[derive(Debug)]
-pub(super) enum Op {
-    Join {
-        file: OwnedFd,
-        kind: libc::c_int,
-    },
-    Unshare(libc::c_int),
-    NewSessionKeyring,
-    Hostname(CString),
-    LoopbackUp,
-    PrivatePropagation,
-    NewRoot {
-        from: RootOp,
-        attributes: u64,
-        scratch: bool,
-    },
-    MakeDirectory {
-        path: CString,
-        place: Place,
-        mode: u32,
-    },
-    MakeFile(Place),
-    MakeLink {
-        place: Place,
-        target: CString,
-    },
-    MountHost {
-        source: Place,
-        target: Place,
-        attributes: u64,
-    },
-    MountOverlay {
-        overlay: OverlayOp,
-        target: Place,
-    },
-    Restrict {
-        path: CString,
-        read_only: bool,
-    },
-    MountNew {
-        kind: CString,
-        options: Vec<(CString, Option<CString>)>,
-        target: Place,
-        attributes: u64,
-    },
-    Mask {
-        place: Place,
-        directory: bool,
-    },
-    Text {
-        target: Place,
-        name: CString,
-        content: Vec<u8>,
-    },
-    Seal {
-        path: CString,
-    },
-    NoExecution {
-        path: CString,
-    },
-    PivotRoot {
-        read_only: bool,
-    },
-    NewTerminal {
-        attributes: Option<libc::termios>,
-        size: Option<libc::winsize>,
-        replace: [bool; 3],
-    },
-    NewSession,
-    NoNewPrivileges,
-    Landlock(super::landlock::Rules),
-    DropBounding {
-        keep: u64,
-        last: u32,
-    },
-    KeepCapabilities {
-        keep: u64,
-        ambient: bool,
-    },
-    ResourceLimit {
-        resource: u32,
-        value: Option<u64>,
-    },
-    CpuAffinity(process::CpuMask),
-    Umask(u32),
-    WorkingDirectory(Vec<CString>),
-    CloseDescriptors,
-    Seccomp(Vec<libc::sock_filter>),
-}
-
-/// A path, taken apart: what lies beside another is reached through the same directory.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub parent: CString,
-    /// One component; `.` for the root itself.
-    pub name: CString,
-}
-
-/// What the new root is made of.
-#[derive(Debug)]
-pub(super) enum RootOp {
-    Host,
-    Directory(CString),
-    Empty,
-    Overlay(OverlayOp),
-}
-
-/// One operation, and the step that it belongs to.
-#[derive(Debug)]
-pub(super) struct Todo {
-    pub step: u32,
-    pub op: Op,
-    /// Whether the launch goes on without it, with a word to the user.
-    pub may_fail: bool,
-}
-
-/// How the program is found and started.
-#[derive(Debug)]
-pub(super) struct ExecOp {
-    pub step: u32,
-    pub candidates: Vec<CString>,
-    pub arguments: Vec<CString>,
-    pub environment: Vec<CString>,
-}
-
-/// Everything that a launch needs.
-#[derive(Debug)]
-pub struct Prepared {
-    pub(super) clone_flags: u64,
-    /// The step that asks for namespaces, when one does.
-    pub(super) clone_step: Option<usize>,
-    /// Namespaces that the launcher enters itself, since they count for its children: user first, then pid.
-    pub(super) join_before: Vec<(u32, OwnedFd, libc::c_int)>,
-    /// Namespaces of other sandboxes that the child is made in.
-    pub(super) share: Vec<(u32, Shared)>,
-    /// The sandbox that is entered, when none is made.
-    pub(super) join: Option<Join>,
-    pub(super) own_directories: Vec<(u32, PathBuf)>,
-    pub(super) maps: Option<(u32, MapOp)>,
-    pub(super) group: Option<(u32, GroupPlan)>,
-    /// Set by the launcher while the child waits.
-    pub(super) priorities: Vec<Priority>,
-    /// Done by the child, in this order.
-    pub(super) child: Vec<Todo>,
-    /// Whether the child stays as process 1 beside the program.
-    pub(super) init: bool,
-    /// Done by process 1 before it waits: it needs no capability and gets the same filter.
-    pub(super) init_filter: Option<Vec<libc::sock_filter>>,
-    /// Done by what becomes the program, in this order.
-    pub(super) program: Vec<Todo>,
-    pub(super) execute: ExecOp,
-    pub(super) timeout: Option<Duration>,
-    pub(super) die_with_parent: bool,
-    pub(super) new_session: bool,
-    pub(super) new_terminal: bool,
-    /// Whether a step cuts capabilities, so that process 1 gives up its own too.
-    pub(super) cuts_capabilities: bool,
-    /// The caller's umask, which the program gets back.
-    pub(super) umask: u32,
-}
-
-/// The id maps as text.
-#[derive(Debug)]
-pub(super) struct MapOp {
-    pub uids: Vec<IdRange>,
-    pub gids: Vec<IdRange>,
-    pub deny_setgroups: bool,
-    pub helpers: Option<(PathBuf, PathBuf)>,
-}
 
 pub(super) fn flag(kind: NamespaceKind) -> libc::c_int {
     match kind {
@@ -487,7 +313,7 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
             Action::NewTerminal => {
                 prepared.new_terminal = true;
                 prepared.new_session = true;
-                terminal_op()
+                super::relay::terminal_op()
             }
             Action::NewSession => {
                 prepared.new_session = true;
@@ -619,15 +445,4 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
         // Everything else is taken apart by `prepare` itself.
         _ => return Err(Errno::ENOSYS),
     })
-}
-
-fn terminal_op() -> Op {
-    let standard = [0, 1, 2].map(super::relay::standard);
-    let replace = standard.map(terminal::is_terminal);
-    let model = standard.into_iter().find(|fd| terminal::is_terminal(*fd));
-    Op::NewTerminal {
-        attributes: model.and_then(|fd| terminal::attributes(fd).ok()),
-        size: model.and_then(|fd| terminal::size(fd).ok()),
-        replace,
-    }
 }

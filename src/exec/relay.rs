@@ -4,6 +4,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::kernel::{Errno, descriptor, signal, terminal};
 
+use super::prepared::Op;
+
 /// One of the descriptors 0, 1, 2.
 #[must_use]
 pub fn standard(fd: usize) -> BorrowedFd<'static> {
@@ -187,4 +189,16 @@ pub(super) fn own_foreground() -> Option<libc::pid_t> {
 /// Stops the launcher as the terminal's suspend key would have; returns when it goes on.
 pub(super) fn stop_self() {
     let _ = signal::send_to(std::process::id().cast_signed(), libc::SIGSTOP);
+}
+
+/// What the child needs to make a terminal like that of the caller.
+pub(super) fn terminal_op() -> Op {
+    let standard = [0, 1, 2].map(standard);
+    let replace = standard.map(terminal::is_terminal);
+    let model = standard.into_iter().find(|fd| terminal::is_terminal(*fd));
+    Op::NewTerminal {
+        attributes: model.and_then(|fd| terminal::attributes(fd).ok()),
+        size: model.and_then(|fd| terminal::size(fd).ok()),
+        replace,
+    }
 }

@@ -7,15 +7,16 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::kernel::clone::{self, Child, Side, clone3_beside};
+use crate::kernel::clone::{self, Child, Side, clone3, clone3_beside};
 use crate::kernel::{Errno, descriptor, namespace, process, signal};
 use crate::plan::step::NamespaceKind;
 
 use super::failure::LaunchError;
 use super::outside;
-use super::prepare::{Prepared, flag};
+use super::prepare::flag;
+use super::prepared::Prepared;
 
 /// Namespaces of a running sandbox, opened.
 #[derive(Debug)]
@@ -29,8 +30,32 @@ pub struct Shared {
 /// Where the message is about no step.
 const NO_STEP: u32 = u32::MAX;
 
-/// Makes the child. Returns in the launcher, and in the child.
-pub(super) fn make(prepared: &Prepared) -> Result<Side, LaunchError> {
+/// Makes the child, if it may be in the control group at `birthplace`, and says whether it is. Returns in the launcher, and
+/// in the child.
+pub(super) fn make_child(
+    prepared: &Prepared,
+    birthplace: Option<BorrowedFd<'_>>,
+) -> Result<(Side, bool), LaunchError> {
+    if !prepared.share.is_empty() {
+        return Ok((make(prepared)?, false));
+    }
+    let mut born = birthplace.is_some();
+    let mut side = clone3(prepared.clone_flags, birthplace);
+    if born && side.is_err() {
+        // An old kernel, or a group that takes no children in this way: it is moved there, or what speaks against that is
+        // said then.
+        born = false;
+        side = clone3(prepared.clone_flags, None);
+    }
+    let side = side.map_err(|errno| match prepared.clone_step {
+        Some(step) => LaunchError::at_step(step, errno),
+        None => LaunchError::doing("making a process", errno),
+    })?;
+    Ok((side, born))
+}
+
+/// The same, in namespaces of another sandbox.
+fn make(prepared: &Prepared) -> Result<Side, LaunchError> {
     let doing =
         |errno| LaunchError::doing("making a process in namespaces of another sandbox", errno);
     let (read, write) = descriptor::pipe().map_err(doing)?;

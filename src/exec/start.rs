@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::kernel::clone::{Child, Side, clone3};
+use crate::kernel::clone::{Child, Side};
 use crate::kernel::{descriptor, process, signal};
 
 use super::child::{self, GO, Lines};
@@ -10,7 +10,7 @@ use super::failure::LaunchError;
 use super::group::{Group, GroupError};
 use super::outcome::Remark;
 use super::outside;
-use super::prepare::Prepared;
+use super::prepared::Prepared;
 use super::priority;
 use super::share;
 
@@ -59,23 +59,7 @@ pub(super) fn start(
     let arguments = pointers(&prepared.execute.arguments);
     let environment = pointers(&prepared.execute.environment);
     let birthplace = group.as_deref().and_then(Group::birthplace);
-    let mut born = birthplace.is_some();
-    let side = if prepared.share.is_empty() {
-        let mut side = clone3(prepared.clone_flags, birthplace);
-        if born && side.is_err() {
-            // An old kernel, or a group that takes no children in this way: it is moved there, or what speaks against that is
-            // said then.
-            born = false;
-            side = clone3(prepared.clone_flags, None);
-        }
-        side.map_err(|errno| match prepared.clone_step {
-            Some(step) => LaunchError::at_step(step, errno),
-            None => LaunchError::doing("making a process", errno),
-        })?
-    } else {
-        born = false;
-        share::make(prepared)?
-    };
+    let (side, born) = share::make_child(prepared, birthplace)?;
     let child = match side {
         Side::Child => {
             drop((own_socket, own_status));

@@ -14,7 +14,7 @@ use super::group::{Group, WATCHES};
 use super::init::STOPPED;
 use super::join::Join;
 use super::outcome::{Ending, Outcome, Remark, Started};
-use super::prepare::Prepared;
+use super::prepared::Prepared;
 use super::relay::{self, Relay};
 use super::start::{Ends, refused, start};
 

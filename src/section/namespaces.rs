@@ -242,6 +242,21 @@ impl Namespaces {
                 errors,
             ),
             _ => {
+                let shared = self
+                    .share
+                    .iter()
+                    .find(|(kind, ..)| *kind == NamespaceKind::Net);
+                if let Some((_, name, site)) = shared {
+                    errors.push(
+                        Diagnostic::error(
+                            format!("`network.mode = \"host\"` contradicts sharing the network of `{name}`"),
+                            mode.site,
+                            "this keeps the caller's network",
+                        )
+                        .related(*site, "this shares another one")
+                        .help("remove one of the two"),
+                    );
+                }
                 if let Some(why) = self.new.get(&NamespaceKind::Net) {
                     errors.push(
                         Diagnostic::error(

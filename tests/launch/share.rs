@@ -259,6 +259,11 @@ fn what_is_refused(scene: &Scene) -> Outcome {
             "is not ours to set",
         ),
         (
+            format!("net = \"sandbox:{name}\"\n[network]\nmode = \"host\""),
+            125,
+            "contradicts sharing",
+        ),
+        (
             "net = \"sandbox:no-such-one\"".to_owned(),
             125,
             "no sandbox named `no-such-one`",

@@ -12,6 +12,7 @@ use crate::plan::why::question::{self, KINDS};
 use crate::plan::why::{Answer, Cited, Question, Verdict, answer};
 use crate::policy::{Policy, recorded};
 use crate::profile::brief;
+use crate::profile::key::Section;
 use crate::report::paint::Paint;
 use crate::report::{SourceMap, escape};
 
@@ -81,6 +82,7 @@ pub(super) fn why(mut words: Vec<String>, profiles: Vec<String>, json: bool) -> 
         if matches!(question, Question::Call(_)) {
             said.question.clone_from(&asked);
         }
+        said.notes.extend(changed(question, &said, &about));
         answers.push(said);
     }
     let text = if json {
@@ -89,6 +91,17 @@ pub(super) fn why(mut words: Vec<String>, profiles: Vec<String>, json: bool) -> 
         to_text(&about, &answers, &sources, inspect::paint())
     };
     super::super::answer(&text)
+}
+
+/// A limit that is another one by now.
+fn changed(question: &Question, said: &Answer, about: &Asked) -> Option<String> {
+    let Question::Key(Section::Limits, key) = question else {
+        return None;
+    };
+    let record = about.sandbox.as_ref()?.record.as_ref()?;
+    let limit = record.limits.iter().find(|limit| limit.key == *key)?;
+    let now = recorded::toml_of(&limit.value);
+    (now != said.says).then(|| format!("changed since by `sandboxctl set`: it is {now} now"))
 }
 
 fn refuse_usage(refusal: &Refusal) -> i32 {

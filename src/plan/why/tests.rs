@@ -278,8 +278,8 @@ fn each_question_has_its_answer_and_its_line() {
         (&["[limits]\npids = 5\n"], "syscalls.mount", "yes default"),
         // What follows from rules, so that they hold.
         (
-            &["[syscalls]\nopenat = \"deny\"\n"],
-            "openat2",
+            &["[syscalls]\n\"clone(&CLONE_NEWUSER)\" = \"deny\"\n"],
+            "clone3",
             "no default",
         ),
         // Capabilities.
@@ -288,8 +288,8 @@ fn each_question_has_its_answer_and_its_line() {
         (&[BASE], "cap_sys_admin", "no 0:17"),
         (&["[limits]\npids = 5\n"], "cap_sys_admin", "no default"),
         // The network.
-        (&[BASE], "example.org:443", "no 0:29"),
-        (&[BASE], "localhost:80", "partly 0:29"),
+        (&[BASE], "example.org:443", "no 0:30"),
+        (&[BASE], "localhost:80", "partly 0:30"),
         (&["[limits]\npids = 5\n"], "1.2.3.4:1", "yes default"),
         (&["[network]\nmode = \"host\"\n"], "[::1]:631", "yes 0:2"),
         (
