@@ -128,7 +128,7 @@ fn umask_nice_oom(scene: &Scene) -> Outcome {
     }
     let out = script(scene, "[limits]\nkernel-memory = \"1G\"\n", "echo was run")?;
     out.exits_with(2)?.prints("")?;
-    out.complains("`memory` counts kernel memory too")
+    out.complains("kernel memory counts towards `memory`")
 }
 
 fn lower_nice(scene: &Scene) -> Outcome {
