@@ -72,7 +72,7 @@ pub(super) fn answer(question: &Question, policy: &Policy) -> Result<Answer, Dia
             "system-call",
             shown,
             Verdict::Allowed,
-            "allowed: there is no filter, as [syscalls] says nothing",
+            "there is no filter, as [syscalls] says nothing",
         ));
     };
     match question {
