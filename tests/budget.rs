@@ -292,7 +292,7 @@ fn memory(who: Who, options: &[&str], names: &[&str], released: u64) {
     assert!(child.wait().unwrap().success());
     assert_eq!(answer, "ready\n");
     // What a sandbox more costs. Pages of the program's file are shared by all of them, and go when memory is short.
-    let budget = if dist { released } else { 1000 };
+    let budget = if dist { released } else { 1100 };
     for (name, found) in names.iter().zip(found) {
         match found {
             None => println!("{name}: only root may look"),
