@@ -127,6 +127,7 @@ pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
             shared,
             namespaces,
             group,
+            unit: record.unit.clone(),
             end,
         },
         confinement,

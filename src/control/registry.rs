@@ -127,6 +127,7 @@ impl Registration {
             // Nobody can be told.
             let _ = self.file.write_all(&line);
         }
+        sweep(&self.directory);
     }
 
     fn unlink(&mut self) {
@@ -140,6 +141,18 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.unlink();
+    }
+}
+
+/// So many records are looked at when a sandbox ends; more than a few are stale only after a crash of many.
+const SWEPT: usize = 16;
+
+/// Removes records of launchers that have died without doing it.
+fn sweep(directory: &Rc<Directory>) {
+    for name in directory.names().iter().take(SWEPT) {
+        if let Ok(entry) = Entry::open(directory, name) {
+            let _ = entry.remove_if_stale();
+        }
     }
 }
 

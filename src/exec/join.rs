@@ -9,7 +9,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::kernel::{Errno, namespace, process};
+use crate::kernel::{Errno, namespace, process, systemd};
 use crate::plan::step::NamespaceKind;
 use crate::plan::{Action, Plan};
 
@@ -28,6 +28,8 @@ pub struct Target {
     pub namespaces: Vec<(NamespaceKind, OwnedFd)>,
     /// Its control group.
     pub group: Option<Directories>,
+    /// The unit of the service manager that the group lies in.
+    pub unit: Option<String>,
     /// Becomes readable when the sandbox ends.
     pub end: OwnedFd,
 }
@@ -38,6 +40,7 @@ pub(super) struct Join {
     /// In the order in which they are entered.
     pub namespaces: Vec<(OwnedFd, libc::c_int)>,
     pub group: Option<Directories>,
+    pub unit: Option<String>,
     pub end: OwnedFd,
 }
 
@@ -59,6 +62,7 @@ pub fn prepare_join(plan: &Plan, target: Target) -> Result<Prepared, LaunchError
             .map(|(kind, file)| (file, flag(kind)))
             .collect(),
         group: target.group,
+        unit: target.unit,
         end: target.end,
     });
     for todo in &mut prepared.child {
@@ -86,7 +90,13 @@ impl Join {
         let Some(group) = &self.group else {
             return Ok(());
         };
-        group.enter(pid).map_err(|error| {
+        let entered = match group.enter(pid) {
+            Err(error) if error.errno == Errno::EACCES && self.enter_by_manager(group, pid) => {
+                Ok(())
+            }
+            other => other,
+        };
+        entered.map_err(|error| {
             let mut refused = LaunchError::doing(
                 "entering the control group of the sandbox",
                 error.errno,
@@ -101,6 +111,23 @@ impl Join {
             }
             refused
         })
+    }
+
+    /// Asks the service manager that made the group to move the child: from a login session only that may do it. Whether
+    /// it is in the group then.
+    fn enter_by_manager(&self, group: &Directories, pid: libc::pid_t) -> bool {
+        let manager = crate::host::cgroup::probe_self().manager;
+        let (Some(manager), Some(unit), Ok(number)) = (manager, &self.unit, u32::try_from(pid))
+        else {
+            return false;
+        };
+        let mut places = group.places().into_iter();
+        let inner = places.find_map(|place| place.path.file_name().map(std::ffi::OsStr::to_owned));
+        let Some(inner) = inner.and_then(|name| name.into_string().ok()) else {
+            return false;
+        };
+        systemd::add_to_unit(&manager.bus, unit, &format!("/{inner}"), &[number]).is_ok()
+            && group.processes().contains(&pid)
     }
 
     /// Enters the namespaces. Allocates nothing.

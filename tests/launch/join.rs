@@ -600,7 +600,7 @@ fn counts_in_the_group(scene: &Scene) -> Outcome {
     run.wait_for("ready")?;
     let bomb = join(scene, &name).probe(["fork-bomb", "5", "60"]).run()?;
     let hog = join(scene, &name)
-        .probe(["memory-hog", "800000000"])
+        .probe(["memory-hog", "300000000"])
         .run()?;
     let mut joined = join(scene, &name)
         .program(["sh", "-c", "echo joined; sleep 600 & sleep 600 & wait"])
