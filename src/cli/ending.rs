@@ -1,6 +1,6 @@
 //! How a run ended, told to people and to programs: which limit was hit, where it was set, and how to raise it.
 //!
-//! [`Report`] gathers what is known; `cause` tells why, from counters; `words` and `json` say it.
+//! `Report` gathers what is known; `cause` tells why, from counters; `words` and `json` say it.
 
 mod cause;
 mod diary;

@@ -134,7 +134,7 @@ pub enum Running {
 
     /// Stop all processes of a sandbox, at once and completely, until they are thawed
     ///
-    /// Needs a control group, which a sandbox with [limits] has.
+    /// Needs a control group, which a sandbox with `[limits]` has.
     Freeze {
         /// The sandboxes
         #[arg(value_name = "NAME", required = true, value_hint = ValueHint::Other)]
