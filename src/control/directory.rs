@@ -116,7 +116,9 @@ impl Directory {
         };
         let mut names: Vec<String> = directory
             .iter()
-            .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned))
+            // What cannot be read once is an error again and again.
+            .map_while(Result::ok)
+            .filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned))
             .filter(|file| name::check(file).is_ok())
             .take(MOST)
             .collect();
