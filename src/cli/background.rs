@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::control::log;
 use crate::exec::standard;
 use crate::kernel::process::Change;
-use crate::kernel::{Errno, clone, descriptor, process};
+use crate::kernel::{Errno, clone, descriptor, process, signal};
 use crate::report::escape;
 
 use super::{answer, complain, status};
@@ -60,6 +60,8 @@ fn try_detach() -> Result<Side, Errno> {
         }
         pid => {
             drop(write);
+            // Nothing is to be tidied up here: whoever gives up ends this process, and with it the other one.
+            signal::unblock(&signal::WATCHED)?;
             Ok(Side::Foreground(wait(pid, &read)?))
         }
     }

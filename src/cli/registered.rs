@@ -10,6 +10,7 @@ use crate::control::record::{self, Content, Ended, Layer, Limit, ProcessId, Reco
 use crate::control::registry::{Refused, Registration, Wanted};
 use crate::control::sandbox::now;
 use crate::exec::{Outcome, Started};
+use crate::kernel::signal;
 use crate::plan::Plan;
 use crate::policy::{Policy, show};
 use crate::profile::key::Section;
@@ -32,6 +33,9 @@ pub(super) struct Registered {
 /// # Errors
 /// The exit status; the reason has been told.
 pub(super) fn take_name(launch: &Launch) -> Result<Registered, i32> {
+    // From here on there is something to be removed: a signal that would end this process waits until the program runs, which
+    // it is passed on to.
+    let _ = signal::block(&signal::WATCHED);
     let wanted = match &launch.name {
         Some(name) => Wanted::Exactly(name.clone()),
         None => Wanted::Like(name::of_program(

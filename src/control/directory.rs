@@ -9,6 +9,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, fstat, mkdirat};
 
 use super::{name, place};
+use crate::kernel::process;
 use crate::report::escape;
 
 /// So many files of one directory are looked at: who puts more there only keeps their own from being found.
@@ -159,6 +160,14 @@ fn own_places(uid: u32) -> Vec<PathBuf> {
 
 /// Makes a directory of the caller in one of the caller's; below the directory of state with what is missing above it.
 fn make(path: &Path, uid: u32) -> Result<Directory, Unfit> {
+    // Whatever the caller's umask takes away, these modes are meant.
+    let theirs = process::set_umask(0o077);
+    let made = make_with_modes(path, uid);
+    process::set_umask(theirs);
+    made
+}
+
+fn make_with_modes(path: &Path, uid: u32) -> Result<Directory, Unfit> {
     let unfit = |errno| unfit(path, errno);
     let mut above = path.ancestors().skip(1);
     let there = if path.ends_with(place::BELOW_STATE) {

@@ -166,6 +166,14 @@ fn remove(directory: &Directory, name: &str) {
 /// # Errors
 /// EEXIST: it is there. EBUSY: somebody keeps a lock on what nobody can know yet.
 fn create(directory: &Directory, name: &str) -> Result<File, Errno> {
+    // Whatever the caller's umask takes away, this mode is meant.
+    let theirs = crate::kernel::process::set_umask(0o077);
+    let made = create_with_mode(directory, name);
+    crate::kernel::process::set_umask(theirs);
+    made
+}
+
+fn create_with_mode(directory: &Directory, name: &str) -> Result<File, Errno> {
     const PAUSE: Duration = Duration::from_millis(2);
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_APPEND | OFlag::O_CLOEXEC;
     let mode = Mode::S_IRUSR | Mode::S_IWUSR;

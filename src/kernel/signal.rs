@@ -42,6 +42,17 @@ pub fn block(signals: &[libc::c_int]) -> Result<()> {
         .map(drop)
 }
 
+/// Blocks these signals no longer: one that came meanwhile takes its action.
+///
+/// # Errors
+/// sigprocmask(2).
+pub fn unblock(signals: &[libc::c_int]) -> Result<()> {
+    let set = set_of(signals);
+    // SAFETY: the set lives through the call.
+    check_int(unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) })
+        .map(drop)
+}
+
 /// Lets a signal that is blocked and pending take its action, and blocks it again.
 ///
 /// # Errors
