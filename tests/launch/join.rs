@@ -594,9 +594,13 @@ fn ends_with_the_sandbox(scene: &Scene) -> Outcome {
 
 fn counts_in_the_group(scene: &Scene) -> Outcome {
     let name = unique("group");
-    let mut run = start(scene, &name, "[limits]\npids = 20\nmemory = \"200M\"\n")?
-        .program(["sh", "-c", "echo ready; exec sleep 600"])
-        .spawn()?;
+    let mut run = start(
+        scene,
+        &name,
+        "degrade = [\"limits.swap\"]\n[limits]\npids = 20\nmemory = \"200M\"\nswap = 0\n",
+    )?
+    .program(["sh", "-c", "echo ready; exec sleep 600"])
+    .spawn()?;
     run.wait_for("ready")?;
     let bomb = join(scene, &name).probe(["fork-bomb", "5", "60"]).run()?;
     let hog = join(scene, &name)
