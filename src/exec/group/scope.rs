@@ -17,7 +17,7 @@ use super::name::Supervisor;
 use super::{GroupError, enable_controllers};
 use crate::host::cgroup::{directory, memberships, mounts};
 use crate::kernel::cgroup::Directory;
-use crate::kernel::process::random_hex;
+use crate::kernel::process::{self, random_hex};
 use crate::kernel::systemd::{Keeper, ScopeRequest, add_to_unit, start_scope};
 use crate::section::limits::GroupPlan;
 
@@ -175,8 +175,21 @@ impl Scope {
     /// Has systemd move running processes into a new scope, and moves them on into the group that is limited. They may go
     /// on forking meanwhile.
     pub fn take(&mut self, pids: &[i32]) -> Result<Parts, GroupError> {
-        self.request.pids = numbers(pids);
-        start_scope(&self.request).map_err(|why| self.not_made(&why))?;
+        let mut pids = pids.to_vec();
+        let mut tries = 0;
+        loop {
+            self.request.pids = numbers(&pids);
+            let Err(why) = start_scope(&self.request) else {
+                break;
+            };
+            // systemd takes all or none, and one of many that fork has ended meanwhile.
+            let before = pids.len();
+            pids.retain(|pid| process::exists(*pid));
+            tries += 1;
+            if pids.is_empty() || (pids.len() == before && tries > 3) || tries > ROUNDS {
+                return Err(self.not_made(&why));
+            }
+        }
         let located = pids.iter().map(|pid| self.located(*pid));
         // Any that has not ended shows where the scope is.
         let path = located
