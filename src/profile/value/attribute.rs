@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Ranges;
+
 /// The place in the queue for the disk (ioprio_set(2)). Levels are 0 to 7, a lower one is served sooner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -34,7 +36,7 @@ pub enum Scheduler {
 
 /// A set of CPUs by their numbers: ranges in rising order that neither touch nor overlap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct CpuSet(Vec<(u32, u32)>);
+pub struct CpuSet(Ranges);
 
 impl CpuSet {
     /// The highest number that can be said; no kernel is built for more.
@@ -42,7 +44,7 @@ impl CpuSet {
 
     /// From ranges, both ends included, in any order. `None`: it holds nothing, or a number beyond [`Self::HIGHEST`].
     #[must_use]
-    pub fn new(mut ranges: Vec<(u32, u32)>) -> Option<Self> {
+    pub fn new(ranges: Vec<(u32, u32)>) -> Option<Self> {
         if ranges.is_empty()
             || ranges
                 .iter()
@@ -50,20 +52,12 @@ impl CpuSet {
         {
             return None;
         }
-        ranges.sort_unstable();
-        let mut merged: Vec<(u32, u32)> = Vec::new();
-        for (first, last) in ranges {
-            match merged.last_mut() {
-                Some(before) if first <= before.1 + 1 => before.1 = before.1.max(last),
-                _ => merged.push((first, last)),
-            }
-        }
-        Some(Self(merged))
+        Some(Self(Ranges::of(ranges)))
     }
 
     /// The numbers, in rising order.
     pub fn numbers(&self) -> impl Iterator<Item = u32> {
-        self.0.iter().flat_map(|&(first, last)| first..=last)
+        self.0.0.iter().flat_map(|&(first, last)| first..=last)
     }
 }
 
@@ -112,17 +106,7 @@ impl fmt::Display for Scheduler {
 /// As the kernel's lists are written: `0-3,7`.
 impl fmt::Display for CpuSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, (first, last)) in self.0.iter().enumerate() {
-            if at > 0 {
-                f.write_str(",")?;
-            }
-            if first == last {
-                write!(f, "{first}")?;
-            } else {
-                write!(f, "{first}-{last}")?;
-            }
-        }
-        Ok(())
+        self.0.fmt(f)
     }
 }
 
