@@ -317,9 +317,13 @@ impl Host {
         match fs::read_to_string(root.join("cgroup.subtree_control")) {
             Ok(enabled) if enabled.split_whitespace().any(|name| name == "memory") => {
                 let groups = fs::read_dir(root).into_iter().flatten().flatten();
-                groups
-                    .filter(|entry| entry.path().is_dir())
-                    .any(|entry| entry.path().join("memory.swap.max").exists())
+                let mut groups = groups
+                    .map(|entry| entry.path())
+                    .filter(|path| path.join("memory.max").exists());
+                match groups.next() {
+                    Some(group) => group.join("memory.swap.max").exists(),
+                    None => self.swap > 0,
+                }
             }
             _ => self.swap > 0, // no child has the controller yet; the kernel offers both or none
         }
