@@ -181,8 +181,9 @@ fn pushed_back_when_memory_is_short(scene: &Scene) -> Outcome {
     let before = ticks(soft.pid());
     let started = Instant::now();
     let hog = make_memory_short()?;
-    // It is pushed back while the host is short of memory. With a slow disk to swap to, that ends well above the limit.
-    let enough = HELD / 2;
+    // It is pushed back while the host is short of memory. How far that goes depends on who else gave way meanwhile, and
+    // on how fast the disk is that is swapped to.
+    let enough = HELD * 3 / 4;
     let deadline = Instant::now() + Duration::from_secs(150);
     let mut least = u64::MAX;
     while Instant::now() < deadline {
