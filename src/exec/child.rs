@@ -102,6 +102,13 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
             }
         }
     }
+    let mut state = State::default();
+    if prepared.audit.asks_at_start() {
+        match host_of(&mut state) {
+            Ok(host) => held(prepared.audit.start(host), socket),
+            Err(errno) => fail(socket, u32::MAX, errno),
+        }
+    }
     if let Some(join) = &prepared.join
         && let Err(errno) = join.enter()
     {
@@ -111,10 +118,19 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
     if let Err(errno) = process::undumpable() {
         fail(socket, u32::MAX, errno);
     }
-    let mut state = State::default();
+    let mut asked = !prepared.audit.asks_outside();
     for todo in &prepared.child {
+        // The last moment at which the host is there.
+        if !asked && matches!(todo.op, Op::NewRoot { .. }) {
+            ask_outside(prepared, &mut state, socket);
+            asked = true;
+        }
         do_one(todo, &mut state, socket);
     }
+    if !asked {
+        ask_outside(prepared, &mut state, socket);
+    }
+    held(prepared.audit.view(), socket);
     if !prepared.init {
         become_program(prepared, &lines, &state);
     }
@@ -150,6 +166,20 @@ fn write_words(message: &mut [u8], step: u32, errno: Errno) {
     }
 }
 
+fn ask_outside(prepared: &Prepared, state: &mut State<'_>, socket: BorrowedFd<'_>) {
+    match host_of(state) {
+        Ok(host) => held(prepared.audit.outside(host), socket),
+        Err(errno) => fail(socket, u32::MAX, errno),
+    }
+}
+
+/// Ends the child when something that was promised is not so.
+fn held(asked: Result<(), (u32, Errno)>, socket: BorrowedFd<'_>) {
+    if let Err((step, errno)) = asked {
+        fail(socket, step, errno);
+    }
+}
+
 /// Says which step failed and why, and ends.
 pub(super) fn fail(socket: BorrowedFd<'_>, step: u32, errno: Errno) -> ! {
     let mut message = [0u8; FAILURE_LENGTH];
@@ -180,6 +210,7 @@ fn become_program(prepared: &Prepared, lines: &Lines<'_>, state: &State<'_>) -> 
     for todo in &prepared.program {
         if matches!(todo.op, Op::Seccomp(_)) {
             // The filter may forbid everything that follows but exec.
+            held(prepared.audit.program(), socket);
             ready(socket);
             told = true;
             if let Err(errno) = signal::unblock_all() {
@@ -188,7 +219,12 @@ fn become_program(prepared: &Prepared, lines: &Lines<'_>, state: &State<'_>) -> 
         }
         do_one(todo, &mut State::default(), socket);
     }
-    if !told {
+    if told {
+        held(prepared.audit.filter(), socket);
+    } else {
+        held(prepared.audit.program(), socket);
+        // A filter that was to be installed and is not would be noticed here.
+        held(prepared.audit.filter(), socket);
         ready(socket);
         if let Err(errno) = signal::unblock_all() {
             fail(socket, prepared.execute.step, errno);

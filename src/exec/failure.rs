@@ -34,6 +34,26 @@ impl LaunchError {
         }
     }
 
+    /// A step that was carried out, and of which the kernel says afterwards that it is not so.
+    #[must_use]
+    pub fn unheld(step: usize, errno: Errno) -> Self {
+        let mut error = Self::at_step(step, errno);
+        error.errno = None;
+        error.detail = match errno {
+            Errno::EBADE => "it was done, and is not in force".to_owned(),
+            other => format!(
+                "whether it is in force could not be found out: {}",
+                other.desc()
+            ),
+        };
+        error.help = vec![
+            "nothing was run. Another program may have changed the place meanwhile; if it happens again, this is a fault \
+             of `sandbox` or of the kernel: please report it with the output of `sandboxctl doctor`"
+                .to_owned(),
+        ];
+        error
+    }
+
     /// Something beside the plan's steps that the kernel refused.
     #[must_use]
     pub fn doing(doing: impl Into<String>, errno: Errno) -> Self {

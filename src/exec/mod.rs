@@ -1,6 +1,7 @@
 //! Carrying a plan out: everything is prepared before there is a child, the child allocates nothing, and the launcher
 //! stays behind to forward signals and to tell how it ended.
 
+mod audit;
 mod child;
 pub mod failure;
 pub mod group;

@@ -10,6 +10,7 @@ use crate::plan::step::{Action, NamespaceKind, Root};
 use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
 
+use super::audit::{self, Audit};
 use super::failure::LaunchError;
 use super::overlay::{self};
 use super::prepared::{ExecOp, MapOp, Op, Place, Prepared, RootOp, Todo};
@@ -145,6 +146,7 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
             arguments: Vec::new(),
             environment: Vec::new(),
         },
+        audit: Audit::of(plan)?,
         timeout: None,
         die_with_parent: false,
         new_session: false,
@@ -158,6 +160,9 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
     for (number, step) in plan.steps.iter().enumerate() {
         let index = u32::try_from(number).unwrap_or(u32::MAX);
         let failed = |errno: Errno| LaunchError::at_step(number, errno);
+        if audit::is_left_out(number) {
+            continue;
+        }
         if let Some(value) = priority::lower(&step.action) {
             prepared.priorities.push(Priority {
                 step: index,

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::audit::Audit;
 use super::join::Join;
 use super::overlay::OverlayOp;
 use super::priority::Priority;
@@ -165,6 +166,8 @@ pub struct Prepared {
     /// Done by what becomes the program, in this order.
     pub(super) program: Vec<Todo>,
     pub(super) execute: ExecOp,
+    /// What is asked before the program is executed.
+    pub(super) audit: Audit,
     pub(super) timeout: Option<Duration>,
     pub(super) die_with_parent: bool,
     pub(super) new_session: bool,

@@ -8,6 +8,7 @@ use crate::kernel::clone::Child;
 use crate::kernel::process::Change;
 use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
+use super::audit::UNHELD;
 use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY, TERMINAL};
 use super::failure::LaunchError;
 use super::group::{Group, WATCHES};
@@ -397,6 +398,9 @@ impl Supervisor<'_> {
             (u32::MAX, errno) => LaunchError::doing("preparing the child", errno),
             (ENTERING, errno) => {
                 LaunchError::doing("entering the namespaces of the sandbox", errno)
+            }
+            (step, errno) if step & UNHELD != 0 => {
+                LaunchError::unheld((step & !UNHELD) as usize, errno)
             }
             (step, errno) => LaunchError::at_step(step as usize, errno),
         });

@@ -190,6 +190,55 @@ pub fn device(file: BorrowedFd<'_>) -> Result<(u32, u32)> {
     stat(file).map(|found| (libc::major(found.st_rdev), libc::minor(found.st_rdev)))
 }
 
+/// The inode number of what a path leads to, from a directory.
+///
+/// # Errors
+/// fstatat(2).
+pub fn inode(directory: BorrowedFd<'_>, path: &CStr) -> Result<u64> {
+    // SAFETY: all-zero is a valid stat.
+    let mut found: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: path and structure live through the call.
+    check_int(unsafe { libc::fstatat(directory.as_raw_fd(), path.as_ptr(), &raw mut found, 0) })?;
+    Ok(found.st_ino)
+}
+
+/// Type and mode bits of what is at a path; a link at its end is not followed.
+///
+/// # Errors
+/// lstat(2).
+pub fn mode_of(path: &CStr) -> Result<u32> {
+    // SAFETY: all-zero is a valid stat.
+    let mut found: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: path and structure live through the call.
+    check_int(unsafe { libc::lstat(path.as_ptr(), &raw mut found) })?;
+    Ok(found.st_mode)
+}
+
+/// The number that a symbolic link says; `u32::MAX` when it says something else.
+///
+/// # Errors
+/// readlink(2).
+pub fn link_number(path: &CStr) -> Result<u32> {
+    let mut says = [0u8; 16];
+    let length = read_link(working_directory(), path, &mut says)?;
+    let text = says
+        .get(..length)
+        .and_then(|bytes| std::str::from_utf8(bytes).ok());
+    Ok(text.and_then(|text| text.parse().ok()).unwrap_or(u32::MAX))
+}
+
+/// Whether the working directory can be reached from the root: else the kernel says `(unreachable)` before its path
+/// (getcwd(2)).
+///
+/// # Errors
+/// getcwd(2).
+pub fn is_inside() -> Result<bool> {
+    let mut path = [0u8; libc::PATH_MAX as usize];
+    // SAFETY: the buffer lives through the call, and its length is said. The C library's function would hide the difference.
+    check(unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) })?;
+    Ok(path.first() == Some(&b'/'))
+}
+
 /// mkdirat(2).
 ///
 /// # Errors

@@ -127,3 +127,43 @@ pub fn keep_only(keep: u64, ambient: bool) -> Result<()> {
     });
     if same { Ok(()) } else { Err(Errno::EPERM) }
 }
+
+/// Whether the caller may mount in its user namespace: CAP_SYS_ADMIN is effective.
+///
+/// # Errors
+/// capget(2).
+pub fn may_mount() -> Result<bool> {
+    const CAP_SYS_ADMIN: u32 = 21;
+    Ok(get()?[0].effective & (1 << CAP_SYS_ADMIN) != 0)
+}
+
+/// Whether the caller has no more than `keep` in its permitted and effective sets, and no more than that with `ambient`,
+/// or nothing, in the inheritable set, which bounds the ambient one. With `bounding`, the highest capability that the
+/// kernel knows, the lowest and the highest one that are not kept are looked for in the bounding set.
+///
+/// # Errors
+/// capget(2), prctl(2).
+pub fn is_at_most(keep: u64, ambient: bool, bounding: Option<u32>) -> Result<bool> {
+    let found = get()?;
+    let both = |of: fn(&Data) -> u32| u64::from(of(&found[0])) | u64::from(of(&found[1])) << 32;
+    let inheritable = if ambient { keep } else { 0 };
+    let over = (both(|data| data.permitted) | both(|data| data.effective)) & !keep
+        | both(|data| data.inheritable) & !inheritable;
+    if over != 0 {
+        return Ok(false);
+    }
+    let Some(last) = bounding else {
+        return Ok(true);
+    };
+    let dropped = |number: &u32| keep & (1 << number) == 0;
+    let numbers = 0..=last.min(63);
+    for number in [numbers.clone().find(dropped), numbers.rev().find(dropped)]
+        .into_iter()
+        .flatten()
+    {
+        if in_bounding(number)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

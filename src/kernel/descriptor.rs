@@ -231,6 +231,39 @@ pub fn close_from_on_exec(first: u32) -> Result<()> {
         .map(drop)
 }
 
+/// Whether every open descriptor from `first` to 255 closes on exec: few programs pass more on, and one call tells which of
+/// these are open.
+///
+/// # Errors
+/// poll(2), fcntl(2).
+pub fn all_close_on_exec(first: RawFd) -> Result<bool> {
+    const MOST: usize = 256;
+    let mut asked = [libc::pollfd {
+        fd: -1,
+        events: 0,
+        revents: 0,
+    }; MOST];
+    // poll(2) takes no more than descriptors may be open.
+    let (most, _) = super::process::limit(libc::RLIMIT_NOFILE as _)?;
+    let count = usize::try_from(most).unwrap_or(MOST).min(MOST);
+    let asked = &mut asked[..count];
+    for (fd, slot) in (first..256).zip(&mut *asked) {
+        slot.fd = fd;
+    }
+    poll(asked, 0)?;
+    for slot in asked.iter().filter(|slot| slot.fd >= 0) {
+        if slot.revents & libc::POLLNVAL != 0 {
+            continue;
+        }
+        // SAFETY: plain integers.
+        let flags = check_int(unsafe { libc::fcntl(slot.fd, libc::F_GETFD) })?;
+        if flags & libc::FD_CLOEXEC == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Makes `onto` another name of `from` (dup2(2)); it survives exec.
 ///
 /// # Errors

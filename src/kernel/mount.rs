@@ -323,6 +323,153 @@ pub fn is_read_only(place: BorrowedFd<'_>) -> Result<bool> {
     Ok(found.f_flag & libc::ST_RDONLY != 0)
 }
 
+/// f_type of a file system in memory (statfs(2)).
+pub const TMPFS: u64 = 0x0102_1994;
+/// f_type of an overlay.
+pub const OVERLAYFS: u64 = 0x794c_7630;
+/// f_type of the process information.
+pub const PROC: u64 = 0x9fa0;
+/// f_type of the terminals.
+pub const DEVPTS: u64 = 0x1cd1;
+/// f_type of the message queues.
+pub const MQUEUE: u64 = 0x1980_0202;
+
+/// Whether a path is where something is mounted, and not only within that; true where the kernel does not tell (statx(2),
+/// Linux 5.8).
+///
+/// # Errors
+/// statx(2).
+pub fn is_root_of_mount(path: &CStr) -> Result<bool> {
+    let mount_root = libc::STATX_ATTR_MOUNT_ROOT as u64;
+    // SAFETY: all-zero is a valid statx.
+    let mut status: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: path and structure live through the call.
+    check_int(unsafe {
+        libc::statx(
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_STATX_DONT_SYNC | libc::AT_SYMLINK_NOFOLLOW,
+            0,
+            &raw mut status,
+        )
+    })?;
+    Ok(status.stx_attributes_mask & mount_root == 0 || status.stx_attributes & mount_root != 0)
+}
+
+/// Whether what is mounted on the mount of an open directory appears elsewhere too (mount_namespaces(7), MS_SHARED). Nothing
+/// where the kernel does not tell (statmount(2), Linux 6.8).
+///
+/// # Errors
+/// statx(2), statmount(2).
+pub fn is_shared(place: BorrowedFd<'_>) -> Result<Option<bool>> {
+    const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
+    const STATMOUNT_MNT_BASIC: u64 = 2;
+    const SYS_STATMOUNT: libc::c_long = 457;
+    #[repr(C)]
+    struct Request {
+        size: u32,
+        spare: u32,
+        mount: u64,
+        wanted: u64,
+    }
+    // Only what is asked for; the kernel fills in as much as there is room for.
+    #[repr(C)]
+    struct Answer {
+        before: [u64; 9],
+        propagation: u64,
+        after: [u64; 64],
+    }
+    // SAFETY: all-zero is a valid statx.
+    let mut status: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: path and structure live through the call.
+    check_int(unsafe {
+        libc::statx(
+            place.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            STATX_MNT_ID_UNIQUE,
+            &raw mut status,
+        )
+    })?;
+    if status.stx_mask & STATX_MNT_ID_UNIQUE == 0 {
+        return Ok(None);
+    }
+    let request = Request {
+        size: 24,
+        spare: 0,
+        mount: status.stx_mnt_id,
+        wanted: STATMOUNT_MNT_BASIC,
+    };
+    let mut answer = Answer {
+        before: [0; 9],
+        propagation: 0,
+        after: [0; 64],
+    };
+    // SAFETY: the request is as long as it says, and no more is written than there is room for.
+    let returned = unsafe {
+        libc::syscall(
+            SYS_STATMOUNT,
+            &raw const request,
+            &raw mut answer,
+            size_of::<Answer>(),
+            0,
+        )
+    };
+    match check(returned) {
+        Ok(_) => Ok(Some(answer.propagation & libc::MS_SHARED != 0)),
+        // An outer filter may not know it either.
+        Err(Errno::ENOSYS | Errno::EPERM) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Whether mounting is refused before the kernel has even looked at what is asked for, as a Landlock domain about files does.
+/// Nothing is mounted in either case: what is to be moved is not said (mount(2), MS_MOVE).
+#[must_use]
+pub fn is_refused() -> bool {
+    let (none, root) = (std::ptr::null(), c"/".as_ptr());
+    // SAFETY: the path is a constant, and a null source is refused with EINVAL by the kernel.
+    let returned = unsafe { libc::mount(none, root, none, libc::MS_MOVE, std::ptr::null()) };
+    check_int(returned) == Err(Errno::EPERM)
+}
+
+/// What is mounted at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// ST_* flags of the mount.
+    pub flags: u64,
+    /// f_type of the file system.
+    pub kind: u64,
+}
+
+/// What is mounted at a path (statfs(2)).
+///
+/// # Errors
+/// statfs(2).
+pub fn look(path: &CStr) -> Result<Seen> {
+    // As 64-bit kernels lay it out; the C library's declaration keeps the flags to itself.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Statfs {
+        kind: u64,
+        block_size: u64,
+        blocks: [u64; 3],
+        files: [u64; 2],
+        id: u64,
+        name_length: u64,
+        fragment_size: u64,
+        flags: u64,
+        spare: [u64; 4],
+    }
+    let mut found = Statfs::default();
+    // SAFETY: path and structure live through the call.
+    check(unsafe { libc::syscall(libc::SYS_statfs, path.as_ptr(), &raw mut found) })?;
+    Ok(Seen {
+        flags: found.flags,
+        kind: found.kind,
+    })
+}
+
 /// Whether this kernel has the calls above.
 #[must_use]
 pub fn supported() -> bool {

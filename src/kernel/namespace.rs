@@ -32,6 +32,21 @@ pub fn sethostname(name: &CStr) -> Result<()> {
     check_int(unsafe { libc::sethostname(name.as_ptr(), name.to_bytes().len()) }).map(drop)
 }
 
+/// Whether the host is called so (uname(2)).
+///
+/// # Errors
+/// uname(2).
+pub fn is_hostname(name: &CStr) -> Result<bool> {
+    // SAFETY: all-zero is a valid utsname.
+    let mut found: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure lives through the call.
+    check_int(unsafe { libc::uname(&raw mut found) })?;
+    let found = found.nodename.iter().map(|&byte| byte.cast_unsigned());
+    Ok(found
+        .take_while(|&byte| byte != 0)
+        .eq(name.to_bytes().iter().copied()))
+}
+
 /// Brings the interface `lo` of the caller's network namespace up (netdevice(7)).
 ///
 /// # Errors

@@ -86,6 +86,14 @@ pub fn new_session_keyring() -> Result<()> {
 /// Whether keyrings can be used at all: not where an outer filter or the kernel's configuration forbids it.
 #[must_use]
 pub fn has_keyrings() -> bool {
+    !matches!(session_keyring(), Err(Errno::ENOSYS | Errno::EPERM))
+}
+
+/// The session keyring of the caller, by its number (keyctl(2), KEYCTL_GET_KEYRING_ID). None is made.
+///
+/// # Errors
+/// keyctl(2). ENOKEY: there is none.
+pub fn session_keyring() -> Result<i32> {
     const KEYCTL_GET_KEYRING_ID: libc::c_int = 0;
     const KEY_SPEC_SESSION_KEYRING: libc::c_int = -3;
     // SAFETY: plain integers. 0: none is made if there is none.
@@ -97,7 +105,47 @@ pub fn has_keyrings() -> bool {
             0,
         )
     };
-    !matches!(check(returned), Err(Errno::ENOSYS | Errno::EPERM))
+    // Serial numbers of keys are 32 bits.
+    check(returned).and_then(|number| i32::try_from(number).map_err(|_| Errno::EOVERFLOW))
+}
+
+/// Whether SIGKILL is sent to the caller when its parent ends (PR_GET_PDEATHSIG(2const)).
+///
+/// # Errors
+/// prctl(2).
+pub fn dies_with_parent() -> Result<bool> {
+    let mut signal: libc::c_int = 0;
+    // SAFETY: the kernel writes an int to where it is told, which lives through the call.
+    check_int(unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal, 0, 0, 0) })?;
+    Ok(signal == libc::SIGKILL)
+}
+
+/// The caller's number in its own pid namespace (getpid(2)).
+#[must_use]
+pub fn own_number() -> u32 {
+    std::process::id()
+}
+
+/// Whether the caller leads a session (getsid(2)).
+#[must_use]
+pub fn leads_session() -> bool {
+    // SAFETY: plain integers.
+    let session = unsafe { libc::getsid(0) };
+    u32::try_from(session) == Ok(own_number())
+}
+
+/// A resource limit of the caller: soft, hard (getrlimit(2)).
+///
+/// # Errors
+/// EINVAL: there is no such limit.
+pub fn limit(resource: u32) -> Result<(u64, u64)> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the structure lives through the call.
+    check_int(unsafe { libc::getrlimit(resource as _, &raw mut limit) })?;
+    Ok((limit.rlim_cur, limit.rlim_max))
 }
 
 /// A session of one's own without a terminal (setsid(2)).

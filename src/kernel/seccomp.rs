@@ -43,6 +43,12 @@ pub fn install(filter: &[libc::sock_filter]) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
+/// Whether the calling thread is filtered; an answer that is an error is a filter's too (PR_GET_SECCOMP(2const)).
+pub fn is_filtered() -> bool {
+    // SAFETY: plain integers.
+    unsafe { libc::prctl(libc::PR_GET_SECCOMP, 0, 0, 0, 0) != 0 }
+}
+
 /// What this kernel's filters can answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Support {

@@ -6,6 +6,7 @@
 //! sandboxes (`launch probe NAME …`).
 
 mod attacks;
+mod audit;
 mod background;
 mod caller;
 mod capabilities;
@@ -47,6 +48,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     support::main(&[
         ("attacks", attacks::cases),
+        ("audit", audit::cases),
         ("background", background::cases),
         ("caller", caller::cases),
         ("capabilities", capabilities::cases),
