@@ -21,7 +21,7 @@ pub enum RootVerb {
     /// Unpack an archive or an image into the cache of roots
     ///
     /// FILE is told by its contents: the tar archive of a root file system, what `docker save` writes, or an OCI image
-    /// layout, as an archive or a directory; plain or compressed with gzip or zstd. Everything in it is checked first;
+    /// layout, as an archive or a directory; plain or compressed with gzip, zstd or xz. Everything in it is checked first;
     /// nothing is left behind when it is refused.
     Import {
         /// The archive, or the directory of an OCI layout

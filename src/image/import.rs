@@ -157,7 +157,7 @@ fn usual_name(config: &Config, path: &Path) -> Option<String> {
         .map(manifest::short_name)
         .and_then(make_name);
     let file = path.file_name()?.to_string_lossy().into_owned();
-    let endings = [".gz", ".zst", ".tgz", ".tar", ".oci", ".docker"];
+    let endings = [".gz", ".zst", ".xz", ".tgz", ".txz", ".tar", ".oci", ".docker"];
     let mut stem = file.as_str();
     while let Some(shorter) = endings.iter().find_map(|ending| stem.strip_suffix(ending)) {
         stem = shorter;

@@ -14,6 +14,7 @@ pub mod store;
 pub mod stream;
 pub mod tape;
 mod tree;
+mod xz;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
