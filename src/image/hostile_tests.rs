@@ -319,7 +319,11 @@ fn what_means_harm_is_refused_by_its_name() {
         ("nothing", Vec::new(), &["empty"]),
         ("bzip2", b"BZh91AY".to_vec(), &["bzip2"]),
         ("no xz", b"\xfd7zXZ\0rest-and-more-of-it".to_vec(), &["xz"]),
-        ("half an xz", b"\xfd7zXZ\0".to_vec(), &["cannot be imported"]),
+        (
+            "half an xz",
+            b"\xfd7zXZ\0".to_vec(),
+            &["cannot be imported"],
+        ),
         (
             "an xz that wants 1 GiB",
             include_bytes!("xz_tests/large-dictionary.xz").to_vec(),

@@ -239,7 +239,9 @@ impl<R: Read> Stream<R> {
             Compression::Other(name) => {
                 return Err(io::Error::new(
                     io::ErrorKind::Unsupported,
-                    format!("it is compressed with {name}: gzip, zstd, xz and plain archives are read"),
+                    format!(
+                        "it is compressed with {name}: gzip, zstd, xz and plain archives are read"
+                    ),
                 ));
             }
         };

@@ -128,7 +128,11 @@ mod tests {
         let padded = [SHELL, &[0; 8], SHELL, &[0; 4]].concat();
         for window in [1, 2, 7, 64 << 10] {
             assert_eq!(unpack(SHELL, window).unwrap(), b"a shell\n", "{window}");
-            assert_eq!(unpack(&padded, window).unwrap(), b"a shell\na shell\n", "{window}");
+            assert_eq!(
+                unpack(&padded, window).unwrap(),
+                b"a shell\na shell\n",
+                "{window}"
+            );
         }
     }
 
@@ -136,7 +140,11 @@ mod tests {
     fn what_is_cut_off_or_changed_is_refused() {
         for length in 1..SHELL.len() {
             let error = unpack(&SHELL[..length], 64).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{length}: {error}");
+            assert_eq!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof,
+                "{length}: {error}"
+            );
         }
         for at in 0..SHELL.len() {
             let mut bytes = SHELL.to_vec();

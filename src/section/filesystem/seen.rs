@@ -201,7 +201,7 @@ fn shown(draft: &Draft, place: &Path, at: &Path, item: &Item) -> Shown {
         What::Tmpfs { .. } => Shown::Tmpfs,
         What::Private { directory } => Shown::Private(moved(place, at, directory)),
         What::Text(_) => Shown::Text,
-        What::Proc { access } => Shown::Proc(*access),
+        What::Proc { access, .. } => Shown::Proc(*access),
         What::Devpts => Shown::Devpts,
         What::Mqueue => Shown::Mqueue,
         What::Link(target) => Shown::Link(target.clone()),

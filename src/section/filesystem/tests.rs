@@ -328,7 +328,7 @@ fn a_pid_namespace_alone_needs_proc() {
     PrivatePropagation
     root Host read-write
     show /dev read-write devices
-    MountProc { target: "/proc" }
+    MountProc { target: "/proc", options: ProcOptions { only_processes: false, hide: None } }
     PivotRoot
     "#);
 }
@@ -395,7 +395,7 @@ fn a_desktop_program() {
     show /home/u/.mozilla read-write
     mkdir /home/u/Downloads
     show /home/u/Downloads read-write
-    MountProc { target: "/proc" }
+    MountProc { target: "/proc", options: ProcOptions { only_processes: false, hide: None } }
     tmpfs /tmp 1777
     seal /dev
     PivotRoot
@@ -488,7 +488,7 @@ fn a_directory_as_root() {
     mask /etc/passwd
     show /lib < /rootfs/lib read-write
     mask /lib/x
-    MountProc { target: "/proc" }
+    MountProc { target: "/proc", options: ProcOptions { only_processes: false, hide: None } }
     PivotRoot
     "#);
     let devices = [
@@ -815,7 +815,7 @@ fn root_cannot_change_the_machine_through_proc() {
     root Host read-only
     show /dev read-only devices
     mask /home/u/.local/share/sandbox/private
-    MountProc { target: "/proc" }
+    MountProc { target: "/proc", options: ProcOptions { only_processes: false, hide: None } }
     mask /proc/kcore
     restrict /proc/sys read-only
     PivotRoot
