@@ -378,8 +378,17 @@ fn remove(store: &Store, roots: &[String], unused: bool) -> Result<(), i32> {
     let named = roots.iter().filter_map(|what| store.find(what).ok());
     let unnamed = store.list().unwrap_or_default().into_iter();
     let unnamed = unnamed.map(|root| root.config.digest).filter(|_| unused);
-    if !nix::unistd::geteuid().is_root() && named.chain(unnamed).any(of_others) {
-        among_subordinate_ids().map_err(failed)?;
+    if !nix::unistd::geteuid().is_root() {
+        if named.chain(unnamed).any(of_others) {
+            among_subordinate_ids().map_err(failed)?;
+        } else if unused {
+            // What an import left that was killed may be of such ids too: then it is still there once it was swept.
+            let swept = store.lock(|| say("waiting for an import to end"));
+            drop(swept.map_err(failed)?);
+            if store.has_leftovers() {
+                among_subordinate_ids().map_err(failed)?;
+            }
+        }
     }
     let lock = store
         .lock(|| say("waiting for an import to end"))

@@ -6,6 +6,8 @@
 //! and directories that could be moved aside while a rule sits below them (`guard`). What remains is a table
 //! that is carried out from the root downwards (`mount`).
 
+#[cfg(test)]
+mod device_tests;
 mod enter;
 mod gather;
 mod groups;

@@ -178,7 +178,8 @@ fn decide(draft: &mut Draft, rules: Vec<Rule>, at: impl Fn(&Rule) -> PathBuf) ->
             false => rule,
         };
         let winner = entry.get();
-        if loser.view != winner.view && loser.layer.is_some() {
+        // What a class needs beside its nodes is no rule that anybody wrote.
+        if loser.view != winner.view && loser.layer.is_some() && !loser.beside {
             draft.note(
                 loser.site,
                 format!(
