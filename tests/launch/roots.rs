@@ -702,7 +702,8 @@ fn subordinate_ids(scene: &Scene) -> Outcome {
         scene,
         folder,
         "mkdir -p more/own/inner && echo secret > more/own/inner/file && chmod 700 more/own more/own/inner
-         tar --owner=33 --group=33 -C more -rf bb.tar own && rm -r more",
+         tar --owner=33 --group=33 -C more -rf bb.tar own && echo root > more/roots
+         tar --owner=0 --group=0 -C more -rf bb.tar roots && rm -r more",
     )?;
     let out = import(
         scene,
@@ -712,7 +713,7 @@ fn subordinate_ids(scene: &Scene) -> Outcome {
     out.succeeds()?;
     let out = scene.sandboxctl().args(["root", "show", "several"]).run()?;
     assert!(out.stdout().contains("subordinate ids"), "{out}");
-    let script = "id -u; stat -c %u:%g /own/inner /srv/file; cat /own/inner/file; rm -r /own && mkdir /own && busybox chown 7:8 /own && stat -c %u:%g /own";
+    let script = "id -u; stat -c %u:%g /own/inner /roots; cat /own/inner/file; rm -r /own && mkdir /own && busybox chown 7:8 /own && stat -c %u:%g /own";
     let out = run(scene, "several", script)?;
     out.succeeds()?;
     assert_eq!(out.stdout(), "0\n33:33\n0:0\nsecret\n7:8\n", "{out}");

@@ -50,6 +50,15 @@ pub(super) fn asks(policy: &Policy) -> bool {
     asked(policy).next().is_some()
 }
 
+/// Whether a path is /proc itself or one about a process.
+pub(super) fn is_of_one(path: &Path) -> bool {
+    let rest = path.strip_prefix("/proc").ok();
+    let name = rest.and_then(|rest| rest.iter().next()?.to_str());
+    name.is_none_or(|name| {
+        matches!(name, "self" | "thread-self") || name.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
 /// What cannot be held without mounts.
 pub(super) fn refused(policy: &Policy) -> impl Iterator<Item = Refusal> {
     asked(policy).map(|(key, site)| Refusal {
