@@ -74,6 +74,10 @@ pub(super) fn refused(policy: &Policy) -> impl Iterator<Item = Refusal> {
 pub(super) fn mount(draft: &mut Draft) {
     let place = Path::new("/proc");
     let options = options(draft.policy);
+    let (site, because) = match asked(draft.policy).next() {
+        Some((key, site)) => (site, format!("implied by process.{key}")),
+        None => (Site::DEFAULT, "implied by namespaces.pid".to_owned()),
+    };
     if draft.around.pid_namespace {
         match draft.table.get_mut(place) {
             None => draft.imply(
@@ -82,8 +86,8 @@ pub(super) fn mount(draft: &mut Draft) {
                     access: Access::ReadWrite,
                     options,
                 },
-                Site::DEFAULT,
-                "implied by namespaces.pid",
+                site,
+                &because,
             ),
             Some(item) => {
                 if let What::Show { source, access, .. } = &item.what
