@@ -507,7 +507,9 @@ pub static KEYS: &[Key] = &[
     ),
     key(Section::User, Name::Exact("subordinate-ids"), Kind::Bool, "false", "subordinate-ids = true").says(
         "map the caller's ranges of /etc/subuid and /etc/subgid as the other ids inside",
-        "Done by newuidmap(1) and newgidmap(1). With it programs inside can switch users, as package managers do.",
+        "Done by newuidmap(1) and newgidmap(1), which must be root's and in a system directory. With it programs inside can switch \
+         users, as package managers and services do; the files of an imported root are theirs with `sandboxctl root import --ids \
+         subordinate`, and this key then comes with the root. `sandboxctl doctor` says whether the range and the helpers are there.",
     ),
 ];
 
