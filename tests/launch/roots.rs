@@ -713,7 +713,7 @@ fn subordinate_ids(scene: &Scene) -> Outcome {
     out.succeeds()?;
     let out = scene.sandboxctl().args(["root", "show", "several"]).run()?;
     assert!(out.stdout().contains("subordinate ids"), "{out}");
-    let script = "id -u; stat -c %u:%g /own/inner /roots; cat /own/inner/file; rm -r /own && mkdir /own && busybox chown 7:8 /own && stat -c %u:%g /own";
+    let script = "id -u; stat -c %u:%g /own/inner /roots; cat /own/inner/file; mkdir /made && busybox chown 7:8 /made && stat -c %u:%g /made";
     let out = run(scene, "several", script)?;
     out.succeeds()?;
     assert_eq!(out.stdout(), "0\n33:33\n0:0\nsecret\n7:8\n", "{out}");
@@ -728,11 +728,11 @@ fn subordinate_ids(scene: &Scene) -> Outcome {
             "/bin/sh",
             "web",
             "-c",
-            "id -u; cat /own/inner/file; touch /x",
+            "id -u; cat /own/inner/file; touch /srv/x",
         ])
         .run()?;
     assert!(out.stdout().starts_with("33\nsecret\n"), "{out}");
-    out.complains("/x: Permission denied")?;
+    out.complains("/srv/x: Permission denied")?;
     // What was unpacked belongs to nobody that this user could act as.
     let tree = fs::read_dir(cache(scene))?
         .flatten()
