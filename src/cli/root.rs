@@ -6,14 +6,18 @@ use clap::{Subcommand, ValueEnum, ValueHint};
 use serde_json::json;
 
 use super::{answer, complain, inspect, status};
+use crate::exec::within;
+use crate::host::probe::{Scope, probe};
 use crate::image::import::{Request, import};
 use crate::image::source::{fingerprint, is_layout};
 use crate::image::store::{self, Held, Root, Store, check_name};
-use crate::image::{Ids, Limits};
+use crate::image::{Ids, Limits, Ranges};
+use crate::plan::Action;
 use crate::profile::read::amount;
 use crate::profile::value::{Size, human_bytes};
 use crate::profile::write;
 use crate::report::{Diagnostic, SourceMap, escape};
+use crate::section::user;
 
 /// What can be done with roots.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -21,7 +25,7 @@ pub enum RootVerb {
     /// Unpack an archive or an image into the cache of roots
     ///
     /// FILE is told by its contents: the tar archive of a root file system, what `docker save` writes, or an OCI image
-    /// layout, as an archive or a directory; plain or compressed with gzip or zstd. Everything in it is checked first;
+    /// layout, as an archive or a directory; plain or compressed with gzip, zstd or xz. Everything in it is checked first;
     /// nothing is left behind when it is refused.
     Import {
         /// The archive, or the directory of an OCI layout
@@ -35,9 +39,10 @@ pub enum RootVerb {
         image: Option<String>,
         /// Whose the files become
         ///
-        /// `own`: all become the caller's, which is all that an ordinary user can do. `kept`: their owners stay, which only
-        /// root can do, and is its default. `subordinate` is not offered: such a tree could be removed or changed only from
-        /// within a user namespace with the same map.
+        /// `own`: all become the caller's, which always works, and is an ordinary user's default. `subordinate`: root's become
+        /// the caller's, and others' the caller's subordinate ids (/etc/subuid, /etc/subgid), so that programs inside can be
+        /// several users, as package managers and services are; takes newuidmap(1). `kept`: their owners stay, which only root
+        /// can do, and is its default.
         #[arg(long, value_enum)]
         ids: Option<IdsWord>,
         /// The most that it may come to, unpacked
@@ -86,8 +91,7 @@ pub enum IdsWord {
     Own,
     /// Owners stay.
     Kept,
-    /// Owners become subordinate ids; refused.
-    #[value(hide = true)]
+    /// Owners become subordinate ids.
     Subordinate,
 }
 
@@ -177,11 +181,68 @@ fn whose(word: Option<IdsWord>) -> Result<Ids, Diagnostic> {
         Some(IdsWord::Kept) if nix::unistd::geteuid().is_root() => Ok(Ids::Kept),
         Some(IdsWord::Kept) => Err(Diagnostic::general("only root can keep the owners of files")
             .help("--ids own makes them all the caller's; inside they are those of the one id that is mapped")),
-        Some(IdsWord::Subordinate) => Err(Diagnostic::general(
-            "subordinate ids are not offered for roots: such a tree could be removed or changed only from within a user namespace with the same map",
+        Some(IdsWord::Subordinate) if nix::unistd::geteuid().is_root() => Err(Diagnostic::general(
+            "root needs no subordinate ids for the files of a root",
         )
-        .help("--ids own makes all files the caller's; inside they are those of the one id that is mapped")),
+        .help("--ids kept keeps their owners")),
+        Some(IdsWord::Subordinate) => among_subordinate_ids().map(Ids::Subordinate),
     }
+}
+
+/// The subordinate ids of the caller, and the way to them.
+fn subordinate_ids() -> Result<(Action, Ranges), Diagnostic> {
+    let scope = Scope {
+        subordinate_ids: true,
+        ..Scope::NOTHING
+    };
+    let caller = probe(scope)?.caller;
+    let maps = user::with_subordinate(&caller, (0, 0)).map_err(|missing| {
+        let what = format!("there are no subordinate ids for it: {}", missing.what);
+        Diagnostic::general(what).help(missing.help)
+    })?;
+    // Without either there are no maps.
+    let uids = caller.subordinate_uids.unwrap_or_default();
+    let gids = caller.subordinate_gids.unwrap_or_default();
+    Ok((maps, Ranges { uids, gids }))
+}
+
+/// Makes this process one that may have files of the caller's subordinate ids, for the rest of its life.
+fn among_subordinate_ids() -> Result<Ranges, Diagnostic> {
+    let (maps, ranges) = subordinate_ids()?;
+    if let Action::MapIds {
+        uids,
+        gids,
+        helpers: Some((newuidmap, newgidmap)),
+        ..
+    } = maps
+    {
+        within::enter(&uids, &gids, (&newuidmap, &newgidmap)).map_err(|why| {
+            Diagnostic::general(format!("the subordinate ids cannot be used: {why}"))
+                .help("`sandboxctl doctor` tells what is missing")
+        })?;
+    }
+    Ok(ranges)
+}
+
+/// Refuses a root whose files belong to other subordinate ids than the caller has now.
+fn still_has_ids(held: Held) -> Result<Held, Diagnostic> {
+    let Some(made) = held.root.config.subordinate else {
+        return Ok(held);
+    };
+    let (_, now) = subordinate_ids()?;
+    if made == now {
+        return Ok(held);
+    }
+    let shown = |ranges: &Ranges| {
+        let ((uid, uids), (gid, gids)) = (ranges.uids, ranges.gids);
+        format!("{uid}+{uids} (users) and {gid}+{gids} (groups)")
+    };
+    Err(Diagnostic::general(format!(
+        "the files of this root belong to the subordinate ids {}, and now you have {}",
+        shown(&made),
+        shown(&now)
+    ))
+    .help("give them back in /etc/subuid and /etc/subgid, or remove the root as root and import it again"))
 }
 
 fn imported(store: &Store, request: &Request<'_>) -> Result<String, Diagnostic> {
@@ -284,10 +345,10 @@ fn text(root: &Root) -> String {
     );
     line(
         "owners",
-        if config.owners_kept {
-            "kept"
-        } else {
-            "one, the caller"
+        match config.ids() {
+            Ids::Own => "one, the caller",
+            Ids::Kept => "kept",
+            Ids::Subordinate(_) => "the caller's subordinate ids",
         },
     );
     line("files", &root.tree().display().to_string());
@@ -309,6 +370,26 @@ fn remove(store: &Store, roots: &[String], unused: bool) -> Result<(), i32> {
         inspect::tell(&[error], &SourceMap::new());
         status::NO
     };
+    // What belongs to subordinate ids can be removed only by who has them.
+    let of_others = |digest: String| {
+        let root = store.read(&digest);
+        root.is_ok_and(|root| root.config.subordinate.is_some())
+    };
+    let named = roots.iter().filter_map(|what| store.find(what).ok());
+    let unnamed = store.list().unwrap_or_default().into_iter();
+    let unnamed = unnamed.map(|root| root.config.digest).filter(|_| unused);
+    if !nix::unistd::geteuid().is_root() {
+        if named.chain(unnamed).any(of_others) {
+            among_subordinate_ids().map_err(failed)?;
+        } else if unused {
+            // What an import left that was killed may be of such ids too: then it is still there once it was swept.
+            let swept = store.lock(|| say("waiting for an import to end"));
+            drop(swept.map_err(failed)?);
+            if store.has_leftovers() {
+                among_subordinate_ids().map_err(failed)?;
+            }
+        }
+    }
     let lock = store
         .lock(|| say("waiting for an import to end"))
         .map_err(failed)?;
@@ -379,7 +460,7 @@ fn look(store: &Store, source: &str) -> Result<(PathBuf, Option<String>), Diagno
 pub(super) fn find(source: &str) -> Result<Held, Diagnostic> {
     let store = store();
     match look(&store, source)? {
-        (_, Some(digest)) => store.hold(&digest),
+        (_, Some(digest)) => store.hold(&digest).and_then(still_has_ids),
         (path, None) => Err(Diagnostic::general(format!(
             "`{}` was not imported yet",
             path.display()
@@ -429,7 +510,7 @@ pub(super) fn obtain(source: &str, quiet: bool) -> Result<Held, Diagnostic> {
     let store = store();
     let (path, digest) = look(&store, source)?;
     if let Some(digest) = digest {
-        return store.hold(&digest);
+        return store.hold(&digest).and_then(still_has_ids);
     }
     let tell = |line: &str| {
         if !quiet {

@@ -18,6 +18,7 @@ mod relay;
 mod share;
 mod start;
 mod supervise;
+pub mod within;
 
 pub use failure::LaunchError;
 pub use join::{Target, prepare_join};

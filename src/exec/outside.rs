@@ -118,7 +118,11 @@ pub(super) fn map_ids(prepared: &Prepared, pid: libc::pid_t) -> Result<(), Launc
 }
 
 /// newuidmap(1) or newgidmap(1): set-user-ID programs that check /etc/subuid and /etc/subgid.
-fn run_helper(helper: &Path, pid: libc::pid_t, ranges: &[IdRange]) -> Result<(), String> {
+pub(super) fn run_helper(
+    helper: &Path,
+    pid: libc::pid_t,
+    ranges: &[IdRange],
+) -> Result<(), String> {
     let mut command = Command::new(helper);
     command
         .arg(pid.to_string())

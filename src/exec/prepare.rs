@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::kernel::mount::attribute;
 use crate::kernel::{Errno, at, process, seccomp};
-use crate::plan::step::{Action, NamespaceKind, Root};
+use crate::plan::step::{Action, NamespaceKind, ProcOptions, Root};
 use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
 
@@ -90,6 +90,18 @@ fn mount_new(
         target: place(target)?,
         attributes,
     })
+}
+
+/// Words that every kernel takes, where there is a choice.
+fn proc_options(options: &ProcOptions) -> Result<Vec<(CString, Option<CString>)>, Errno> {
+    let mut out = Vec::new();
+    if let Some(word) = options.hide {
+        out.push((c"hidepid".to_owned(), Some(c_string(word.as_ref())?)));
+    }
+    if options.only_processes {
+        out.push((c"subset".to_owned(), Some(c"pid".to_owned())));
+    }
+    Ok(out)
 }
 
 /// Where a program may be: itself when it has a slash, else in each absolute directory of the environment's `PATH`.
@@ -393,9 +405,9 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
             target,
             attribute::NOSUID | attribute::NODEV,
         )?,
-        Action::MountProc { target } => mount_new(
+        Action::MountProc { target, options } => mount_new(
             "proc",
-            Vec::new(),
+            proc_options(options)?,
             target,
             attribute::NOSUID | attribute::NODEV | attribute::NOEXEC,
         )?,

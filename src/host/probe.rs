@@ -27,6 +27,16 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// Nothing but who the caller is.
+    pub const NOTHING: Self = Self {
+        user_directories: false,
+        subordinate_ids: false,
+        memory: false,
+        terminals: false,
+        release: false,
+        landlock: false,
+    };
+
     /// Everything.
     pub const ALL: Self = Self {
         user_directories: true,
@@ -229,18 +239,61 @@ fn range(file: &str, caller: &Caller) -> Option<(u32, u32)> {
     })
 }
 
-/// A helper program in a system directory: never through the caller's `PATH`.
+/// A helper program in a system directory: never through the caller's `PATH`, and only one that root alone can change.
 #[must_use]
 pub fn helper(name: &str) -> Option<PathBuf> {
-    ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin"]
+    HELPERS
         .iter()
         .map(|directory| Path::new(directory).join(name))
-        .find(|path| path.is_file())
+        .find(|path| is_roots(path))
+}
+
+/// Where helpers are looked for; the first is where NixOS has its set-user-ID programs.
+const HELPERS: [&str; 6] = [
+    "/run/wrappers/bin",
+    "/usr/bin",
+    "/bin",
+    "/usr/sbin",
+    "/sbin",
+    "/usr/local/bin",
+];
+
+/// Whether a path is a file that belongs to root, in a directory that does, and nobody else may write to either.
+fn is_roots(path: &Path) -> bool {
+    let Ok(path) = std::fs::canonicalize(path) else {
+        return false;
+    };
+    let sound = |path: &Path| {
+        std::fs::metadata(path).is_ok_and(|found| found.uid() == 0 && found.mode() & 0o022 == 0)
+    };
+    path.is_file() && sound(&path) && path.parent().is_some_and(sound)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn helpers_are_roots_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        // The test is run as root, or has a file of somebody else's.
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("helper");
+        std::fs::write(&path, "").expect("written");
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("mode");
+        };
+        let root = nix::unistd::geteuid().is_root();
+        mode(folder.path(), 0o755);
+        mode(&path, 0o755);
+        assert_eq!(is_roots(&path), root);
+        mode(&path, 0o775);
+        assert!(!is_roots(&path));
+        mode(&path, 0o755);
+        mode(folder.path(), 0o1777);
+        assert!(!is_roots(&path));
+        assert!(!is_roots(&folder.path().join("none")));
+    }
 
     #[test]
     fn directories_for_documents_are_plain_ones() {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Run;
+use super::{Ids, Ranges};
 use crate::profile::write;
 
 /// What is known about an imported root.
@@ -22,6 +23,9 @@ pub struct Config {
     /// Whether files kept their owners.
     #[serde(default)]
     pub owners_kept: bool,
+    /// The subordinate ids that files belong to, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subordinate: Option<Ranges>,
     /// Members of all layers.
     pub entries: u64,
     /// Bytes of all layers.
@@ -127,6 +131,25 @@ impl Config {
         None
     }
 
+    /// Whose its files are.
+    #[must_use]
+    pub fn ids(&self) -> Ids {
+        match (self.subordinate, self.owners_kept) {
+            (Some(ranges), _) => Ids::Subordinate(ranges),
+            (None, true) => Ids::Kept,
+            (None, false) => Ids::Own,
+        }
+    }
+
+    /// Notes whose its files are.
+    pub fn set_ids(&mut self, ids: Ids) {
+        self.owners_kept = ids != Ids::Own;
+        self.subordinate = match ids {
+            Ids::Subordinate(ranges) => Some(ranges),
+            Ids::Own | Ids::Kept => None,
+        };
+    }
+
     /// The program and its arguments that the image wants to be run.
     #[must_use]
     pub fn program(&self) -> Vec<&str> {
@@ -177,6 +200,10 @@ impl Config {
                 "[process]\nworking-directory = {}\n",
                 write::quoted(path)
             ));
+        }
+        // The ids that the files have are ids of this map.
+        if self.subordinate.is_some() {
+            out.push_str("[user]\nuid = 0\ngid = 0\nsubordinate-ids = true\n");
         }
         // With owners kept, one id that is mapped would be none of theirs.
         if let (Some(uid), Some(gid), false) = (self.uid, self.gid, self.owners_kept) {

@@ -317,7 +317,18 @@ fn what_means_harm_is_refused_by_its_name() {
             &["cut off"],
         ),
         ("nothing", Vec::new(), &["empty"]),
-        ("xz", b"\xfd7zXZ\0rest".to_vec(), &["xz"]),
+        ("bzip2", b"BZh91AY".to_vec(), &["bzip2"]),
+        ("no xz", b"\xfd7zXZ\0rest-and-more-of-it".to_vec(), &["xz"]),
+        (
+            "half an xz",
+            b"\xfd7zXZ\0".to_vec(),
+            &["cannot be imported"],
+        ),
+        (
+            "an xz that wants 1 GiB",
+            include_bytes!("xz_tests/large-dictionary.xz").to_vec(),
+            &["dictionary", "the most"],
+        ),
         (
             "half a gzip",
             vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1],

@@ -110,11 +110,11 @@ pub fn import(
     process::set_umask(umask);
     let (config, mut notes, new) = done?;
     let digest = config.digest.clone();
-    if config.owners_kept != (request.ids == Ids::Kept) {
-        let how = if config.owners_kept {
-            "with the owners of its files"
-        } else {
-            "with all files the caller's"
+    if config.ids() != request.ids {
+        let how = match config.ids() {
+            Ids::Own => "with all files the caller's",
+            Ids::Kept => "with the owners of its files",
+            Ids::Subordinate(_) => "with its files subordinate ids",
         };
         return Err(
             Diagnostic::general(format!("the root `{digest}` is there already, {how}"))
@@ -157,7 +157,9 @@ fn usual_name(config: &Config, path: &Path) -> Option<String> {
         .map(manifest::short_name)
         .and_then(make_name);
     let file = path.file_name()?.to_string_lossy().into_owned();
-    let endings = [".gz", ".zst", ".tgz", ".tar", ".oci", ".docker"];
+    let endings = [
+        ".gz", ".zst", ".xz", ".tgz", ".txz", ".tar", ".oci", ".docker",
+    ];
     let mut stem = file.as_str();
     while let Some(shorter) = endings.iter().find_map(|ending| stem.strip_suffix(ending)) {
         stem = shorter;
@@ -215,13 +217,25 @@ fn unpack(
         &account(&[b"etc", b"passwd"]),
         &account(&[b"etc", b"group"]),
     );
-    let notes = notes(&tree, &count).into_iter().chain(unknown).collect();
+    let not_root = (matches!(request.ids, Ids::Subordinate(_))
+        && config.uid.is_some_and(|uid| uid != 0))
+    .then(|| {
+        format!(
+            "the image wants to be run by its user `{}`: with subordinate ids it starts as root, who can become that user",
+            config.user.as_deref().unwrap_or_default()
+        )
+    });
+    let notes = notes(&tree, &count)
+        .into_iter()
+        .chain(unknown)
+        .chain(not_root)
+        .collect();
     let path = std::path::absolute(request.path).unwrap_or_else(|_| request.path.to_owned());
     config.source = path.display().to_string();
     config.imported = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    config.owners_kept = request.ids == Ids::Kept;
+    config.set_ids(request.ids);
     config.entries = count.entries;
     config.bytes = budget.used();
     let new = store.keep(lock, temporary, &config)?;

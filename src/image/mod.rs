@@ -14,10 +14,13 @@ pub mod store;
 pub mod stream;
 pub mod tape;
 mod tree;
+mod xz;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod hostile_tests;
+
+use serde::{Deserialize, Serialize};
 
 use crate::report::Diagnostic;
 
@@ -58,4 +61,16 @@ pub enum Ids {
     Own,
     /// As the archive says; only root can do that.
     Kept,
+    /// Root's become the caller's, all others the caller's subordinate ids; done from within a user namespace in which they
+    /// are as the archive says.
+    Subordinate(Ranges),
+}
+
+/// Ranges of subordinate ids: what is 1 inside is the first of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ranges {
+    /// First user id, and how many.
+    pub uids: (u32, u32),
+    /// First group id, and how many.
+    pub gids: (u32, u32),
 }

@@ -233,6 +233,17 @@ impl Store {
         }
     }
 
+    /// Whether something lies here that was not unpacked or removed to its end.
+    #[must_use]
+    pub fn has_leftovers(&self) -> bool {
+        let begun = |entry: fs::DirEntry| {
+            let name = entry.file_name();
+            name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+        };
+        let entries = fs::read_dir(&self.path);
+        entries.is_ok_and(|entries| entries.flatten().any(begun))
+    }
+
     /// A directory to unpack into.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 
 use super::Limits;
+use super::xz::Xz;
 
 /// How a file is compressed, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Compression {
     Gzip,
     /// RFC 8878
     Zstd,
+    /// The .xz file format
+    Xz,
     /// Known, and not read here: by what name.
     Other(&'static str),
 }
@@ -30,7 +33,7 @@ pub fn compression(start: &[u8]) -> Compression {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
         // A frame of zstd that is to be skipped.
         [low, 0x2a, 0x4d, 0x18, ..] if low & 0xf0 == 0x50 => Compression::Zstd,
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Other("xz"),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
         [b'B', b'Z', b'h', ..] => Compression::Other("bzip2"),
         [0x04, 0x22, 0x4d, 0x18, ..] => Compression::Other("lz4"),
         _ => Compression::None,
@@ -127,6 +130,7 @@ enum Decoder<R: Read> {
     Plain(BufReader<R>),
     Gzip(Box<flate2::bufread::MultiGzDecoder<BufReader<R>>>),
     Zstd(Box<Zstd<BufReader<R>>>),
+    Xz(Box<Xz<BufReader<R>>>),
 }
 
 /// Frames of zstd one after another; the decoder knows only one.
@@ -198,6 +202,7 @@ impl<R: Read> Read for Decoder<R> {
             Self::Plain(inner) => inner.read(into),
             Self::Gzip(inner) => inner.read(into),
             Self::Zstd(inner) => inner.read(into),
+            Self::Xz(inner) => inner.read(into),
         }
     }
 }
@@ -230,10 +235,13 @@ impl<R: Read> Stream<R> {
                 Decoder::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(inner)))
             }
             Compression::Zstd => Decoder::Zstd(Box::new(Zstd::new(inner))),
+            Compression::Xz => Decoder::Xz(Box::new(Xz::new(inner))),
             Compression::Other(name) => {
                 return Err(io::Error::new(
                     io::ErrorKind::Unsupported,
-                    format!("it is compressed with {name}: gzip, zstd and plain archives are read"),
+                    format!(
+                        "it is compressed with {name}: gzip, zstd, xz and plain archives are read"
+                    ),
                 ));
             }
         };

@@ -214,10 +214,19 @@ impl Action {
                 ),
                 None => format!("mount an empty tmpfs at {}", path(target)),
             },
-            Self::MountProc { target } => format!(
-                "mount the processes of the new pid namespace at {}",
-                path(target)
-            ),
+            Self::MountProc { target, options } => {
+                let mut text = format!(
+                    "mount the processes of the new pid namespace at {}",
+                    path(target)
+                );
+                if options.only_processes {
+                    text.push_str(", and nothing else");
+                }
+                if let Some(word) = options.hide {
+                    text.push_str(&format!(", those of other users hidden ({word})"));
+                }
+                text
+            }
             Self::MountDevpts { target } => {
                 format!("mount terminals of its own at {}", path(target))
             }

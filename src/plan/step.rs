@@ -142,6 +142,15 @@ pub enum Upper {
     Directory(PathBuf),
 }
 
+/// What a /proc shows (proc(5), mount options).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcOptions {
+    /// Nothing but processes: `subset=pid`.
+    pub only_processes: bool,
+    /// How processes of other users are hidden: a word that `hidepid=` takes.
+    pub hide: Option<&'static str>,
+}
+
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -264,6 +273,8 @@ pub enum Action {
     MountProc {
         /// Inside.
         target: PathBuf,
+        /// What it shows.
+        options: ProcOptions,
     },
     /// Mount an own instance of devpts.
     MountDevpts {

@@ -312,7 +312,9 @@ pub static KEYS: &[Key] = &[
     ),
     key(Section::Devices, Name::Exact("gpu"), Kind::Bool, "false", "gpu = true").says(
         "graphics processors: /dev/dri, /dev/nvidia*, /dev/kfd",
-        "Nodes that the host does not have are passed over.",
+        "Nodes that the host does not have are passed over. Where `[filesystem]` hides /sys and /run, what drivers look for \
+         there is shown read-only, on a host that has one of the nodes: /sys/dev/char, /sys/class/drm, /sys/devices/pci*, \
+         /run/udev/data and a few more; `--dry-run` lists them. The same holds for the other classes of devices.",
     ).warns("A GPU driver is a large piece of the kernel."),
     key(Section::Devices, Name::Exact("audio"), Kind::Bool, "false", "audio = true").says(
         "sound devices: /dev/snd",
@@ -330,6 +332,22 @@ pub static KEYS: &[Key] = &[
         "hardware virtualization: /dev/kvm, /dev/vhost-net, /dev/vhost-vsock",
         "Nodes that the host does not have are passed over.",
     ),
+    key(Section::Devices, Name::Exact("printer"), Kind::Bool, "false", "printer = true").says(
+        "printers on a cable: /dev/usb/lp*, /dev/lp*",
+        "Only for programs that write to the printer themselves; CUPS is reached through its socket.",
+    ),
+    key(Section::Devices, Name::Exact("serial"), Kind::Bool, "false", "serial = true").says(
+        "serial lines and modems, also on USB: /dev/ttyS*, /dev/ttyUSB*, /dev/ttyACM*, /dev/ttyAMA*",
+        "Microcontrollers, GPS receivers, consoles of other machines. Nodes that the host does not have are passed over.",
+    ),
+    key(Section::Devices, Name::Exact("tpm"), Kind::Bool, "false", "tpm = true").says(
+        "security chips: /dev/tpm0, /dev/tpmrm0 and further ones",
+        "Nodes that the host does not have are passed over.",
+    ).warns("Keys that are sealed to this machine can be used and replaced."),
+    key(Section::Devices, Name::Exact("usb"), Kind::Bool, "false", "usb = true").says(
+        "USB devices as a whole, for programs with drivers of their own (libusb): /dev/bus/usb",
+        "Serial lines, sound cards, cameras and keyboards on USB have nodes of their own; see the other classes.",
+    ).warns("A device that can be reached so can be reprogrammed, where it takes that."),
     key(Section::Devices, Name::Device, Kind::Device, "hidden in a minimal /dev", "\"/dev/fuse\" = true").says(
         "a device node or a directory of nodes by path",
         "`true` or `\"read-write\"`: it can be used; `false` or `\"hidden\"`: it is not there. A read-only mount does not keep a program from writing to a device, so that `\"read-only\"` is refused.",
@@ -395,6 +413,16 @@ pub static KEYS: &[Key] = &[
     key(Section::Process, Name::Exact("init"), Kind::Bool, "true", "init = false").says(
         "in a new process id namespace, a process 1 of ours that reaps and forwards signals",
         "With `false` the program itself is process 1: it must reap its children, and signals without a handler do not reach it.",
+    ),
+    key(Section::Process, Name::Exact("proc-subset"), Kind::Word(&["all", "pid"]), "\"all\"", "proc-subset = \"pid\"").says(
+        "how much of /proc there is, in a pid namespace of its own",
+        "`\"pid\"`: processes, and nothing about the machine: no /proc/cpuinfo, /proc/meminfo, /proc/stat, /proc/sys. \
+         Linux 5.8 or later. proc(5), `subset`.",
+    ).warns("Language runtimes, `free`, `ps` and `top` read about the machine; with `\"pid\"` many fail."),
+    key(Section::Process, Name::Exact("protect-proc"), Kind::Word(&["default", "noaccess", "invisible", "ptraceable"]), "\"default\"", "protect-proc = \"invisible\"").says(
+        "which of the sandbox's own processes are seen in its /proc, in a pid namespace of its own",
+        "For sandboxes with several users in them. `\"noaccess\"`: those of other users have only a number; `\"invisible\"`: they are not \
+         there; `\"ptraceable\"`: only those are there that may be traced. Processes of the host are never seen. Linux 5.8 or later. proc(5), `hidepid`.",
     ),
     key(Section::Process, Name::Exact("terminal"), Kind::Word(&["caller", "new", "none"]), "\"caller\"", "terminal = \"new\"").says(
         "which terminal the program has",
@@ -479,7 +507,9 @@ pub static KEYS: &[Key] = &[
     ),
     key(Section::User, Name::Exact("subordinate-ids"), Kind::Bool, "false", "subordinate-ids = true").says(
         "map the caller's ranges of /etc/subuid and /etc/subgid as the other ids inside",
-        "Done by newuidmap(1) and newgidmap(1). With it programs inside can switch users, as package managers do.",
+        "Done by newuidmap(1) and newgidmap(1), which must be root's and in a system directory. With it programs inside can switch \
+         users, as package managers and services do; the files of an imported root are theirs with `sandboxctl root import --ids \
+         subordinate`, and this key then comes with the root. `sandboxctl doctor` says whether the range and the helpers are there.",
     ),
 ];
 

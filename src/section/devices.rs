@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::expand;
+use crate::host::Facts;
 use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Value};
@@ -29,17 +30,112 @@ pub const LINKS: [(&str, &str); 5] = [
     ("/dev/stdout", "/proc/self/fd/1"),
 ];
 
-/// The keys that stand for several nodes.
-const CLASSES: [(&str, &[&str]); 5] = [
-    ("audio", &["/dev/snd"]),
-    ("camera", &["/dev/media*", "/dev/video*"]),
-    ("gpu", &["/dev/dri", "/dev/kfd", "/dev/nvidia*"]),
-    ("input", &["/dev/input", "/dev/uinput"]),
-    ("kvm", &["/dev/kvm", "/dev/vhost-net", "/dev/vhost-vsock"]),
+/// A key that stands for several nodes.
+#[derive(Debug)]
+pub struct Class {
+    /// The key.
+    pub name: &'static str,
+    /// Paths and patterns below /dev.
+    nodes: &'static [&'static str],
+    /// What drivers' libraries read to find and name these devices, beside their nodes; patterns too. Shown read-only where
+    /// it would not be seen otherwise, and only on a host that has one of the nodes.
+    beside: &'static [&'static str],
+}
+
+/// Where most devices that can be plugged in or have a driver of their own are described, by their place on the bus.
+const BUSES: &str = "/sys/devices/pci*";
+/// What udev knows about devices (udev(7)), for libudev.
+const NAMES: &str = "/run/udev/data";
+
+/// The keys that stand for several nodes, in the order of their names.
+pub const CLASSES: [Class; 9] = [
+    Class {
+        name: "audio",
+        nodes: &["/dev/snd"],
+        beside: &[],
+    },
+    Class {
+        name: "camera",
+        nodes: &["/dev/media*", "/dev/video*"],
+        beside: &["/sys/class/video4linux", BUSES, NAMES],
+    },
+    Class {
+        name: "gpu",
+        nodes: &["/dev/dri", "/dev/kfd", "/dev/nvidia*"],
+        // libdrm goes from the number of a node to the device on its bus (drmGetDevice2); NVIDIA's driver and ROCm look
+        // for their module and topology.
+        beside: &[
+            "/sys/bus/pci/devices",
+            "/sys/class/drm",
+            "/sys/class/kfd",
+            "/sys/dev/char",
+            "/sys/devices/platform",
+            "/sys/devices/virtual/kfd",
+            "/sys/module/nvidia*",
+            BUSES,
+            NAMES,
+        ],
+    },
+    Class {
+        name: "input",
+        nodes: &["/dev/input", "/dev/uinput"],
+        beside: &[
+            "/sys/class/input",
+            "/sys/devices/virtual/input",
+            BUSES,
+            NAMES,
+        ],
+    },
+    Class {
+        name: "kvm",
+        nodes: &["/dev/kvm", "/dev/vhost-net", "/dev/vhost-vsock"],
+        beside: &[],
+    },
+    Class {
+        name: "printer",
+        nodes: &["/dev/lp*", "/dev/usb/lp*"],
+        beside: &[],
+    },
+    Class {
+        name: "serial",
+        nodes: &[
+            "/dev/ttyACM*",
+            "/dev/ttyAMA*",
+            "/dev/ttyS[0-9]*",
+            "/dev/ttyUSB*",
+        ],
+        beside: &["/sys/class/tty", BUSES, NAMES],
+    },
+    Class {
+        name: "tpm",
+        nodes: &["/dev/tpm[0-9]*", "/dev/tpmrm[0-9]*"],
+        beside: &[],
+    },
+    Class {
+        name: "usb",
+        nodes: &["/dev/bus/usb"],
+        beside: &["/sys/bus/usb/devices", BUSES, NAMES],
+    },
 ];
 
+impl Class {
+    /// Whether a host has one of its nodes.
+    #[must_use]
+    pub fn is_there(&self, facts: &Facts) -> bool {
+        self.nodes
+            .iter()
+            .map(Path::new)
+            .any(|node| match facts.globs.get(node) {
+                Some(found) => !found.is_empty(),
+                None => facts
+                    .path(node)
+                    .is_some_and(|fact| fact.canonical.is_some()),
+            })
+    }
+}
+
 /// A rule about nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// The key that says it.
     pub key: String,
@@ -47,6 +143,8 @@ pub struct Rule {
     pub path: PathBuf,
     /// Whether `key` stands for more than this path, so that a rule that names the path wins.
     pub class: bool,
+    /// Not a node, but what is needed beside nodes: the class, for nothing is shown when the host has none of them.
+    pub beside: Option<&'static Class>,
     /// Read-write or hidden.
     pub access: Access,
     /// Where it stands.
@@ -87,28 +185,37 @@ pub fn rules(policy: &Policy) -> Result<Vec<Rule>, Diagnostics> {
             key: path.to_owned(),
             path: path.into(),
             class: true,
+            beside: None,
             access: Access::ReadWrite,
             site: Site::DEFAULT,
             layer: None,
         }));
     }
     for (key, value, rule) in policy.section(Section::Devices) {
-        let class = CLASSES.iter().find(|(name, _)| *name == key);
+        let class = CLASSES.iter().find(|class| class.name == key);
         match (class, value) {
             // A minimal /dev lacks them anyway.
             (Some(_), Value::Bool(false)) if minimal => {}
-            (Some((_, paths)), Value::Bool(wanted)) => out.extend(paths.iter().map(|path| Rule {
-                key: key.to_owned(),
-                path: path.into(),
-                class: true,
-                access: if *wanted {
-                    Access::ReadWrite
-                } else {
-                    Access::Hidden
-                },
-                site: rule.site,
-                layer: Some(rule.layer),
-            })),
+            (Some(class), Value::Bool(wanted)) => {
+                let access = match wanted {
+                    true => Access::ReadWrite,
+                    false => Access::Hidden,
+                };
+                let one = |path: &&str, beside, access| Rule {
+                    key: key.to_owned(),
+                    path: path.into(),
+                    class: true,
+                    beside,
+                    access,
+                    site: rule.site,
+                    layer: Some(rule.layer),
+                };
+                out.extend(class.nodes.iter().map(|path| one(path, None, access)));
+                if *wanted {
+                    let beside = |path| one(path, Some(class), Access::ReadOnly);
+                    out.extend(class.beside.iter().map(beside));
+                }
+            }
             (None, Value::Device(Access::ReadOnly)) => errors.push(
                 Diagnostic::error(
                     format!("`{key}` cannot be made read-only"),
@@ -122,6 +229,7 @@ pub fn rules(policy: &Policy) -> Result<Vec<Rule>, Diagnostics> {
                     key: key.to_owned(),
                     path,
                     class: false,
+                    beside: None,
                     access: *access,
                     site: rule.site,
                     layer: Some(rule.layer),

@@ -6,6 +6,8 @@
 //! and directories that could be moved aside while a rule sits below them (`guard`). What remains is a table
 //! that is carried out from the root downwards (`mount`).
 
+#[cfg(test)]
+mod device_tests;
 mod enter;
 mod gather;
 mod groups;
@@ -17,6 +19,7 @@ mod look;
 #[cfg(test)]
 mod model;
 mod mount;
+mod proc;
 mod rule;
 pub mod seen;
 #[cfg(test)]
@@ -33,6 +36,7 @@ use super::expand::{self, Expanded};
 use crate::host::Facts;
 use crate::host::facts::{Caller, PathKind};
 use crate::plan::Step;
+use crate::plan::step::ProcOptions;
 use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Value, View};
@@ -140,21 +144,13 @@ pub struct Lowered {
     pub refused: Vec<Refusal>,
 }
 
-/// Parts of /proc that are about the whole machine, which root could change from inside.
-const KERNEL_WIDE: [&str; 7] = [
-    "/proc/acpi",
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/scsi",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];
-
 /// Whether the two sections and the namespaces ask for a view of one's own.
 #[must_use]
 pub fn asks(policy: &Policy, around: &Surroundings) -> bool {
-    policy.mentions(Section::Filesystem) || devices::asks(policy) || around.pid_namespace
+    policy.mentions(Section::Filesystem)
+        || devices::asks(policy)
+        || around.pid_namespace
+        || proc::asks(policy)
 }
 
 /// What has to be looked at for a policy.
@@ -182,7 +178,7 @@ pub fn wanted_for(
     let mut globs = BTreeSet::new();
     let mut binds = Vec::new();
     if around.real_root {
-        paths.extend(KERNEL_WIDE.map(PathBuf::from));
+        paths.extend(proc::KERNEL_WIDE.map(PathBuf::from));
     }
     paths.extend(around.terminal.clone());
     for (key, value, _) in policy.section(Section::Filesystem) {
@@ -323,6 +319,7 @@ enum What {
     Text(String),
     Proc {
         access: Access,
+        options: ProcOptions,
     },
     MinimalDev,
     Devpts,
@@ -397,57 +394,12 @@ impl Draft<'_> {
 
 /// Adds /dev and /proc where no rule has the last word about them.
 fn system_trees(draft: &mut Draft) {
-    let proc = Path::new("/proc");
     if devices::is_minimal(draft.policy) {
         minimal_dev(draft);
     } else {
         host_dev(draft);
     }
-    if !draft.around.pid_namespace {
-        return;
-    }
-    let because = "implied by namespaces.pid";
-    match draft.table.get_mut(proc) {
-        None => draft.imply(
-            proc,
-            What::Proc {
-                access: Access::ReadWrite,
-            },
-            Site::DEFAULT,
-            because,
-        ),
-        Some(item) => {
-            if let What::Show { source, access, .. } = &item.what
-                && source == proc
-            {
-                item.what = What::Proc { access: *access };
-            }
-        }
-    }
-    let root_is_writable = draft
-        .shown(Path::new("/"))
-        .is_some_and(|(_, access)| access == Access::ReadWrite);
-    let proc_is_ours = matches!(
-        draft.table.get(proc),
-        Some(Item {
-            what: What::Proc { .. },
-            ..
-        })
-    );
-    if draft.around.real_root && proc_is_ours && (!root_is_writable || draft.around.user_namespace)
-    {
-        for part in KERNEL_WIDE.map(PathBuf::from) {
-            if let Some(kind @ (PathKind::Directory | PathKind::File)) = draft.known.get(&part) {
-                let what = What::Show {
-                    source: part.clone(),
-                    access: Access::ReadOnly,
-                    devices: false,
-                    directory: *kind == PathKind::Directory,
-                };
-                draft.imply(part, what, Site::DEFAULT, "it is about the whole machine");
-            }
-        }
-    }
+    proc::mount(draft);
 }
 
 /// An imported root cannot know whom this host asks for names: the host's own list is shown, where the network is the

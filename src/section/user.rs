@@ -47,30 +47,52 @@ pub fn lower(policy: &Policy, caller: &Caller) -> Result<Action, Diagnostics> {
             helpers: None,
         });
     };
-    let missing = |what: &str, help: String| {
-        vec![
-            Diagnostic::error(
-                format!("subordinate ids cannot be mapped: {what}"),
-                subordinate.site,
-                "asked for here",
-            )
-            .help(help),
-        ]
-    };
+    with_subordinate(caller, inside).map_err(|missing| {
+        let mut error = Diagnostic::error(
+            format!("subordinate ids cannot be mapped: {}", missing.what),
+            subordinate.site,
+            "asked for here",
+        );
+        error = error.help(missing.help);
+        vec![error]
+    })
+}
+
+/// Why subordinate ids cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// What is missing.
+    pub what: String,
+    /// What helps.
+    pub help: String,
+}
+
+/// The maps of a user namespace in which the caller has these ids, user and group, among the subordinate ones.
+///
+/// # Errors
+/// Subordinate ids that this caller or this host does not have.
+pub fn with_subordinate(caller: &Caller, inside: (u32, u32)) -> Result<Action, Missing> {
     let user = &caller.user;
+    let files: Vec<&str> = [
+        ("/etc/subuid", caller.subordinate_uids),
+        ("/etc/subgid", caller.subordinate_gids),
+    ]
+    .into_iter()
+    .filter_map(|(file, range)| range.is_none().then_some(file))
+    .collect();
     let (Some(uids), Some(gids)) = (caller.subordinate_uids, caller.subordinate_gids) else {
-        return Err(missing(
-            &format!("/etc/subuid and /etc/subgid give `{user}` no range"),
-            format!(
-                "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+        return Err(Missing {
+            what: format!("`{user}` has no range in {}", files.join(" and ")),
+            help: format!(
+                "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user} (a range that nobody has yet)"
             ),
-        ));
+        });
     };
     let (Some(newuidmap), Some(newgidmap)) = (&caller.newuidmap, &caller.newgidmap) else {
-        return Err(missing(
-            "newuidmap and newgidmap are not installed",
-            "install the package `uidmap` (Debian, Ubuntu) or `shadow-utils`".to_owned(),
-        ));
+        return Err(Missing {
+            what: "there is no newuidmap and newgidmap that belongs to root and that nobody else may change".to_owned(),
+            help: "install the package `uidmap` (Debian, Ubuntu), `shadow-utils` (Fedora) or `shadow` (Arch)".to_owned(),
+        });
     };
     Ok(Action::MapIds {
         uids: around(inside.0, caller.uid, uids),

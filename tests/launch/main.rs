@@ -12,6 +12,7 @@ mod caller;
 mod capabilities;
 mod command;
 mod controls;
+mod devices;
 mod doctor;
 mod errors;
 mod escapes;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         ("capabilities", capabilities::cases),
         ("command", command::cases),
         ("controls", controls::cases),
+        ("devices", devices::cases),
         ("doctor", doctor::cases),
         ("errors", errors::cases),
         ("escapes", escapes::cases),

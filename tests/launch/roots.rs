@@ -46,6 +46,31 @@ pub fn cases() -> Vec<Case> {
             tidied(scene, kept_from_programs)
         }),
         case("names", NEEDS, |scene| tidied(scene, names)),
+        case(
+            "compressed_with_xz",
+            &[
+                Need::UserNamespaces,
+                Need::Program("busybox"),
+                Need::Program("xz"),
+            ],
+            |scene| tidied(scene, compressed_with_xz),
+        ),
+        case(
+            "subordinate_ids",
+            &[
+                Need::OrdinaryUser,
+                Need::UserNamespaces,
+                Need::Program("busybox"),
+                Need::Program("newuidmap"),
+                Need::File("/etc/subuid"),
+            ],
+            |scene| tidied(scene, subordinate_ids),
+        ),
+        case(
+            "subordinate_ids_are_not_for_root",
+            &[Need::Root],
+            subordinate_ids_are_not_for_root,
+        ),
     ]
 }
 
@@ -571,9 +596,6 @@ fn damaged(scene: &Scene) -> Outcome {
     out.exits_with(1)?;
     out.complains("busybox")?;
     out.complains("--max-size")?;
-    let out = import(scene, &plain, &["--ids", "subordinate"])?;
-    out.exits_with(1)?;
-    out.complains("subordinate ids are not offered")?;
     assert_eq!(cached(scene).len(), 0);
     Ok(())
 }
@@ -640,6 +662,108 @@ fn killed_import(scene: &Scene) -> Outcome {
     assert_eq!(cached(scene).len(), 1);
     assert!(!left.exists());
     Ok(())
+}
+
+fn compressed_with_xz(scene: &Scene) -> Outcome {
+    let plain = plain(scene)?;
+    docker(scene, &plain)?;
+    sh(
+        scene,
+        scene.folder(),
+        "xz -k bb.tar && xz -9 -k docker.tar && head -c 100000 bb.tar.xz > cut.tar.xz && xz --check=sha256 -c bb.tar > check.tar.xz",
+    )?;
+    let folder = scene.folder();
+    for (file, name, text) in [
+        ("bb.tar.xz", "bb", "original"),
+        ("docker.tar.xz", "docker", "changed"),
+    ] {
+        import(scene, &folder.join(file), &["--name", name])?.succeeds()?;
+        let out = run(scene, name, "cat /srv/file")?;
+        out.succeeds()?;
+        out.prints(text)?;
+    }
+    for (file, why) in [
+        ("cut.tar.xz", "cannot be imported"),
+        ("check.tar.xz", "SHA-256"),
+    ] {
+        let out = import(scene, &folder.join(file), &[])?;
+        out.exits_with(1)?;
+        out.complains(why)?;
+    }
+    assert_eq!(cached(scene).len(), 2, "{:?}", cached(scene));
+    Ok(())
+}
+
+fn subordinate_ids(scene: &Scene) -> Outcome {
+    let archive = plain(scene)?;
+    let folder = scene.folder();
+    // Of another user, and closed to everybody else.
+    sh(
+        scene,
+        folder,
+        "mkdir -p more/own/inner && echo secret > more/own/inner/file && chmod 700 more/own more/own/inner
+         tar --owner=33 --group=33 -C more -rf bb.tar own && echo root > more/roots
+         tar --owner=0 --group=0 -C more -rf bb.tar roots && rm -r more",
+    )?;
+    let out = import(
+        scene,
+        &archive,
+        &["--name", "several", "--ids", "subordinate"],
+    )?;
+    out.succeeds()?;
+    let out = scene.sandboxctl().args(["root", "show", "several"]).run()?;
+    assert!(out.stdout().contains("subordinate ids"), "{out}");
+    let script = "id -u; stat -c %u:%g /own/inner /roots; cat /own/inner/file; mkdir /made && busybox chown 7:8 /made && stat -c %u:%g /made";
+    let out = run(scene, "several", script)?;
+    out.succeeds()?;
+    assert_eq!(out.stdout(), "0\n33:33\n0:0\nsecret\n7:8\n", "{out}");
+    // Other users can be become.
+    let out = scene
+        .sandbox()
+        .args(["--root", "several"])
+        .program([
+            "/bin/busybox",
+            "su",
+            "-s",
+            "/bin/sh",
+            "web",
+            "-c",
+            "id -u; cat /own/inner/file; touch /srv/x",
+        ])
+        .run()?;
+    assert!(out.stdout().starts_with("33\nsecret\n"), "{out}");
+    out.complains("/srv/x: Permission denied")?;
+    // What was unpacked belongs to nobody that this user could act as.
+    let tree = fs::read_dir(cache(scene))?
+        .flatten()
+        .map(|entry| entry.path().join("tree/own"))
+        .find(|path| path.exists())
+        .ok_or("it is not in the cache")?;
+    use std::os::unix::fs::MetadataExt;
+    assert_ne!(fs::symlink_metadata(&tree)?.uid(), scene.host.uid);
+    assert!(fs::read_dir(&tree).is_err());
+    // The same archive cannot be had in both ways.
+    let out = import(scene, &archive, &["--ids", "own"])?;
+    out.exits_with(1)?;
+    out.complains("its files subordinate ids")?;
+    let out = scene
+        .sandboxctl()
+        .args(["root", "remove", "several"])
+        .run()?;
+    out.succeeds()?;
+    assert!(cached(scene).is_empty(), "{:?}", cached(scene));
+    // An import that fails leaves nothing either.
+    sh(scene, folder, "head -c 1000000 bb.tar > cut.tar")?;
+    let out = import(scene, &folder.join("cut.tar"), &["--ids", "subordinate"])?;
+    out.exits_with(1)?;
+    assert!(cached(scene).is_empty(), "{:?}", cached(scene));
+    Ok(())
+}
+
+fn subordinate_ids_are_not_for_root(scene: &Scene) -> Outcome {
+    let out = import(scene, Path::new("/none"), &["--ids", "subordinate"])?;
+    out.exits_with(1)?;
+    out.complains("--ids kept")
 }
 
 fn names(scene: &Scene) -> Outcome {

@@ -379,7 +379,7 @@ fn helpers(found: &Findings) -> Vec<Check> {
             format!("no range for `{}` in {}", caller.user, missing.join(", ")),
         )
         .costs(
-            "`user.subordinate-ids = true`",
+            "`user.subordinate-ids = true` and `sandboxctl root import --ids subordinate`",
             [format!(
                 "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {} (a range that nobody has yet)",
                 caller.user
@@ -402,7 +402,7 @@ fn program(found: &Findings, helper: &Helper) -> Check {
             format!("{there}; not used by this version"),
         );
     }
-    let costs = "`user.subordinate-ids = true`";
+    let costs = "`user.subordinate-ids = true` and `sandboxctl root import --ids subordinate`";
     let root = found.facts.caller.uid == 0;
     if found.no_new_privileges || found.nested {
         let why = if found.no_new_privileges {

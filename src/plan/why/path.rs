@@ -45,6 +45,13 @@ pub(super) fn answer(path: &Path, policy: &Policy, facts: &Facts) -> Result<Answ
     for decider in &seen.weaker {
         out.beaten.push(cited(policy, decider));
     }
+    if let Shown::Root {
+        kind: Some(PathKind::Missing),
+        ..
+    } = &seen.shown
+    {
+        out.notes.push("the root has nothing there".to_owned());
+    }
     if let Shown::Host { kind, devices, .. } = &seen.shown {
         match kind {
             Some(PathKind::Missing) => out.notes.push("the host has nothing there".to_owned()),
@@ -55,7 +62,7 @@ pub(super) fn answer(path: &Path, policy: &Policy, facts: &Facts) -> Result<Answ
             _ => {}
         }
     }
-    if can.read && matches!(seen.shown, Shown::Host { .. }) {
+    if can.read && matches!(seen.shown, Shown::Host { .. } | Shown::Root { .. }) {
         out.notes
             .push("as far as the file's own owner and mode allow it".to_owned());
     }
@@ -110,6 +117,13 @@ fn words(shown: &Shown, asked: &Path) -> (String, Can) {
             };
             (says, with(*access))
         }
+        Shown::Root { path, .. } => (
+            format!(
+                "the imported root's `{}`; what is changed there is thrown away",
+                path.display()
+            ),
+            ALL,
+        ),
         Shown::Hidden => (
             "hidden: nothing of the host is seen there".to_owned(),
             NOTHING,

@@ -210,6 +210,7 @@ mode = "none"
 #[test]
 fn each_question_has_its_answer_and_its_line() {
     let over = "[limits]\nmemory = \"2G\"\n[syscalls]\nptrace = \"allow\"\n[filesystem]\n\"~/.ssh\" = \"read-only\"\n";
+    let small = "[process]\nproc-subset = \"pid\"\n";
     let mut wrong = Vec::new();
     for (profiles, question, expected) in [
         // Paths: the longest rule, whatever stands above; a literal path over a pattern.
@@ -232,6 +233,8 @@ fn each_question_has_its_answer_and_its_line() {
         (&[BASE], "/mnt/data", "yes rwx 0:8 >0:2"),
         (&[BASE], "/srv/data", "partly r-x 0:2"),
         (&[BASE], "/proc/1", "yes rwx implied >0:2"),
+        (&[BASE, small], "/proc/meminfo", "no --- 1:2 >0:2"),
+        (&[BASE, small], "/proc/self/maps", "yes rwx 1:2 >0:2"),
         (&[BASE, over], "~/.ssh", "partly r-x 1:6 >0:4 >0:3 >0:2"),
         (&["[limits]\npids = 5\n"], "/etc", "yes rwx default"),
         // With nothing but what is listed.

@@ -98,6 +98,12 @@ pub fn gather_devices(draft: &mut Draft, out: &mut Vec<Rule>) {
         Err(errors) => return draft.errors.extend(errors),
     };
     for device in rules {
+        if let Some(class) = device.beside
+            && !class.is_there(draft.facts)
+        {
+            continue;
+        }
+        let beside = device.beside.is_some();
         let paths = if expand::is_pattern(&device.path.to_string_lossy()) {
             match draft.facts.globs.get(&device.path) {
                 Some(paths) => paths.clone(),
@@ -111,7 +117,8 @@ pub fn gather_devices(draft: &mut Draft, out: &mut Vec<Rule>) {
         };
         out.extend(paths.into_iter().map(|path| Rule {
             pattern: device.class,
-            device: true,
+            device: !beside,
+            beside,
             ..Rule::new(
                 &device.key,
                 device.site,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Draft, Item, Lowered, Surroundings, What, asks, enter, first_of_devices, groups, guard,
-    host_dev, moved, rule,
+    host_dev, moved, proc, rule,
 };
 use crate::host::Facts;
 use crate::host::facts::PathKind;
@@ -110,7 +110,7 @@ fn wanted(draft: &Draft, item: &Item) -> Option<Rights> {
         What::Hidden => Rights::NONE,
         What::Tmpfs { .. } | What::Private { .. } | What::Overlay { .. } => writable,
         What::Text(_) => Rights::READ_FILE,
-        What::Proc { access } => {
+        What::Proc { access, .. } => {
             let read = Rights::READ_FILE | Rights::READ_DIR;
             match access {
                 Access::ReadWrite => read | Rights::WRITE_FILE | Rights::TRUNCATE,
@@ -283,6 +283,7 @@ pub fn lower_without_mounts(
         return Err(draft.errors);
     }
     let mut refused = without_mounts(&mut draft);
+    refused.extend(proc::refused(policy));
     if minimal {
         refused.insert(
             0,

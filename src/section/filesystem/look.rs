@@ -112,7 +112,7 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
                         access.word()
                     )),
                 );
-            } else if rule.layer.is_some() && !(rule.device && rule.pattern) {
+            } else if rule.layer.is_some() && !rule.beside && !(rule.device && rule.pattern) {
                 draft.note(rule.site, format!("`{shown}` is absent on this host"));
             }
             continue;

@@ -25,7 +25,10 @@ enum Tree {
     /// A private directory.
     Private,
     /// The process information of the new pid namespace.
-    Proc { access: Access },
+    Proc {
+        access: Access,
+        only_processes: bool,
+    },
     /// Nothing can be below it.
     Closed,
 }
@@ -224,6 +227,10 @@ impl Build<'_> {
                 }
                 self.draft.known.get(&there).copied()
             }
+            Tree::Proc {
+                only_processes: true,
+                ..
+            } => Some(PathKind::Missing),
             Tree::Proc { .. } => self.draft.known.get(place).copied(),
             _ => Some(PathKind::Missing),
         }
@@ -346,10 +353,15 @@ impl Build<'_> {
                 devices,
                 directory,
             } => {
-                if let Tree::Proc { access: now } = &above.1
+                if let Tree::Proc {
+                    access: now,
+                    only_processes,
+                } = &above.1
                     && source == place
                 {
-                    if now != access {
+                    if *only_processes {
+                        self.not_a_process(place, item);
+                    } else if now != access {
                         self.act(
                             item,
                             Action::Restrict {
@@ -357,7 +369,13 @@ impl Build<'_> {
                                 access: *access,
                             },
                         );
-                        self.trees.insert(target, Tree::Proc { access: *access });
+                        self.trees.insert(
+                            target,
+                            Tree::Proc {
+                                access: *access,
+                                only_processes: false,
+                            },
+                        );
                     }
                     return;
                 }
@@ -426,8 +444,14 @@ impl Build<'_> {
                         },
                         Tree::Private,
                     ),
-                    What::Proc { access } => {
-                        self.act(item, Action::MountProc { target: at.clone() });
+                    What::Proc { access, options } => {
+                        self.act(
+                            item,
+                            Action::MountProc {
+                                target: at.clone(),
+                                options: *options,
+                            },
+                        );
                         if *access == Access::ReadOnly {
                             self.act(
                                 item,
@@ -437,7 +461,13 @@ impl Build<'_> {
                                 },
                             );
                         }
-                        self.trees.insert(at, Tree::Proc { access: *access });
+                        self.trees.insert(
+                            at,
+                            Tree::Proc {
+                                access: *access,
+                                only_processes: options.only_processes,
+                            },
+                        );
                         return;
                     }
                     What::MinimalDev => {
@@ -459,6 +489,17 @@ impl Build<'_> {
         self.act(item, action);
         self.trees.insert(target, tree);
         self.forbid_execution(item, place);
+    }
+
+    /// A rule about what a /proc of processes only does not have.
+    fn not_a_process(&mut self, place: &Path, item: &Item) {
+        self.draft.note(
+            item.site,
+            format!(
+                "`{}` is not there: `process.proc-subset` leaves nothing but processes",
+                place.display()
+            ),
+        );
     }
 
     fn hide(&mut self, place: &Path, item: &Item, occupied: bool, above: &(PathBuf, Tree)) {
@@ -489,6 +530,10 @@ impl Build<'_> {
                 );
                 return;
             }
+            Tree::Proc {
+                only_processes: true,
+                ..
+            } => return self.not_a_process(place, item),
             Tree::Host { .. } | Tree::Overlay { .. } | Tree::Proc { .. } => self.kind(place, above),
         };
         match kind {

@@ -27,6 +27,8 @@ pub struct Rule {
     pub pattern: bool,
     /// Whether [devices] says it.
     pub device: bool,
+    /// Whether it is what a class of devices needs beside its nodes.
+    pub beside: bool,
     pub view: View,
     /// As expanded.
     pub path: PathBuf,
@@ -54,6 +56,7 @@ impl Rule {
             layer,
             pattern: false,
             device: false,
+            beside: false,
             view,
             host: path.clone(),
             place: path.clone(),
@@ -135,7 +138,28 @@ pub fn place(draft: &mut Draft) -> Vec<Rule> {
     let rules = decide(draft, rules, |rule| rule.path.clone());
     let mut rules = look_up(draft, rules);
     settle(draft, &mut rules);
-    decide(draft, rules, |rule| rule.place.clone())
+    without_seen(decide(draft, rules, |rule| rule.place.clone()))
+}
+
+/// Drops what is needed beside devices where the host's own is seen anyway, with whichever access.
+fn without_seen(rules: Vec<Rule>) -> Vec<Rule> {
+    let host_shown = |rule: &Rule| match &rule.view {
+        View::Host(access) => *access != Access::Hidden,
+        _ => false,
+    };
+    let told: BTreeMap<PathBuf, bool> = rules
+        .iter()
+        .filter(|rule| !rule.beside)
+        .map(|rule| (rule.place.clone(), host_shown(rule)))
+        .collect();
+    let seen = |rule: &Rule| {
+        let nearest = rule.place.ancestors().find_map(|at| told.get(at));
+        nearest.copied().unwrap_or(true)
+    };
+    rules
+        .into_iter()
+        .filter(|rule| !rule.beside || !seen(rule))
+        .collect()
 }
 
 /// Keeps one rule for each value of `at`, and says which ones lost.
@@ -154,7 +178,8 @@ fn decide(draft: &mut Draft, rules: Vec<Rule>, at: impl Fn(&Rule) -> PathBuf) ->
             false => rule,
         };
         let winner = entry.get();
-        if loser.view != winner.view && loser.layer.is_some() {
+        // What a class needs beside its nodes is no rule that anybody wrote.
+        if loser.view != winner.view && loser.layer.is_some() && !loser.beside {
             draft.note(
                 loser.site,
                 format!(

@@ -25,6 +25,13 @@ pub enum Shown {
         /// What the host has there; `None`: nobody looked.
         kind: Option<PathKind>,
     },
+    /// A path of an imported root, with changes that are thrown away.
+    Root {
+        /// On the host.
+        path: PathBuf,
+        /// What is there; `None`: nobody looked.
+        kind: Option<PathKind>,
+    },
     /// Nothing.
     Hidden,
     /// A directory that only leads to what is shown below it.
@@ -178,11 +185,9 @@ fn shown(draft: &Draft, place: &Path, at: &Path, item: &Item) -> Shown {
         // Changes go elsewhere, and are thrown away.
         What::Overlay { source } => {
             let path = moved(place, at, source);
-            Shown::Host {
+            Shown::Root {
                 kind: kind_of(draft, &path),
                 path,
-                access: Access::ReadWrite,
-                devices: false,
             }
         }
         What::Hidden | What::MinimalDev => {
@@ -201,7 +206,10 @@ fn shown(draft: &Draft, place: &Path, at: &Path, item: &Item) -> Shown {
         What::Tmpfs { .. } => Shown::Tmpfs,
         What::Private { directory } => Shown::Private(moved(place, at, directory)),
         What::Text(_) => Shown::Text,
-        What::Proc { access } => Shown::Proc(*access),
+        What::Proc { options, .. } if options.only_processes && !super::proc::is_of_one(place) => {
+            Shown::Hidden
+        }
+        What::Proc { access, .. } => Shown::Proc(*access),
         What::Devpts => Shown::Devpts,
         What::Mqueue => Shown::Mqueue,
         What::Link(target) => Shown::Link(target.clone()),

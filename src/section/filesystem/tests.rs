@@ -159,22 +159,22 @@ pub fn policy(rules: &[(Section, &str, Value)]) -> Policy {
 
 const NEXT: &str = "next layer";
 
-fn fs(key: &'static str, view: View) -> (Section, &'static str, Value) {
+pub fn fs(key: &'static str, view: View) -> (Section, &'static str, Value) {
     (Section::Filesystem, key, Value::View(view))
 }
-fn ro(key: &'static str) -> (Section, &'static str, Value) {
+pub fn ro(key: &'static str) -> (Section, &'static str, Value) {
     fs(key, View::Host(Access::ReadOnly))
 }
 fn rw(key: &'static str) -> (Section, &'static str, Value) {
     fs(key, View::Host(Access::ReadWrite))
 }
-fn hidden(key: &'static str) -> (Section, &'static str, Value) {
+pub fn hidden(key: &'static str) -> (Section, &'static str, Value) {
     fs(key, View::Host(Access::Hidden))
 }
 fn private(key: &'static str) -> (Section, &'static str, Value) {
     fs(key, View::Private)
 }
-fn tmpfs(key: &'static str) -> (Section, &'static str, Value) {
+pub fn tmpfs(key: &'static str) -> (Section, &'static str, Value) {
     fs(key, View::Tmpfs { size: None })
 }
 fn bind(key: &'static str, source: &str, access: Access) -> (Section, &'static str, Value) {
@@ -186,7 +186,7 @@ fn bind(key: &'static str, source: &str, access: Access) -> (Section, &'static s
         },
     )
 }
-fn device(key: &'static str, value: Value) -> (Section, &'static str, Value) {
+pub fn device(key: &'static str, value: Value) -> (Section, &'static str, Value) {
     (Section::Devices, key, value)
 }
 fn next() -> (Section, &'static str, Value) {
@@ -202,7 +202,7 @@ fn caller() -> Caller {
     }
 }
 
-fn around() -> Surroundings {
+pub fn around() -> Surroundings {
     Surroundings {
         private_root: "/home/u/.local/share/sandbox/private/test".into(),
         configuration: vec![
@@ -221,7 +221,7 @@ const HOST: &str = "/usr/bin/sh /usr/lib/ /usr/lib64/ /bin>usr/bin /lib>usr/lib 
     /dev/null! /dev/zero! /dev/full! /dev/random! /dev/urandom! /dev/tty! /dev/pts/3! /dev/shm/ /dev/kvm! /dev/dri/card0!
     /rootfs/etc/passwd /rootfs/bin/sh /rootfs/proc/ /rootfs/lib64>lib /rootfs/lib/x";
 
-fn lowered(
+pub fn lowered(
     rules: &[(Section, &str, Value)],
     around: &Surroundings,
     host: &str,
@@ -233,7 +233,7 @@ fn lowered(
 }
 
 /// One line a step.
-fn show(lowered: &Lowered) -> String {
+pub fn show(lowered: &Lowered) -> String {
     let mut out = String::new();
     let flag = |on: bool, word: &str| {
         if on {
@@ -328,7 +328,7 @@ fn a_pid_namespace_alone_needs_proc() {
     PrivatePropagation
     root Host read-write
     show /dev read-write devices
-    MountProc { target: "/proc" }
+    MountProc { target: "/proc", options: ProcOptions { only_processes: false, hide: None } }
     PivotRoot
     "#);
 }
@@ -395,7 +395,7 @@ fn a_desktop_program() {
     show /home/u/.mozilla read-write
     mkdir /home/u/Downloads
     show /home/u/Downloads read-write
-    MountProc { target: "/proc" }
+    MountProc { target: "/proc", options: ProcOptions { only_processes: false, hide: None } }
     tmpfs /tmp 1777
     seal /dev
     PivotRoot
@@ -488,7 +488,7 @@ fn a_directory_as_root() {
     mask /etc/passwd
     show /lib < /rootfs/lib read-write
     mask /lib/x
-    MountProc { target: "/proc" }
+    MountProc { target: "/proc", options: ProcOptions { only_processes: false, hide: None } }
     PivotRoot
     "#);
     let devices = [
@@ -815,7 +815,7 @@ fn root_cannot_change_the_machine_through_proc() {
     root Host read-only
     show /dev read-only devices
     mask /home/u/.local/share/sandbox/private
-    MountProc { target: "/proc" }
+    MountProc { target: "/proc", options: ProcOptions { only_processes: false, hide: None } }
     mask /proc/kcore
     restrict /proc/sys read-only
     PivotRoot
