@@ -157,7 +157,7 @@ impl Audit {
                 self.view
                     .push(expected(Promise::Hostname(c_string(name.as_ref())?)));
             }
-            Action::MountProc { target } => {
+            Action::MountProc { target, .. } => {
                 let own = c_path(&target.join("self"))?;
                 self.view.push(expected(Promise::OwnProcesses(own)));
             }
@@ -440,7 +440,7 @@ impl Mounts {
                 let flags = libc::ST_NOSUID | libc::ST_NODEV;
                 self.put(step, target, flags, Some(mount::TMPFS));
             }
-            Action::MountProc { target } => self.put(step, target, 0, Some(mount::PROC)),
+            Action::MountProc { target, .. } => self.put(step, target, 0, Some(mount::PROC)),
             Action::MountDevpts { target } => self.put(step, target, 0, Some(mount::DEVPTS)),
             Action::MountMqueue { target } => self.put(step, target, 0, Some(mount::MQUEUE)),
             Action::MountText { target, .. } => {
