@@ -6,7 +6,7 @@
 //!
 //! - the sandbox is the caller's own. Root joins nobody else's: a user has all privileges over a user namespace of theirs, and
 //!   so over a process of root that enters it;
-//! - the launcher is alive, holds the record's lock, lives in the caller's own namespaces and is no more confined than the
+//! - the launcher is alive, holds the very file of the record, and its lock, lives in the caller's own namespaces and is no more confined than the
 //!   caller: so it is no program of a sandbox;
 //! - the child is the launcher's, and the program the child's;
 //! - each namespace is the one that the launcher saw, and the user namespace is the caller's;
@@ -21,6 +21,7 @@ use std::path::Path;
 use super::confinement::Confinement;
 use super::process::{self, NAMESPACES, Process, Stat};
 use super::record::Record;
+use super::registry::Entry;
 use super::sandbox::{Refusal, Sandbox, user_name};
 use super::share;
 use crate::exec::{Shared, Target};
@@ -111,6 +112,7 @@ pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
             }
         }
     }
+    held(record, &sandbox.entry).map_err(refused)?;
     let bounding = mask(program.pid(), "CapBnd:");
     // All of this was about the processes that are meant only if they are still there.
     for process in [&child, &program] {
@@ -172,6 +174,14 @@ pub(super) fn family(record: &Record, child: &Process, program: &Process) -> Res
     }
 }
 
+/// Whoever can write where records are looked for could copy a true one, loosen what it says, and hold its lock.
+pub(super) fn held(record: &Record, entry: &Entry) -> Result<(), String> {
+    match process::holds(record.supervisor.pid, entry.file()) {
+        true => Ok(()),
+        false => Err("its launcher does not hold this record".to_owned()),
+    }
+}
+
 /// A launcher runs where the caller runs, and is bound by nothing that does not bind the caller too.
 pub(super) fn launcher(record: &Record) -> Result<(), String> {
     let pid = record.supervisor.pid;
@@ -191,6 +201,11 @@ pub(super) fn launcher(record: &Record) -> Result<(), String> {
         if process::status_line(pid, line) != process::status_line(own, line) {
             return Err("its launcher is itself confined".to_owned());
         }
+    }
+    // Root needs no no_new_privs to make itself less than root.
+    match (mask(pid, "CapEff:"), mask(own, "CapEff:")) {
+        (Some(theirs), Some(ours)) if ours & !theirs == 0 => {}
+        _ => return Err("its launcher lacks privileges that the caller has".to_owned()),
     }
     if is_it() {
         Ok(())
