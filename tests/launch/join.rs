@@ -677,9 +677,9 @@ fn own_file_is_out_of_reach(scene: &Scene) -> Outcome {
             for p in /proc/[0-9]*; do
                 line=$(tr '\\0' ' ' 2>/dev/null <$p/cmdline) || continue
                 case $line in *'link events ') ;; *) continue ;; esac
-                exec 5<$p/exe || continue
+                command exec 5<$p/exe || continue
                 echo held
-                while [ -e $p/fd ]; do sleep 0.05; done
+                while readlink $p/exe >/dev/null 2>&1; do sleep 0.05; done
                 printf overwritten >>/proc/self/fd/5 && echo written || echo refused
                 exec sleep 600
             done
