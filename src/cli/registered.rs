@@ -15,6 +15,7 @@ use crate::plan::Plan;
 use crate::policy::{Policy, show};
 use crate::profile::key::Section;
 use crate::report::{SourceMap, escape};
+use crate::section::user;
 
 use super::arguments::Launch;
 use super::{complain, status};
@@ -104,8 +105,10 @@ impl Registered {
         let written = record(launch, registration.name(), started, &policy, sources)
             .map_err(|error| error.to_string())
             .and_then(|record| {
+                let as_root = user::may_join_as_root(&policy);
                 let policy = show::json(&policy, sources);
-                let confinement = Confinement::of(plan, sources, std::mem::take(&mut self.caller));
+                let confinement = Confinement::of(plan, sources, std::mem::take(&mut self.caller))
+                    .with_root(as_root);
                 Content::lines(&record, &policy, &confinement).map_err(|error| error.to_string())
             })
             .and_then(|lines| {

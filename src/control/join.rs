@@ -56,11 +56,60 @@ fn kind_of(name: &str) -> Option<NamespaceKind> {
     })
 }
 
-/// Looks whether a sandbox may be joined, and opens what that takes.
+/// Who is root inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Root {
+    /// Everybody who is the caller outside.
+    Caller,
+    /// Somebody else.
+    Other,
+    /// Nobody.
+    Nobody,
+}
+
+/// Who is root in the user namespace of a process, by its map (user_namespaces(7)).
+fn root(pid: i32, caller: u32) -> Root {
+    if process::namespace_of(pid, "user") == own_namespace("user") {
+        return match caller {
+            0 => Root::Caller,
+            _ => Root::Nobody,
+        };
+    }
+    let map = std::fs::read_to_string(format!("/proc/{pid}/uid_map")).unwrap_or_default();
+    let outside = map.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some("0")).then(|| words.next()?.parse::<u32>().ok())?
+    });
+    match outside {
+        Some(outside) if outside == caller => Root::Caller,
+        Some(_) => Root::Other,
+        None => Root::Nobody,
+    }
+}
+
+/// Whether who joins has to become root inside to be it.
+fn as_root(name: &str, program: i32, confinement: &Confinement) -> Result<bool, Refusal> {
+    if !confinement.may_join_as_root {
+        return Err(Refusal::new(format!(
+            "`{name}` is not joined as root: its profile does not allow it"
+        ))
+        .help("set `user.join-as-root = true` in the profile, and start it again"));
+    }
+    match root(program, nix::unistd::geteuid().as_raw()) {
+        Root::Caller => Ok(false),
+        Root::Other => Ok(true),
+        Root::Nobody => Err(Refusal::new(format!(
+            "`{name}` is not joined as root: there is no root inside"
+        ))
+        .help("set `user.subordinate-ids = true`, or `user.uid = \"root\"`, with which everybody inside is root")),
+    }
+}
+
+/// Looks whether a sandbox may be joined, as root inside if `wants_root`, and opens what that takes.
 ///
 /// # Errors
 /// It may not, in words.
-pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
+pub fn open(sandbox: &Sandbox, wants_root: bool) -> Result<Joinable, Refusal> {
     let name = escape::line(sandbox.name());
     own(sandbox, "join")?;
     let record = sandbox.record()?;
@@ -83,6 +132,7 @@ pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
     if record.init {
         binds(child.pid(), &confinement).map_err(refused)?;
     }
+    let as_root = wants_root && as_root(&name, program.pid(), &confinement)?;
     let namespaces = namespaces(program.pid(), record)
         .map_err(|reason| refused(reason.message).help_all(reason.help))?;
     let (shared, namespaces) = apart(namespaces, record);
@@ -131,6 +181,7 @@ pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
             group,
             unit: record.unit.clone(),
             end,
+            as_root,
         },
         confinement,
         program: program.pid(),

@@ -481,6 +481,11 @@ pub static KEYS: &[Key] = &[
         "map the caller's ranges of /etc/subuid and /etc/subgid as the other ids inside",
         "Done by newuidmap(1) and newgidmap(1). With it programs inside can switch users, as package managers do.",
     ),
+    key(Section::User, Name::Exact("join-as-root"), Kind::Bool, "false", "join-as-root = true").says(
+        "let `sandboxctl join --as-root-inside` be root (uid 0) inside",
+        "For upkeep of a sandbox whose program is not root. It takes a root inside: `user.subordinate-ids`, or `user.uid = \"root\"`, \
+         with which everybody is. Who joins has no more capabilities than `[capabilities]` keeps.",
+    ),
 ];
 
 /// The exact key of that name.

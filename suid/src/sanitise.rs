@@ -45,7 +45,8 @@ const LIMITS: &[(u32, &str, u64)] = &[
     (libc::RLIMIT_AS, "virtual memory", NONE),
     (libc::RLIMIT_DATA, "data size", NONE),
     (libc::RLIMIT_CPU, "CPU time", NONE),
-    (libc::RLIMIT_NPROC, "user processes", NONE),
+    // As many as the hard limit allows, which a root without CAP_SYS_RESOURCE cannot raise.
+    (libc::RLIMIT_NPROC, "user processes", 1024),
     (libc::RLIMIT_NOFILE, "open files", 1024),
     (libc::RLIMIT_STACK, "stack size", 8 << 20),
 ];
@@ -53,7 +54,12 @@ const LIMITS: &[(u32, &str, u64)] = &[
 /// Gives the process what is needed; a higher hard limit stays. Returns what it was.
 fn reset_limit(resource: u32, wanted: u64) -> io::Result<Limit> {
     let (soft, hard) = system::limit(resource)?;
-    system::set_limit(resource, wanted, hard.max(wanted))?;
+    let highest = hard.max(wanted);
+    let now = match resource {
+        libc::RLIMIT_NPROC => highest,
+        _ => wanted,
+    };
+    system::set_limit(resource, now, highest)?;
     Ok(Limit {
         resource,
         soft,

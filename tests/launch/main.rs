@@ -27,6 +27,7 @@ mod process;
 mod programs;
 mod roots;
 mod running;
+mod session;
 mod share;
 mod soft;
 mod steer;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         ("process", process::cases),
         ("programs", programs::cases),
         ("running", running::cases),
+        ("session", session::cases),
         ("share", share::cases),
         ("soft", soft::cases),
         ("steer", steer::cases),

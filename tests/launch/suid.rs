@@ -373,14 +373,14 @@ fn nothing_of_the_callers_process_is_passed_on(scene: &Scene) -> Outcome {
         }
     }
     // Another target does not inherit the caller's traps; who stays who they are keeps what limits them.
-    for (rule, soft) in [("own-limits", "7"), ("nobodys-limits", "unlimited")] {
+    for (rule, kept) in [("own-limits", true), ("nobodys-limits", false)] {
         let line = format!("ulimit -S -p 7; exec sandbox-suid {rule}");
         let out = world.user(&["/bin/sh", "-c", &line])?;
         out.succeeds()?;
         let text = out.stdout();
         let processes = text.lines().find(|line| line.starts_with("Max processes"));
         let found = processes.and_then(|line| line.split_whitespace().nth(2));
-        assert_eq!(found, Some(soft), "{rule}: {out}");
+        assert!(found.is_some() && (found == Some("7")) == kept, "{rule}: {out}");
     }
     // The caller's session keyring, in which its keys are.
     let out = world.user(&["sandbox-suid", "keys"])?;
