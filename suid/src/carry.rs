@@ -239,10 +239,6 @@ fn prepare(
                 Failure::private(format!("cannot set the caller's own limits again: {error}"))
             })?;
         }
-    } else {
-        system::new_session_keyring().map_err(|error| {
-            Failure::private(format!("cannot keep the caller's keys away: {error}"))
-        })?;
     }
     if order.uid != 0 && order.uid != origin {
         // The program is neither the caller nor root: it must not type into the caller's terminal.
@@ -258,6 +254,12 @@ fn prepare(
             .map_err(|error| Failure::private(format!("cannot keep capabilities: {error}")))?;
     }
     become_target(order)?;
+    if order.uid != origin {
+        // Now, so that it is the target's.
+        system::new_session_keyring().map_err(|error| {
+            Failure::private(format!("cannot keep the caller's keys away: {error}"))
+        })?;
+    }
     if keeps {
         system::limit_capabilities(&order.capabilities).map_err(|error| {
             Failure::private(format!(
