@@ -288,7 +288,10 @@ pub fn holds(pid: i32, file: &File) -> bool {
     let open = std::fs::read_dir(format!("/proc/{pid}/fd"));
     let mut open = open.into_iter().flatten().flatten();
     open.any(|entry| {
-        let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let number = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
         number.is_some_and(|number: u32| number > 2)
             // Follows the link.
             && std::fs::metadata(entry.path()).is_ok_and(|found| id(found) == wanted)

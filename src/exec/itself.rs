@@ -121,7 +121,9 @@ fn run(file: &OwnedFd) -> Errno {
 /// Who was run by a descriptor is called by its number.
 fn name() {
     let called = std::env::args_os().next().unwrap_or_default();
-    let file = std::path::Path::new(&called).file_name().unwrap_or_default();
+    let file = std::path::Path::new(&called)
+        .file_name()
+        .unwrap_or_default();
     if let Ok(file) = CString::new(file.as_encoded_bytes()) {
         process::set_name(&file);
     }

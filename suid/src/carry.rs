@@ -195,12 +195,7 @@ fn strings(texts: &[Vec<u8>]) -> Result<Vec<CString>, Failure> {
         .collect()
 }
 
-fn prepare(
-    rule: &Rule,
-    order: &RunOrder,
-    origin: u32,
-    limits: &[Limit],
-) -> Result<Ready, Failure> {
+fn prepare(rule: &Rule, order: &RunOrder, origin: u32, limits: &[Limit]) -> Result<Ready, Failure> {
     let program = match trust::program(&order.program).map_err(Failure::private)? {
         Found::File(file) => file,
         Found::Missing => {

@@ -711,7 +711,10 @@ fn own_file_is_out_of_reach(scene: &Scene) -> Outcome {
     let text = run.stdout_so_far();
     end(run)?;
     assert!(told && text.contains("refused"), "{text}");
-    let (before, after) = (fs::read(super::support::binary("sandboxctl"))?, fs::read(&own)?);
+    let (before, after) = (
+        fs::read(super::support::binary("sandboxctl"))?,
+        fs::read(&own)?,
+    );
     assert!(before == after, "`sandboxctl` was written to");
     Ok(())
 }
@@ -1033,7 +1036,12 @@ fn unknown_name(scene: &Scene) -> Outcome {
 fn as_root_inside(scene: &Scene) -> Outcome {
     let line = ["sh", "-c", "id -u; grep Cap.[^n] /proc/self/status"];
     for (label, profile, uid, reason) in [
-        ("forbidden", "[user]\nuid = \"root\"\n", None, "its profile does not allow it"),
+        (
+            "forbidden",
+            "[user]\nuid = \"root\"\n",
+            None,
+            "its profile does not allow it",
+        ),
         (
             "nobody",
             "[namespaces]\nuser = true\n[user]\nuid = 77\njoin-as-root = true\n",
@@ -1130,7 +1138,11 @@ fn as_root_of_subordinate_ids(scene: &Scene) -> Outcome {
     let text = out.stdout();
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some("54323"), "{out}");
-    assert_eq!((lines.next(), lines.next()), (Some("0"), Some("0")), "{out}");
+    assert_eq!(
+        (lines.next(), lines.next()),
+        (Some("0"), Some("0")),
+        "{out}"
+    );
     for line in lines {
         let (what, value) = line.split_once(':').unwrap_or_default();
         let value = value.trim();

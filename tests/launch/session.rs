@@ -155,8 +155,14 @@ fn twenty_of_three_users(scene: &Scene) -> Outcome {
     control(scene, &["check", "default", "--json"])?;
 
     // They end as they are told to, and whoever waits and watches hears of it.
-    let mut events = scene.sandboxctl().args(["events", &root0, "--json"]).spawn()?;
-    let waiting = scene.sandboxctl().args(["wait", &root0, "--json"]).spawn()?;
+    let mut events = scene
+        .sandboxctl()
+        .args(["events", &root0, "--json"])
+        .spawn()?;
+    let waiting = scene
+        .sandboxctl()
+        .args(["wait", &root0, "--json"])
+        .spawn()?;
     events.wait_for("\n")?;
     thread::sleep(Duration::from_millis(300));
     ctl(scene, &["kill", &root0])?.succeeds()?;
@@ -234,7 +240,9 @@ fn killed_at_any_moment(scene: &Scene) -> Outcome {
             .args(["--profile".into(), profile.clone()])
             .program(["sleep", &marker])
             .spawn()?;
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         thread::sleep(Duration::from_micros((random >> 40) % 60_000));
         run.signal(Signal::SIGKILL)?;
         run.wait()?;
@@ -255,11 +263,16 @@ fn killed_at_any_moment(scene: &Scene) -> Outcome {
         let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         all.filter_map(|entry| {
             let line = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
-            line.ends_with(&format!("sleep\0{marker}\0")).then_some(line)
+            line.ends_with(&format!("sleep\0{marker}\0"))
+                .then_some(line)
         })
         .collect()
     };
-    until(scene, "the end of all programs", || Ok(running().is_empty()))?;
+    until(
+        scene,
+        "the end of all programs",
+        || Ok(running().is_empty()),
+    )?;
     let listed = control(scene, &["list", "--json"])?;
     assert!(names(&listed, &prefix).is_empty(), "{listed:#}");
     let left = std::fs::read_dir(records(scene))?.flatten();

@@ -380,7 +380,10 @@ fn nothing_of_the_callers_process_is_passed_on(scene: &Scene) -> Outcome {
         let text = out.stdout();
         let processes = text.lines().find(|line| line.starts_with("Max processes"));
         let found = processes.and_then(|line| line.split_whitespace().nth(2));
-        assert!(found.is_some() && (found == Some("7")) == kept, "{rule}: {out}");
+        assert!(
+            found.is_some() && (found == Some("7")) == kept,
+            "{rule}: {out}"
+        );
     }
     // The caller's session keyring, in which its keys are.
     let out = world.user(&["sandbox-suid", "keys"])?;
@@ -588,8 +591,21 @@ fn opens_nothing_of_the_callers(scene: &Scene) -> Outcome {
 fn says_nothing_as_root(scene: &Scene) -> Outcome {
     let world = World::new(scene, RULES, "")?;
     let trace = scene.folder().join("trace");
-    for line in [&["no-such-rule"][..], &["id", "more"], &["--list"], &["--help"], &[]] {
-        let mut all = vec!["strace", "-u", "sbx-ann", "-e", "trace=write,setresuid", "-o"];
+    for line in [
+        &["no-such-rule"][..],
+        &["id", "more"],
+        &["--list"],
+        &["--help"],
+        &[],
+    ] {
+        let mut all = vec![
+            "strace",
+            "-u",
+            "sbx-ann",
+            "-e",
+            "trace=write,setresuid",
+            "-o",
+        ];
         let trace_name = trace.display().to_string();
         all.extend([trace_name.as_str(), "/usr/local/bin/sandbox-suid"]);
         all.extend(line);
@@ -597,10 +613,13 @@ fn says_nothing_as_root(scene: &Scene) -> Outcome {
         let text = fs::read_to_string(&trace)?;
         let is_said = |line: &str| line.starts_with("write(1,") || line.starts_with("write(2,");
         let said = text.lines().position(is_said).ok_or("it says nothing")?;
-        let dropped = text
-            .lines()
-            .position(|line| line.starts_with("setresuid(54321, 54321, 54321) ") && line.ends_with("= 0"));
-        assert!(dropped.is_some_and(|dropped| dropped < said), "{line:?}:\n{text}");
+        let dropped = text.lines().position(|line| {
+            line.starts_with("setresuid(54321, 54321, 54321) ") && line.ends_with("= 0")
+        });
+        assert!(
+            dropped.is_some_and(|dropped| dropped < said),
+            "{line:?}:\n{text}"
+        );
     }
     Ok(())
 }

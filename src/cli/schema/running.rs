@@ -463,9 +463,9 @@ pub fn all() -> Vec<(&'static str, Value)> {
                     "$schema".to_owned(),
                     "https://json-schema.org/draft/2020-12/schema".into(),
                 );
-                fields
-                    .entry("title")
-                    .or_insert_with(|| format!("what `sandboxctl {} --json` prints", verb.replace('-', " ")).into());
+                fields.entry("title").or_insert_with(|| {
+                    format!("what `sandboxctl {} --json` prints", verb.replace('-', " ")).into()
+                });
             }
             (verb, schema)
         })

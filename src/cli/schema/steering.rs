@@ -84,7 +84,11 @@ pub(super) fn attach() -> Value {
         ("processes", list(process), "what is limited"),
         ("groups", list(text()), "the directories of the group"),
         ("unit", maybe(text()), "the unit of the service manager"),
-        ("watcher", maybe(count()), "the process that holds the soft limit"),
+        (
+            "watcher",
+            maybe(count()),
+            "the process that holds the soft limit",
+        ),
         ("limits", list(limit), "what was set"),
         ("left_out", list(text()), "keys with --limits-only"),
         ("warnings", list(note()), "what is to be known"),
@@ -142,7 +146,11 @@ pub(super) fn profiles() -> Value {
 /// `check`.
 pub(super) fn check() -> Value {
     let diagnostic = object(&[
-        ("severity", json!({ "enum": ["error", "warning"] }), "how bad"),
+        (
+            "severity",
+            json!({ "enum": ["error", "warning"] }),
+            "how bad",
+        ),
         ("message", text(), "what it is"),
         ("source", maybe(text()), "the file"),
         ("line", maybe(count()), "from 1"),
