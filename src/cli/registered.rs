@@ -102,7 +102,7 @@ impl Registered {
         else {
             return;
         };
-        let written = record(launch, registration.name(), started, &policy, sources)
+        let written = record(launch, registration.name(), started, plan, &policy, sources)
             .map_err(|error| error.to_string())
             .and_then(|record| {
                 let as_root = user::may_join_as_root(&policy);
@@ -160,6 +160,7 @@ fn record(
     launch: &Launch,
     name: &str,
     started: &Started,
+    plan: &Plan,
     policy: &Policy,
     sources: &SourceMap,
 ) -> std::io::Result<Record> {
@@ -176,6 +177,9 @@ fn record(
             key: key.to_owned(),
             value: value.to_json(),
             origin: sources.position(rule.site).to_string(),
+            applied: ![&plan.without, &started.without]
+                .into_iter()
+                .any(|without| without.contains(&rule.site)),
         });
     let layers = policy.layers.iter().map(|layer| Layer {
         name: layer.name.clone(),

@@ -21,6 +21,11 @@ pub fn cases() -> Vec<Case> {
             twenty_of_three_users,
         ),
         case("nested", &[Need::Limits], nested),
+        case(
+            "limits_that_do_not_hold",
+            &[Need::Limits, Need::CgroupV1],
+            limits_that_do_not_hold,
+        ),
         case("launchers_killed_at_any_moment", &[], killed_at_any_moment),
     ]
 }
@@ -216,6 +221,27 @@ fn nested(scene: &Scene) -> Outcome {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
         assert!(state.is_empty() || state.starts_with('Z'), "{stat}");
+    }
+    Ok(())
+}
+
+/// What this host cannot hold, and need not, is told of each limit by itself.
+fn limits_that_do_not_hold(scene: &Scene) -> Outcome {
+    let name = named("partly");
+    let profile = "degrade = [\"limits.oom-group\"]\n[limits]\npids = 40\noom-group = true\n";
+    let run = start(scene, &name, profile, "exec sleep 600")?;
+    let state = control(scene, &["state", &name, "--json"])?;
+    let out = ctl(scene, &["state", &name])?;
+    ctl(scene, &["kill", &name])?.succeeds()?;
+    run.wait()?.exits_with(143)?;
+    for (key, applied) in [("pids", true), ("oom-group", false)] {
+        let limit = of(&state["limits"], "key", key).ok_or("no such limit")?;
+        assert_eq!(limit["applied"], applied, "{state:#}");
+        let line = format!("{key} = ");
+        let text = out.stdout();
+        let line = text.lines().find(|told| told.contains(&line));
+        let says = line.is_some_and(|line| line.ends_with("not applied"));
+        assert_eq!(says, !applied, "{out}");
     }
     Ok(())
 }

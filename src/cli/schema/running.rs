@@ -210,6 +210,11 @@ fn state() -> Value {
         ("key", text(), "a key of [limits]"),
         ("value", json!({}), "its value"),
         ("origin", text(), "FILE:LINE:COLUMN, or the option"),
+        (
+            "applied",
+            flag(),
+            "whether it holds: not where this host cannot, and the rule may be left out",
+        ),
     ]);
     object(&[
         ("version", json!({ "const": 1 }), "of this format"),
