@@ -228,13 +228,13 @@ fn nested(scene: &Scene) -> Outcome {
 /// What this host cannot hold, and need not, is told of each limit by itself.
 fn limits_that_do_not_hold(scene: &Scene) -> Outcome {
     let name = named("partly");
-    let profile = "degrade = [\"limits.oom-group\"]\n[limits]\npids = 40\noom-group = true\n";
+    let profile = "degrade = [\"limits.memory-min\"]\n[limits]\npids = 40\nmemory-min = \"1M\"\n";
     let run = start(scene, &name, profile, "exec sleep 600")?;
     let state = control(scene, &["state", &name, "--json"])?;
     let out = ctl(scene, &["state", &name])?;
     ctl(scene, &["kill", &name])?.succeeds()?;
     run.wait()?.exits_with(143)?;
-    for (key, applied) in [("pids", true), ("oom-group", false)] {
+    for (key, applied) in [("pids", true), ("memory-min", false)] {
         let limit = of(&state["limits"], "key", key).ok_or("no such limit")?;
         assert_eq!(limit["applied"], applied, "{state:#}");
         let line = format!("{key} = ");
