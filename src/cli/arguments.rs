@@ -341,6 +341,11 @@ pub enum Verb {
     /// capabilities and system call filter as the sandbox's own program, as they were when the sandbox was started. It has a
     /// terminal of its own where the caller has one, and ends with `sandboxctl`. Exit status as of `sandbox`.
     Join {
+        /// Be root inside, where the profile allows it (`user.join-as-root`)
+        ///
+        /// With no more capabilities than the profile keeps.
+        #[arg(long)]
+        as_root_inside: bool,
         /// The sandbox, as `sandboxctl list` calls it
         #[arg(value_name = "NAME", value_hint = ValueHint::Other)]
         name: String,

@@ -55,7 +55,11 @@ pub fn main() -> i32 {
         Verb::Schema => answer(&schema::text()),
         Verb::Doctor { json } => doctor::doctor(json),
         Verb::Attach(options) => attach::run(&options),
-        Verb::Join { name, command } => join::join(&name, &command),
+        Verb::Join {
+            name,
+            as_root_inside,
+            command,
+        } => join::join(&name, as_root_inside, &command),
         Verb::Logs { name, follow } => logs::logs(&name, follow),
         Verb::Running(verb) => running::run(verb),
         Verb::Root { verb } => root::run(verb),

@@ -10,6 +10,7 @@ use crate::control::join::{self, Joinable};
 use crate::control::sandbox::{self, Refusal, Sandbox};
 use crate::exec::{self, Remark};
 use crate::kernel::{at, capability, process, terminal};
+use crate::plan::Plan;
 use crate::report::{SourceMap, escape};
 
 use super::{complain, failed, status};
@@ -21,11 +22,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The exit status.
-pub(super) fn join(name: &str, command: &[OsString]) -> Result<(), i32> {
+pub(super) fn join(name: &str, as_root: bool, command: &[OsString]) -> Result<(), i32> {
+    let headline = format!("sandboxctl: `{}` could not be joined", escape::line(name));
+    exec::itself::keep_out_of_reach().map_err(|error| {
+        let told = failed::tell_of(&headline, &error, &Plan::default(), &SourceMap::new());
+        complain(&told.text);
+        told.status
+    })?;
     let joinable = find(name)
-        .and_then(|sandbox| join::open(&sandbox))
+        .and_then(|sandbox| join::open(&sandbox, as_root))
         .map_err(|refusal| refuse(&refusal))?;
-    let entry = entry(&joinable, command);
+    let entry = Entry {
+        as_root,
+        ..entry(&joinable, command)
+    };
     let plan = joinable.confinement.plan(&entry).map_err(|reason| {
         let told = escape::line(name).into_owned();
         refuse(&Refusal::new(format!(
@@ -33,7 +43,6 @@ pub(super) fn join(name: &str, command: &[OsString]) -> Result<(), i32> {
         )))
     })?;
     hand_on(&joinable).map_err(|reason| refuse(&Refusal::new(reason)))?;
-    let headline = format!("sandboxctl: `{}` could not be joined", escape::line(name));
     let sources = SourceMap::new();
     let mut tell = |remark| {
         if let Remark::Dropped { step, errno } = remark
@@ -100,6 +109,7 @@ fn entry(joinable: &Joinable, command: &[OsString]) -> Entry {
         terminal,
         variables,
         bounding: bounding(joinable),
+        as_root: false,
     }
 }
 

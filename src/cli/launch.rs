@@ -7,8 +7,9 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use crate::control::registry;
+use crate::exec;
 use crate::host;
-use crate::plan::{Plan, Request, outline, show};
+use crate::plan::{Action, Plan, Request, outline, show};
 use crate::policy::Policy;
 use crate::profile::choose::{Chosen, for_program};
 use crate::profile::key::Section;
@@ -24,7 +25,7 @@ use super::notice::{Notifier, When};
 use super::registered;
 use super::run::Run;
 use super::usage::usage;
-use super::{answer, complain, fallback, inspect, root, status};
+use super::{answer, complain, failed, fallback, inspect, root, status};
 
 /// The program `sandbox`.
 #[must_use]
@@ -57,17 +58,34 @@ pub fn main() -> i32 {
     // While the program runs, the launcher is to be small.
     drop(matches);
     match ready {
-        Ok(ready) => match registered::take_name(&launch) {
-            Ok(registered) => {
-                Run::new(&launch, registered, &mut notifier).carry_out(ready, sources)
+        Ok(ready) => {
+            if reaches_the_launcher(&ready.plan)
+                && let Err(error) = exec::itself::keep_out_of_reach()
+            {
+                let told = failed::tell(&error, &ready.plan, &sources);
+                complain(&told.text);
+                return told.status;
             }
-            Err(status) => status,
-        },
+            match registered::take_name(&launch) {
+                Ok(registered) => {
+                    Run::new(&launch, registered, &mut notifier).carry_out(ready, sources)
+                }
+                Err(status) => status,
+            }
+        }
         Err(errors) => {
             notifier.failed(&errors.text(&sources));
             errors.tell(&sources)
         }
     }
+}
+
+/// Whether nothing but the view stands between the program and the file of the launcher: Landlock holds by whatever way a
+/// file is reached, a view only by its paths.
+fn reaches_the_launcher(plan: &Plan) -> bool {
+    let has = |found: &dyn Fn(&Action) -> bool| plan.steps.iter().any(|step| found(&step.action));
+    has(&|action| matches!(action, Action::NewRoot { .. }))
+        && !has(&|action| matches!(action, Action::Landlock(rules) if !rules.handled.is_empty()))
 }
 
 /// The plan that would be carried out: where there is no user namespace to be had, the one without.

@@ -15,6 +15,7 @@ use crate::plan::Plan;
 use crate::policy::{Policy, show};
 use crate::profile::key::Section;
 use crate::report::{SourceMap, escape};
+use crate::section::user;
 
 use super::arguments::Launch;
 use super::{complain, status};
@@ -101,11 +102,13 @@ impl Registered {
         else {
             return;
         };
-        let written = record(launch, registration.name(), started, &policy, sources)
+        let written = record(launch, registration.name(), started, plan, &policy, sources)
             .map_err(|error| error.to_string())
             .and_then(|record| {
+                let as_root = user::may_join_as_root(&policy);
                 let policy = show::json(&policy, sources);
-                let confinement = Confinement::of(plan, sources, std::mem::take(&mut self.caller));
+                let confinement = Confinement::of(plan, sources, std::mem::take(&mut self.caller))
+                    .with_root(as_root);
                 Content::lines(&record, &policy, &confinement).map_err(|error| error.to_string())
             })
             .and_then(|lines| {
@@ -157,6 +160,7 @@ fn record(
     launch: &Launch,
     name: &str,
     started: &Started,
+    plan: &Plan,
     policy: &Policy,
     sources: &SourceMap,
 ) -> std::io::Result<Record> {
@@ -173,6 +177,9 @@ fn record(
             key: key.to_owned(),
             value: value.to_json(),
             origin: sources.position(rule.site).to_string(),
+            applied: ![&plan.without, &started.without]
+                .into_iter()
+                .any(|without| without.contains(&rule.site)),
         });
     let layers = policy.layers.iter().map(|layer| Layer {
         name: layer.name.clone(),

@@ -1,6 +1,7 @@
 //! The JSON schema (draft 2020-12) of a profile, made from the table of keys; for editors and for other programs.
 
 pub mod running;
+mod steering;
 
 use serde_json::{Map, Value, json};
 

@@ -101,6 +101,9 @@ pub struct Confinement {
     environment: Vec<(String, String)>,
     /// What came from the launcher's caller.
     pub caller: Caller,
+    /// Whether who joins may be root inside.
+    #[serde(default)]
+    pub may_join_as_root: bool,
 }
 
 fn rule(action: &Action) -> Option<Rule> {
@@ -321,6 +324,8 @@ pub struct Entry {
     pub variables: Vec<(OsString, OsString)>,
     /// The bounding set of the sandbox's program and the highest capability, where the caller's own has more.
     pub bounding: Option<(u64, u32)>,
+    /// Whether it is to be root inside.
+    pub as_root: bool,
 }
 
 impl Confinement {
@@ -356,6 +361,16 @@ impl Confinement {
             bonds,
             environment,
             caller,
+            may_join_as_root: false,
+        }
+    }
+
+    /// Says whether who joins may be root inside.
+    #[must_use]
+    pub fn with_root(self, may_join_as_root: bool) -> Self {
+        Self {
+            may_join_as_root,
+            ..self
         }
     }
 
@@ -421,7 +436,7 @@ impl Confinement {
         ];
         let mut filter = None;
         for bond in &self.bonds {
-            let made = Step {
+            let mut made = Step {
                 on_failure: if bond.may_fail {
                     OnFailure::Warn
                 } else {
@@ -429,6 +444,10 @@ impl Confinement {
                 },
                 ..step(action(&bond.rule)?, &bond.origin)
             };
+            // Root gets by exec what the bounding set leaves.
+            if let Action::Capabilities { bounding, .. } = &mut made.action {
+                *bounding |= entry.as_root;
+            }
             match made.action {
                 Action::Seccomp(_) => filter = Some(made),
                 _ => steps.push(made),

@@ -6,7 +6,7 @@
 //!
 //! - the sandbox is the caller's own. Root joins nobody else's: a user has all privileges over a user namespace of theirs, and
 //!   so over a process of root that enters it;
-//! - the launcher is alive, holds the record's lock, lives in the caller's own namespaces and is no more confined than the
+//! - the launcher is alive, holds the very file of the record, and its lock, lives in the caller's own namespaces and is no more confined than the
 //!   caller: so it is no program of a sandbox;
 //! - the child is the launcher's, and the program the child's;
 //! - each namespace is the one that the launcher saw, and the user namespace is the caller's;
@@ -21,6 +21,7 @@ use std::path::Path;
 use super::confinement::Confinement;
 use super::process::{self, NAMESPACES, Process, Stat};
 use super::record::Record;
+use super::registry::Entry;
 use super::sandbox::{Refusal, Sandbox, user_name};
 use super::share;
 use crate::exec::{Shared, Target};
@@ -55,11 +56,60 @@ fn kind_of(name: &str) -> Option<NamespaceKind> {
     })
 }
 
-/// Looks whether a sandbox may be joined, and opens what that takes.
+/// Who is root inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Root {
+    /// Everybody who is the caller outside.
+    Caller,
+    /// Somebody else.
+    Other,
+    /// Nobody.
+    Nobody,
+}
+
+/// Who is root in the user namespace of a process, by its map (user_namespaces(7)).
+fn root(pid: i32, caller: u32) -> Root {
+    if process::namespace_of(pid, "user") == own_namespace("user") {
+        return match caller {
+            0 => Root::Caller,
+            _ => Root::Nobody,
+        };
+    }
+    let map = std::fs::read_to_string(format!("/proc/{pid}/uid_map")).unwrap_or_default();
+    let outside = map.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some("0")).then(|| words.next()?.parse::<u32>().ok())?
+    });
+    match outside {
+        Some(outside) if outside == caller => Root::Caller,
+        Some(_) => Root::Other,
+        None => Root::Nobody,
+    }
+}
+
+/// Whether who joins has to become root inside to be it.
+fn as_root(name: &str, program: i32, confinement: &Confinement) -> Result<bool, Refusal> {
+    if !confinement.may_join_as_root {
+        return Err(Refusal::new(format!(
+            "`{name}` is not joined as root: its profile does not allow it"
+        ))
+        .help("set `user.join-as-root = true` in the profile, and start it again"));
+    }
+    match root(program, nix::unistd::geteuid().as_raw()) {
+        Root::Caller => Ok(false),
+        Root::Other => Ok(true),
+        Root::Nobody => Err(Refusal::new(format!(
+            "`{name}` is not joined as root: there is no root inside"
+        ))
+        .help("set `user.subordinate-ids = true`, or `user.uid = \"root\"`, with which everybody inside is root")),
+    }
+}
+
+/// Looks whether a sandbox may be joined, as root inside if `wants_root`, and opens what that takes.
 ///
 /// # Errors
 /// It may not, in words.
-pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
+pub fn open(sandbox: &Sandbox, wants_root: bool) -> Result<Joinable, Refusal> {
     let name = escape::line(sandbox.name());
     own(sandbox, "join")?;
     let record = sandbox.record()?;
@@ -82,6 +132,7 @@ pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
     if record.init {
         binds(child.pid(), &confinement).map_err(refused)?;
     }
+    let as_root = wants_root && as_root(&name, program.pid(), &confinement)?;
     let namespaces = namespaces(program.pid(), record)
         .map_err(|reason| refused(reason.message).help_all(reason.help))?;
     let (shared, namespaces) = apart(namespaces, record);
@@ -111,6 +162,7 @@ pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
             }
         }
     }
+    held(record, &sandbox.entry).map_err(refused)?;
     let bounding = mask(program.pid(), "CapBnd:");
     // All of this was about the processes that are meant only if they are still there.
     for process in [&child, &program] {
@@ -129,6 +181,7 @@ pub fn open(sandbox: &Sandbox) -> Result<Joinable, Refusal> {
             group,
             unit: record.unit.clone(),
             end,
+            as_root,
         },
         confinement,
         program: program.pid(),
@@ -172,6 +225,14 @@ pub(super) fn family(record: &Record, child: &Process, program: &Process) -> Res
     }
 }
 
+/// Whoever can write where records are looked for could copy a true one, loosen what it says, and hold its lock.
+pub(super) fn held(record: &Record, entry: &Entry) -> Result<(), String> {
+    match process::holds(record.supervisor.pid, entry.file()) {
+        true => Ok(()),
+        false => Err("its launcher does not hold this record".to_owned()),
+    }
+}
+
 /// A launcher runs where the caller runs, and is bound by nothing that does not bind the caller too.
 pub(super) fn launcher(record: &Record) -> Result<(), String> {
     let pid = record.supervisor.pid;
@@ -191,6 +252,11 @@ pub(super) fn launcher(record: &Record) -> Result<(), String> {
         if process::status_line(pid, line) != process::status_line(own, line) {
             return Err("its launcher is itself confined".to_owned());
         }
+    }
+    // Root needs no no_new_privs to make itself less than root.
+    match (mask(pid, "CapEff:"), mask(own, "CapEff:")) {
+        (Some(theirs), Some(ours)) if ours & !theirs == 0 => {}
+        _ => return Err("its launcher lacks privileges that the caller has".to_owned()),
     }
     if is_it() {
         Ok(())

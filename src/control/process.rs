@@ -278,6 +278,26 @@ fn belongs(pid: i32, owner: u32) -> bool {
         .is_ok_and(|file| namespace::owner(file.as_fd()) == Ok(owner))
 }
 
+/// Whether a process has opened this file, beside what it was given as its standard streams.
+#[must_use]
+pub fn holds(pid: i32, file: &File) -> bool {
+    let id = |found: std::fs::Metadata| (found.dev(), found.ino());
+    let Ok(wanted) = file.metadata().map(id) else {
+        return false;
+    };
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd"));
+    let mut open = open.into_iter().flatten().flatten();
+    open.any(|entry| {
+        let number = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        number.is_some_and(|number: u32| number > 2)
+            // Follows the link.
+            && std::fs::metadata(entry.path()).is_ok_and(|found| id(found) == wanted)
+    })
+}
+
 /// The inode of the own pid namespace.
 ///
 /// # Errors

@@ -40,6 +40,13 @@ pub struct Limit {
     pub value: serde_json::Value,
     /// `FILE:LINE:COLUMN`, or the option.
     pub origin: String,
+    /// Whether it holds; not where the host cannot, and its rule allows that.
+    #[serde(default = "yes")]
+    pub applied: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What others must know to find a running sandbox and to act on it.
@@ -248,6 +255,7 @@ pub(super) mod tests {
                 key: "memory".to_owned(),
                 value: json!("1G"),
                 origin: "p.toml:1:2".to_owned(),
+                applied: true,
             }],
             memory_soft: None,
             namespaces: BTreeMap::from([("pid".to_owned(), 7)]),

@@ -296,6 +296,11 @@ impl Entry {
         self.inode
     }
 
+    /// The open file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> PathBuf {

@@ -95,6 +95,7 @@ pub fn open(name: &str, kinds: &[NamespaceKind], below: bool) -> Result<Shared, 
             )));
         }
     }
+    join::held(record, &sandbox.entry).map_err(|why| cannot(&why))?;
     // All of this was about the processes that are meant only if they are still there.
     for process in [&child, &program] {
         if signal::send(process.fd(), 0) == Err(Errno::ESRCH) {

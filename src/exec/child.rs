@@ -114,6 +114,13 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
     {
         fail(socket, ENTERING, errno);
     }
+    // Whose privileges change is no longer told of its parent's end.
+    if prepared.join.is_some()
+        && prepared.die_with_parent
+        && process::die_with_parent(libc::SIGKILL).is_err()
+    {
+        fail(socket, u32::MAX, Errno::last());
+    }
     // From here on nobody can look into this process or trace it, until the program is started.
     if let Err(errno) = process::undumpable() {
         fail(socket, u32::MAX, errno);

@@ -32,6 +32,8 @@ pub struct Target {
     pub unit: Option<String>,
     /// Becomes readable when the sandbox ends.
     pub end: OwnedFd,
+    /// Whether who enters becomes root inside, which somebody else is by now.
+    pub as_root: bool,
 }
 
 /// What the launcher and the child do to enter.
@@ -42,6 +44,7 @@ pub(super) struct Join {
     pub group: Option<Directories>,
     pub unit: Option<String>,
     pub end: OwnedFd,
+    pub as_root: bool,
 }
 
 /// Prepares a process that joins a sandbox under the steps of `plan`.
@@ -64,6 +67,7 @@ pub fn prepare_join(plan: &Plan, target: Target) -> Result<Prepared, LaunchError
         group: target.group,
         unit: target.unit,
         end: target.end,
+        as_root: target.as_root,
     });
     for todo in &mut prepared.child {
         if let Op::Landlock(rules) = &mut todo.op {
@@ -135,6 +139,9 @@ impl Join {
         process::undumpable()?;
         for (file, kind) in &self.namespaces {
             namespace::setns(file.as_fd(), *kind)?;
+        }
+        if self.as_root {
+            process::become_root()?;
         }
         process::undumpable()
     }

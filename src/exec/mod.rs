@@ -6,6 +6,7 @@ mod child;
 pub mod failure;
 pub mod group;
 mod init;
+pub mod itself;
 mod join;
 mod landlock;
 mod outcome;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::kernel::Errno;
+use crate::report::Site;
 
 use super::group::{Circumstances, Event, GroupDirectory, Usage};
 
@@ -84,4 +85,6 @@ pub struct Started {
     pub unit: Option<String>,
     /// The soft memory limit that we hold, in bytes.
     pub memory_soft: Option<u64>,
+    /// Limits that are not held, because their rules allow that.
+    pub without: Vec<Site>,
 }

@@ -390,6 +390,9 @@ impl Supervisor<'_> {
                 .unwrap_or_default(),
             unit: group.and_then(Group::unit).map(str::to_owned),
             memory_soft: group.and_then(Group::soft_limit),
+            without: group
+                .map(|group| group.warnings().iter().map(|error| error.site).collect())
+                .unwrap_or_default(),
         }));
     }
 

@@ -95,6 +95,8 @@ impl Builder<'_> {
         match limits::lower(&limits, self.facts, &self.request.name, may_degrade) {
             Ok(lowered) => {
                 self.plan.warnings.extend(not_applied(&lowered.dropped));
+                let without = lowered.dropped.iter().map(|refusal| refusal.site);
+                self.plan.without.extend(without);
                 for (site, text, help) in lowered.remarks {
                     let note = Note { text, help, site };
                     // Where nothing can be done about it, it is no warning.

@@ -28,6 +28,8 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// Rules that this host cannot apply and that may be dropped.
     pub warnings: Vec<Note>,
+    /// Limits among those, each by itself.
+    pub without: Vec<Site>,
 }
 
 /// Something to be known about a rule.

@@ -330,6 +330,7 @@ mod tests {
                 help: Some("do this".to_owned()),
                 ..note("not applied", own)
             }],
+            ..Plan::default()
         }
     }
 

@@ -511,6 +511,11 @@ pub static KEYS: &[Key] = &[
          users, as package managers and services do; the files of an imported root are theirs with `sandboxctl root import --ids \
          subordinate`, and this key then comes with the root. `sandboxctl doctor` says whether the range and the helpers are there.",
     ),
+    key(Section::User, Name::Exact("join-as-root"), Kind::Bool, "false", "join-as-root = true").says(
+        "let `sandboxctl join --as-root-inside` be root (uid 0) inside",
+        "For upkeep of a sandbox whose program is not root. It takes a root inside: `user.subordinate-ids`, or `user.uid = \"root\"`, \
+         with which everybody is. Who joins has no more capabilities than `[capabilities]` keeps.",
+    ),
 ];
 
 /// The exact key of that name.

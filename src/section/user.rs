@@ -7,12 +7,26 @@ use crate::profile::key::Section;
 use crate::profile::value::{Id, Value};
 use crate::report::{Diagnostic, Diagnostics, Site};
 
+/// The key by which who joins may be root inside.
+const JOIN_AS_ROOT: &str = "join-as-root";
+
+/// Whether who joins may be root inside.
+#[must_use]
+pub fn may_join_as_root(policy: &Policy) -> bool {
+    policy
+        .get(Section::User, JOIN_AS_ROOT)
+        .is_some_and(|said| *said.value == Value::Bool(true))
+}
+
 /// The rule that asks for other ids than the caller's, if one does.
 #[must_use]
 pub fn wanted(policy: &Policy) -> Option<Site> {
     policy
         .section(Section::User)
-        .find(|(_, value, _)| !matches!(value, Value::Id(Id::Caller) | Value::Bool(false)))
+        // What holds for those who join asks for nothing itself.
+        .find(|(key, value, _)| {
+            *key != JOIN_AS_ROOT && !matches!(value, Value::Id(Id::Caller) | Value::Bool(false))
+        })
         .map(|(_, _, rule)| rule.site)
 }
 

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::decide::RunOrder;
 use crate::rule::Rule;
+use crate::sanitise::Limit;
 use crate::system;
 use crate::trust::{self, Found};
 
@@ -124,6 +125,8 @@ fn attach(rule: &Rule, process: &Process) -> Result<(), Failure> {
         .env("HOME", "/root")
         .env("LANG", "C.UTF-8")
         .current_dir("/")
+        // Not half-way ended or stopped by a key that is pressed on the caller's terminal.
+        .process_group(0)
         .stdin(Stdio::null())
         .output()
         .map_err(|error| Failure::private(format!("cannot run {path}: {error}")))?;
@@ -162,12 +165,12 @@ pub fn limit_caller(rule: &Rule, uid: u32) -> Result<(), Failure> {
     attach(rule, &parent)
 }
 
-/// Becomes the target and executes. Returns only if that fails.
+/// Becomes the target and executes. Returns only if that fails. `limits` are those that the caller had.
 ///
 /// # Errors
 /// Which step failed; nothing was run.
-pub fn run(rule: &Rule, order: &RunOrder, origin: u32) -> Failure {
-    match prepare(rule, order, origin) {
+pub fn run(rule: &Rule, order: &RunOrder, origin: u32, limits: &[Limit]) -> Failure {
+    match prepare(rule, order, origin, limits) {
         Ok((program, arguments, environment)) => {
             let error = system::execute(program.as_fd(), &arguments, &environment);
             let status = if error.raw_os_error() == Some(libc::ENOENT) {
@@ -192,7 +195,7 @@ fn strings(texts: &[Vec<u8>]) -> Result<Vec<CString>, Failure> {
         .collect()
 }
 
-fn prepare(rule: &Rule, order: &RunOrder, origin: u32) -> Result<Ready, Failure> {
+fn prepare(rule: &Rule, order: &RunOrder, origin: u32, limits: &[Limit]) -> Result<Ready, Failure> {
     let program = match trust::program(&order.program).map_err(Failure::private)? {
         Found::File(file) => file,
         Found::Missing => {
@@ -218,11 +221,19 @@ fn prepare(rule: &Rule, order: &RunOrder, origin: u32) -> Result<Ready, Failure>
     // Only root can set limits that hold for whoever the target is.
     if !rule.limits.is_empty() {
         let own = process(i32::try_from(std::process::id()).unwrap_or(0))?;
-        let limits = Rule {
+        let alone = Rule {
             profile: None,
             ..rule.clone()
         };
-        attach(&limits, &own)?;
+        attach(&alone, &own)?;
+    }
+    if order.uid == origin {
+        // What the administrator limits somebody to at login (pam_limits) no rule that leaves them who they are undoes.
+        for limit in limits {
+            system::set_limit(limit.resource, limit.soft, limit.hard).map_err(|error| {
+                Failure::private(format!("cannot set the caller's own limits again: {error}"))
+            })?;
+        }
     }
     if order.uid != 0 && order.uid != origin {
         // The program is neither the caller nor root: it must not type into the caller's terminal.
@@ -238,6 +249,12 @@ fn prepare(rule: &Rule, order: &RunOrder, origin: u32) -> Result<Ready, Failure>
             .map_err(|error| Failure::private(format!("cannot keep capabilities: {error}")))?;
     }
     become_target(order)?;
+    if order.uid != origin {
+        // Now, so that it is the target's.
+        system::new_session_keyring().map_err(|error| {
+            Failure::private(format!("cannot keep the caller's keys away: {error}"))
+        })?;
+    }
     if keeps {
         system::limit_capabilities(&order.capabilities).map_err(|error| {
             Failure::private(format!(

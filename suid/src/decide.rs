@@ -188,6 +188,16 @@ fn is_named(who: &Who, accounts: &Accounts, request: &Request) -> Result<(), Str
             )),
         }
     };
+    // Who was made a member after this session began is one all the same, where that takes something away.
+    let listed: Vec<u32> = accounts
+        .user_by_id(request.uid)
+        .map(|user| accounts.groups_of(user))
+        .unwrap_or_default();
+    let is_listed = |name: &String| {
+        id(name)
+            .or_else(|| accounts.group(name).map(|group| group.gid))
+            .is_some_and(|gid| listed.contains(&gid))
+    };
     // An exception that cannot be judged excepts everybody.
     for name in &who.except_users {
         if user(name)? {
@@ -195,7 +205,7 @@ fn is_named(who: &Who, accounts: &Accounts, request: &Request) -> Result<(), Str
         }
     }
     for name in &who.except_groups {
-        if group(name)? {
+        if group(name)? || is_listed(name) {
             return Err("the caller is excepted by `except-groups`".to_owned());
         }
     }

@@ -8,7 +8,7 @@ use sandbox_suid::carry::{self, Failure};
 use sandbox_suid::decide::{self, Order, Request, Verdict};
 use sandbox_suid::journal::{self, Entry};
 use sandbox_suid::rule::{self, Rule, show};
-use sandbox_suid::sanitise::{Call, sanitise};
+use sandbox_suid::sanitise::{Call, Limit, sanitise};
 use sandbox_suid::{RULES, system, trust};
 
 /// The name under which the rule's name is the first argument.
@@ -28,9 +28,20 @@ fn main() {
     std::process::exit(serve());
 }
 
+/// Says something on what the caller gave as standard error: never as root, whom the kernel would let write to more than the
+/// caller, such as to files of /proc. After this nothing can be done but to end.
 fn complain(text: &str) {
-    // Whoever does not read it misses nothing else.
-    let _ = writeln!(std::io::stderr(), "sandbox-suid: {text}");
+    if system::become_caller().is_ok() {
+        // Whoever does not read it misses nothing else.
+        let _ = writeln!(std::io::stderr(), "sandbox-suid: {text}");
+    }
+}
+
+fn usage() -> i32 {
+    if system::become_caller().is_ok() {
+        let _ = write!(std::io::stderr(), "{USAGE}");
+    }
+    2
 }
 
 fn serve() -> i32 {
@@ -50,10 +61,7 @@ fn serve() -> i32 {
     let mut rest: Vec<Vec<u8>> = arguments.cloned().collect();
     let name = if called == OWN_NAME {
         match rest.first().map(Vec::as_slice) {
-            None => {
-                let _ = write!(std::io::stderr(), "{USAGE}");
-                return 2;
-            }
+            None => return usage(),
             Some(b"--help") => return print(USAGE),
             Some(b"--version") => {
                 return print(concat!("sandbox-suid ", env!("CARGO_PKG_VERSION"), "\n"));
@@ -64,8 +72,7 @@ fn serve() -> i32 {
                     "unknown option `{}`",
                     show(&String::from_utf8_lossy(option))
                 ));
-                let _ = write!(std::io::stderr(), "{USAGE}");
-                return 2;
+                return usage();
             }
             Some(_) => rest.remove(0),
         }
@@ -80,10 +87,13 @@ fn serve() -> i32 {
         arguments: rest,
         ..call.request
     };
-    answer(&request)
+    answer(&request, &call.limits)
 }
 
 fn print(text: &str) -> i32 {
+    if system::become_caller().is_err() {
+        return 126;
+    }
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => 0,
         Err(_) => 1,
@@ -154,7 +164,7 @@ fn broken(request: &Request, accounts: &Accounts, why: &str) -> i32 {
     126
 }
 
-fn answer(request: &Request) -> i32 {
+fn answer(request: &Request, limits: &[Limit]) -> i32 {
     let (rules, accounts) = match load() {
         Ok(known) => known,
         Err(why) => return broken(request, &Accounts::default(), &why),
@@ -183,7 +193,7 @@ fn answer(request: &Request) -> i32 {
                     Ok(()) => return 0,
                     Err(failure) => failure,
                 },
-                Order::Run(order) => carry::run(rule, &order, request.uid),
+                Order::Run(order) => carry::run(rule, &order, request.uid, limits),
             };
             failed(request, &accounts, &failure)
         }
@@ -220,15 +230,6 @@ fn list(call: &Call) -> i32 {
             rule.description.clone()
         };
         text.push_str(&format!("{:16} {}\n", rule.name, show(&what)));
-    }
-    // Whoever reads it may do so slowly: nothing is privileged while it is written.
-    let Request {
-        uid, gid, groups, ..
-    } = &call.request;
-    if system::become_user(*uid, *gid, groups).is_err() || (*uid != 0 && system::can_regain_root())
-    {
-        complain("cannot give root's rights up");
-        return 126;
     }
     if text.is_empty() {
         text.push_str("you have no rules\n");

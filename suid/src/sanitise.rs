@@ -17,6 +17,19 @@ pub struct Call {
     pub request: Request,
     /// Whether we run as root.
     pub privileged: bool,
+    /// The limits that were reset, as they were: who stays who they are keeps theirs.
+    pub limits: Vec<Limit>,
+}
+
+/// A resource limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The RLIMIT_ constant.
+    pub resource: u32,
+    /// The soft limit.
+    pub soft: u64,
+    /// The hard limit.
+    pub hard: u64,
 }
 
 /// More is no call that a person or a program makes.
@@ -32,14 +45,26 @@ const LIMITS: &[(u32, &str, u64)] = &[
     (libc::RLIMIT_AS, "virtual memory", NONE),
     (libc::RLIMIT_DATA, "data size", NONE),
     (libc::RLIMIT_CPU, "CPU time", NONE),
+    // As many as the hard limit allows, which a root without CAP_SYS_RESOURCE cannot raise.
+    (libc::RLIMIT_NPROC, "user processes", 1024),
     (libc::RLIMIT_NOFILE, "open files", 1024),
     (libc::RLIMIT_STACK, "stack size", 8 << 20),
 ];
 
-/// Gives the process what is needed; a higher hard limit stays.
-fn reset_limit(resource: u32, wanted: u64) -> io::Result<()> {
-    let (_, hard) = system::limit(resource)?;
-    system::set_limit(resource, wanted, hard.max(wanted))
+/// Gives the process what is needed; a higher hard limit stays. Returns what it was.
+fn reset_limit(resource: u32, wanted: u64) -> io::Result<Limit> {
+    let (soft, hard) = system::limit(resource)?;
+    let highest = hard.max(wanted);
+    let now = match resource {
+        libc::RLIMIT_NPROC => highest,
+        _ => wanted,
+    };
+    system::set_limit(resource, now, highest)?;
+    Ok(Limit {
+        resource,
+        soft,
+        hard,
+    })
 }
 
 /// Takes everything over, and resets what can be reset.
@@ -73,15 +98,17 @@ pub fn sanitise() -> Result<Call, String> {
     let [uid, effective, _] = ids.uids;
     let [gid, ..] = ids.gids;
     let privileged = effective == 0;
+    let mut limits = Vec::new();
     if privileged {
         // What is read here must not be dumped.
         // The hard limit stays: the program may be one whose profile sets a limit of its own.
         let core = system::limit(libc::RLIMIT_CORE).map_err(say("cannot forbid core dumps"))?;
         system::set_limit(libc::RLIMIT_CORE, 0, core.1).map_err(say("cannot forbid core dumps"))?;
         for (resource, name, wanted) in LIMITS {
-            reset_limit(*resource, *wanted).map_err(|error| {
+            let limit = reset_limit(*resource, *wanted).map_err(|error| {
                 format!("cannot reset the limit `{name}` that this process was started with: {error}; call from a shell without it")
             })?;
+            limits.push(limit);
         }
         system::clear_inheritable().map_err(say("cannot clear inheritable capabilities"))?;
     }
@@ -95,5 +122,6 @@ pub fn sanitise() -> Result<Call, String> {
             ..Request::default()
         },
         privileged,
+        limits,
     })
 }

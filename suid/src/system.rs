@@ -73,6 +73,43 @@ pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives all rights up that the caller did not have, for good.
+///
+/// # Errors
+/// EPERM when they could be taken back; others as setresuid(2).
+pub fn become_caller() -> io::Result<()> {
+    let ids = ids()?;
+    let ([uid, ..], [gid, ..]) = (ids.uids, ids.gids);
+    if ids.gids != [gid; 3] {
+        // SAFETY: plain numbers.
+        checked(unsafe { libc::setresgid(gid, gid, gid) })?;
+    }
+    if ids.uids != [uid; 3] {
+        // SAFETY: plain numbers.
+        checked(unsafe { libc::setresuid(uid, uid, uid) })?;
+    }
+    if uid != 0 && can_regain_root() {
+        return Err(io::Error::from_raw_os_error(libc::EPERM));
+    }
+    Ok(())
+}
+
+/// Begins an empty session keyring, so that the target does not come by the keys of the caller's session; keyctl(2). A kernel
+/// without keyrings has none to be kept.
+///
+/// # Errors
+/// EDQUOT and the like.
+pub fn new_session_keyring() -> io::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    let name = std::ptr::null::<libc::c_char>();
+    // SAFETY: without a name nothing is read.
+    let joined = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, name) };
+    match checked_long(joined) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 /// Whether the process could make itself root again.
 #[must_use]
 pub fn can_regain_root() -> bool {

@@ -229,6 +229,8 @@ fn who_may_use_what() {
         ((1002, 50, &[]), "staff-but-ann", "run"),
         (ANN, "all-but-docker", "run"),
         (BOB, "all-but-docker", "127"),
+        // Nor one who was made a member after the session began.
+        ((1001, 1001, &[]), "all-but-docker", "127"),
         (ROOT, "all-but-docker", "run"),
         (BOB, "by-number", "run"),
         (ANN, "by-number", "127"),

@@ -39,6 +39,7 @@ pub fn cases() -> Vec<Case> {
             USERNS,
             out_of_reach_while_entering,
         ),
+        case("own_file_is_out_of_reach", USERNS, own_file_is_out_of_reach),
         case("forged_records", USERNS, forged_records),
         case("launcher_gone", &[], launcher_gone),
         case(
@@ -47,6 +48,12 @@ pub fn cases() -> Vec<Case> {
             of_another_user,
         ),
         case("unknown_name", &[], unknown_name),
+        case("as_root_inside", USERNS, as_root_inside),
+        case(
+            "as_root_of_subordinate_ids",
+            &[Need::Root, Need::UserNamespaces, Need::Program("newuidmap")],
+            as_root_of_subordinate_ids,
+        ),
     ]
 }
 
@@ -663,6 +670,55 @@ fn out_of_reach_while_entering(scene: &Scene) -> Outcome {
     Ok(())
 }
 
+/// Who owns `sandboxctl` joins with a program that leads to `/proc/self/exe`: then `sandboxctl` runs inside, and a program
+/// there holds its file, whatever the view shows. It must not become writable when nobody runs it any more.
+fn own_file_is_out_of_reach(scene: &Scene) -> Outcome {
+    let own = scene.home().join("sandboxctl");
+    fs::copy(super::support::binary("sandboxctl"), &own)?;
+    let link = scene.home().join("link");
+    std::os::unix::fs::symlink("/proc/self/exe", &link)?;
+    let name = unique("own-file");
+    let script = "echo ready
+        while :; do
+            for p in /proc/[0-9]*; do
+                line=$(tr '\\0' ' ' 2>/dev/null <$p/cmdline) || continue
+                case $line in *'link events ') ;; *) continue ;; esac
+                command exec 5<$p/exe || continue
+                echo held
+                while readlink $p/exe >/dev/null 2>&1; do sleep 0.05; done
+                printf overwritten >>/proc/self/fd/5 && echo written || echo refused
+                exec sleep 600
+            done
+        done";
+    let profile = "[filesystem]\n\"/\" = \"read-only\"\n\"/dev/null\" = \"read-write\"\n[namespaces]\npid = true\n\
+                   [capabilities]\ndefault = \"drop\"\n[process]\nlandlock = false\n";
+    let mut run = start(scene, &name, profile)?
+        .program(["sh", "-c", script])
+        .spawn()?;
+    run.wait_for("ready")?;
+    let joined = scene
+        .command(&own)
+        .args(["join", &name])
+        .args([link.clone(), "events".into()])
+        .spawn()?;
+    run.wait_for("held")?;
+    joined.signal(Signal::SIGKILL)?;
+    joined.wait()?;
+    let told = wait_until(|| {
+        let text = run.stdout_so_far();
+        text.contains("refused") || text.contains("written")
+    });
+    let text = run.stdout_so_far();
+    end(run)?;
+    assert!(told && text.contains("refused"), "{text}");
+    let (before, after) = (
+        fs::read(super::support::binary("sandboxctl"))?,
+        fs::read(&own)?,
+    );
+    assert!(before == after, "`sandboxctl` was written to");
+    Ok(())
+}
+
 /// The record of a sandbox of this scene.
 fn record_of(scene: &Scene, name: &str) -> PathBuf {
     if scene.host.is_root() {
@@ -854,8 +910,8 @@ fn forged_records(scene: &Scene) -> Outcome {
     fs::remove_file(path.with_file_name(&link))?;
     outcomes.push(("link", linked?, "symbolic link"));
     end(run)?;
-    // A copy says what the kernel says: it leads into the same sandbox, which is no gain.
-    truth.succeeds()?.prints("was run")?;
+    // All that the kernel says agrees with it, and what it says binds the program may have been loosened.
+    outcomes.push(("copy", truth, "its launcher does not hold this record"));
     for (what, out, reason) in outcomes {
         out.exits_with(125)
             .map_err(|error| format!("{what}: {error}"))?;
@@ -975,4 +1031,129 @@ fn unknown_name(scene: &Scene) -> Outcome {
         .run()?;
     out.exits_with(125)?.prints("")?;
     out.complains("no sandbox named `no-such-sandbox` is running")
+}
+
+fn as_root_inside(scene: &Scene) -> Outcome {
+    let line = ["sh", "-c", "id -u; grep Cap.[^n] /proc/self/status"];
+    for (label, profile, uid, reason) in [
+        (
+            "forbidden",
+            "[user]\nuid = \"root\"\n",
+            None,
+            "its profile does not allow it",
+        ),
+        (
+            "nobody",
+            "[namespaces]\nuser = true\n[user]\nuid = 77\njoin-as-root = true\n",
+            None,
+            "there is no root inside",
+        ),
+        (
+            "everybody",
+            "[user]\nuid = \"root\"\njoin-as-root = true\n[capabilities]\ndefault = \"drop\"\nchown = \"keep\"\n",
+            Some("0"),
+            "",
+        ),
+    ] {
+        let name = unique(label);
+        let mut run = start(scene, &name, profile)?
+            .program(["sh", "-c", "echo ready; exec sleep 600"])
+            .spawn()?;
+        run.wait_for("ready")?;
+        let joined = scene
+            .sandboxctl()
+            .args(["join", "--as-root-inside", &name])
+            .program(line)
+            .run()?;
+        end(run)?;
+        match uid {
+            Some(uid) => {
+                joined.succeeds()?;
+                let text = joined.stdout();
+                assert_eq!(text.lines().next(), Some(uid), "{joined}");
+                for set in text.lines().skip(1) {
+                    let bits = set.split_whitespace().nth(1).unwrap_or_default();
+                    let bits = u64::from_str_radix(bits, 16).unwrap_or(u64::MAX);
+                    assert!(bits & !1 == 0, "{set}: {joined}");
+                }
+            }
+            None => {
+                joined.exits_with(125)?.prints("")?;
+                joined.complains(reason)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A root inside who is somebody else outside: an ordinary user's sandbox with subordinate ids.
+fn as_root_of_subordinate_ids(scene: &Scene) -> Outcome {
+    const OTHER: u32 = 54323;
+    let folder = scene.folder();
+    let place = folder.join("shared");
+    let home = folder.join("home-of-other");
+    for path in [&place, &home] {
+        fs::create_dir(path)?;
+    }
+    for path in [folder, place.as_path()] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    }
+    chown(&home, Some(OTHER), Some(OTHER))?;
+    for program in ["sandbox", "sandboxctl"] {
+        fs::copy(super::support::binary(program), place.join(program))?;
+    }
+    let profile = scene.write(
+        "shared/p.toml",
+        "[namespaces]\npid = true\n[user]\nsubordinate-ids = true\njoin-as-root = true\n\
+         [capabilities]\ndefault = \"drop\"\nchown = \"keep\"\n[syscalls]\npersonality = \"deny\"\n",
+    )?;
+    fs::set_permissions(&profile, fs::Permissions::from_mode(0o644))?;
+    let name = unique("subordinate");
+    // Accounts that only this mount namespace knows.
+    let script = format!(
+        "set -eu
+        mkdir {0}/etc; mount -t tmpfs -o mode=755 tmpfs {0}/etc; cp -a /etc/. {0}/etc/; mount --bind {0}/etc /etc
+        echo 'sbx-sub:x:{OTHER}:{OTHER}::{1}:/bin/sh' >>/etc/passwd
+        echo 'sbx-sub:x:{OTHER}:' >>/etc/group
+        echo sbx-sub:3000000:65536 >>/etc/subuid; echo sbx-sub:3000000:65536 >>/etc/subgid
+        cd /
+        user() {{ setpriv --reuid {OTHER} --regid {OTHER} --clear-groups env -i HOME={1} PATH=/usr/bin:/bin \"$@\"; }}
+        user {2}/sandbox --profile {2}/p.toml --name {name} sleep 600 &
+        for i in $(seq 100); do user {2}/sandboxctl state {name} 2>/dev/null | grep -q running && break; sleep 0.1; done
+        user {2}/sandboxctl join {name} id -u
+        user {2}/sandboxctl join --as-root-inside {name} sh -c 'id -u; id -G; grep -E \"Cap[PEBA]|NoNew|Seccomp:\" /proc/self/status'
+        user {2}/sandboxctl kill {name}
+        wait || true",
+        folder.display(),
+        home.display(),
+        place.display(),
+    );
+    let script = scene.write("world.sh", &script)?;
+    let out = scene
+        .command("/usr/bin/unshare")
+        .args(["--mount", "--propagation", "private", "/bin/sh"])
+        .args([script])
+        .run()?;
+    out.succeeds()?;
+    let text = out.stdout();
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("54323"), "{out}");
+    assert_eq!(
+        (lines.next(), lines.next()),
+        (Some("0"), Some("0")),
+        "{out}"
+    );
+    for line in lines {
+        let (what, value) = line.split_once(':').unwrap_or_default();
+        let value = value.trim();
+        match what {
+            "NoNewPrivs" => assert_eq!(value, "1", "{out}"),
+            "Seccomp" => assert_eq!(value, "2", "{out}"),
+            _ => {
+                let bits = u64::from_str_radix(value, 16).unwrap_or(u64::MAX);
+                assert!(bits & !1 == 0, "{line}: {out}");
+            }
+        }
+    }
+    Ok(())
 }

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use super::support::sandbox::Running;
 use super::support::{Case, Finished, Need, Outcome, Scene, case};
 
-type Fault = Box<dyn std::error::Error>;
+pub type Fault = Box<dyn std::error::Error>;
 
 /// The least that a sandbox can be.
-const PLAIN: &str = "[process]\nno-new-privileges = true\n";
+pub const PLAIN: &str = "[process]\nno-new-privileges = true\n";
 const PID_NAMESPACE: &str = "[namespaces]\npid = true\n";
-const LIMITED: &str = "[limits]\nmemory = \"64M\"\npids = 40\n";
+pub const LIMITED: &str = "[limits]\nmemory = \"64M\"\npids = 40\n";
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -70,12 +70,12 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// A name that no other test on this host has.
-fn named(label: &str) -> String {
+pub fn named(label: &str) -> String {
     format!("t{}-{label}", std::process::id())
 }
 
 /// Starts a shell line under a name, and waits until `ready` is printed and its record is written.
-fn start(scene: &Scene, name: &str, profile: &str, line: &str) -> Result<Running, Fault> {
+pub fn start(scene: &Scene, name: &str, profile: &str, line: &str) -> Result<Running, Fault> {
     let mut run = scene
         .sandbox()
         .profile_text(profile)?
@@ -88,7 +88,7 @@ fn start(scene: &Scene, name: &str, profile: &str, line: &str) -> Result<Running
 }
 
 /// Waits until a sandbox is said to run.
-fn written(scene: &Scene, name: &str) -> Outcome {
+pub fn written(scene: &Scene, name: &str) -> Outcome {
     until(scene, "its record", || {
         let listed = of(&control(scene, &["list", "--json"])?, "name", name);
         Ok(listed.is_some_and(|line| line["status"] != "starting"))
@@ -96,7 +96,7 @@ fn written(scene: &Scene, name: &str) -> Outcome {
 }
 
 /// Waits for something.
-fn until(scene: &Scene, what: &str, mut there: impl FnMut() -> Result<bool, Fault>) -> Outcome {
+pub fn until(scene: &Scene, what: &str, mut there: impl FnMut() -> Result<bool, Fault>) -> Outcome {
     let patience = if scene.host.is_virtual() { 90 } else { 20 };
     let deadline = Instant::now() + Duration::from_secs(patience);
     while !there()? {
@@ -108,12 +108,12 @@ fn until(scene: &Scene, what: &str, mut there: impl FnMut() -> Result<bool, Faul
     Ok(())
 }
 
-fn ctl(scene: &Scene, words: &[&str]) -> std::io::Result<Finished> {
+pub fn ctl(scene: &Scene, words: &[&str]) -> std::io::Result<Finished> {
     scene.sandboxctl().args(words.iter().copied()).run()
 }
 
 /// What a verb prints as JSON, which is as its schema says.
-fn control(scene: &Scene, words: &[&str]) -> Result<Value, Fault> {
+pub fn control(scene: &Scene, words: &[&str]) -> Result<Value, Fault> {
     let out = ctl(scene, words)?;
     out.succeeds()?;
     let value: Value = serde_json::from_str(&out.stdout())?;
@@ -202,13 +202,13 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), St
 }
 
 /// The element of a list whose member is this.
-fn of(list: &Value, member: &str, is: &str) -> Option<Value> {
+pub fn of(list: &Value, member: &str, is: &str) -> Option<Value> {
     let mut all = list.as_array()?.iter();
     all.find(|one| one[member] == is).cloned()
 }
 
 /// Where the records of who runs the tests are.
-fn records(scene: &Scene) -> PathBuf {
+pub fn records(scene: &Scene) -> PathBuf {
     if scene.host.is_root() {
         PathBuf::from("/run/sandbox")
     } else {
@@ -273,8 +273,7 @@ fn every_verb(scene: &Scene) -> Outcome {
 
     let out = ctl(scene, &["policy", &name])?;
     assert!(out.stdout().contains("memory = \"64M\""), "{out}");
-    let out = ctl(scene, &["policy", &name, "--json"])?;
-    let policy: Value = serde_json::from_str(&out.stdout())?;
+    let policy = control(scene, &["policy", &name, "--json"])?;
     assert_eq!(policy["sections"]["limits"]["pids"]["origin"]["line"], 3);
 
     ctl(scene, &["kill", &name])?.succeeds()?;
@@ -814,13 +813,13 @@ fn unwritable_registry(scene: &Scene) -> Outcome {
 }
 
 /// A user without a name, with a runtime directory where root looks for it.
-struct Other {
-    uid: u32,
-    runtime: PathBuf,
+pub struct Other {
+    pub uid: u32,
+    pub runtime: PathBuf,
 }
 
 impl Other {
-    fn new(uid: u32) -> Result<Self, Fault> {
+    pub fn new(uid: u32) -> Result<Self, Fault> {
         fs::create_dir_all("/run/user")?;
         let runtime = PathBuf::from(format!("/run/user/{uid}"));
         fs::create_dir(&runtime)?;
@@ -837,7 +836,7 @@ impl Other {
         Ok(())
     }
 
-    fn words(&self) -> Vec<String> {
+    pub fn words(&self) -> Vec<String> {
         let uid = self.uid;
         [
             "setpriv",
@@ -850,7 +849,7 @@ impl Other {
         .into()
     }
 
-    fn ctl(&self, scene: &Scene, words: &[&str]) -> Result<Finished, Fault> {
+    pub fn ctl(&self, scene: &Scene, words: &[&str]) -> Result<Finished, Fault> {
         Ok(scene
             .sandboxctl()
             .args(words.iter().copied())
@@ -861,7 +860,7 @@ impl Other {
             .run()?)
     }
 
-    fn start(&self, scene: &Scene, name: &str) -> Result<Running, Fault> {
+    pub fn start(&self, scene: &Scene, name: &str) -> Result<Running, Fault> {
         let mut run = scene
             .sandbox()
             .args([
@@ -890,7 +889,7 @@ impl Drop for Other {
 }
 
 /// Uids that no user of a usual host has.
-const UIDS: [u32; 2] = [64_321, 64_322];
+pub const UIDS: [u32; 2] = [64_321, 64_322];
 
 fn two_users(scene: &Scene) -> Outcome {
     let [one, two] = UIDS.map(Other::new);

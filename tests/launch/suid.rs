@@ -57,6 +57,16 @@ pub fn cases() -> Vec<Case> {
             opens_nothing_of_the_callers,
         ),
         case(
+            "says_nothing_as_root",
+            &[
+                Need::Root,
+                Need::Binary("sandbox-suid"),
+                Need::Program("unshare"),
+                Need::Program("strace"),
+            ],
+            says_nothing_as_root,
+        ),
+        case(
             "runs_under_a_profile_of_the_systems",
             NEEDS,
             runs_under_a_profile_of_the_systems,
@@ -136,6 +146,27 @@ log = "best-effort"
 users = ["*"]
 program = "/usr/bin/env"
 keep-environment = ["TERM", "LC_*"]
+log = "best-effort"
+
+[rule.own-limits]
+users = ["*"]
+program = "/bin/cat"
+arguments = ["/proc/self/limits"]
+user = "caller"
+log = "best-effort"
+
+[rule.nobodys-limits]
+users = ["*"]
+program = "/bin/cat"
+arguments = ["/proc/self/limits"]
+user = "nobody"
+log = "best-effort"
+
+[rule.keys]
+users = ["*"]
+program = "/bin/cat"
+arguments = ["/proc/keys"]
+user = "nobody"
 log = "best-effort"
 
 [rule.look]
@@ -341,6 +372,24 @@ fn nothing_of_the_callers_process_is_passed_on(scene: &Scene) -> Outcome {
             assert_eq!(out.stdout(), "", "{out}");
         }
     }
+    // Another target does not inherit the caller's traps; who stays who they are keeps what limits them.
+    for (rule, kept) in [("own-limits", true), ("nobodys-limits", false)] {
+        let line = format!("ulimit -S -p 7; exec sandbox-suid {rule}");
+        let out = world.user(&["/bin/sh", "-c", &line])?;
+        out.succeeds()?;
+        let text = out.stdout();
+        let processes = text.lines().find(|line| line.starts_with("Max processes"));
+        let found = processes.and_then(|line| line.split_whitespace().nth(2));
+        assert!(
+            found.is_some() && (found == Some("7")) == kept,
+            "{rule}: {out}"
+        );
+    }
+    // The caller's session keyring, in which its keys are.
+    let out = world.user(&["sandbox-suid", "keys"])?;
+    if out.code() == 0 {
+        assert!(!out.stdout().contains(" 54321 "), "{out}");
+    }
     // Ignored and blocked signals.
     let out = world.user(&[
         "/bin/sh",
@@ -538,6 +587,43 @@ fn opens_nothing_of_the_callers(scene: &Scene) -> Outcome {
 }
 
 /// A shell of the user's calls the rule, and what it starts afterwards is limited: the way of the recipe.
+/// What the kernel lets a process write can depend on who writes: the caller's standard error may be a file of /proc.
+fn says_nothing_as_root(scene: &Scene) -> Outcome {
+    let world = World::new(scene, RULES, "")?;
+    let trace = scene.folder().join("trace");
+    for line in [
+        &["no-such-rule"][..],
+        &["id", "more"],
+        &["--list"],
+        &["--help"],
+        &[],
+    ] {
+        let mut all = vec![
+            "strace",
+            "-u",
+            "sbx-ann",
+            "-e",
+            "trace=write,setresuid",
+            "-o",
+        ];
+        let trace_name = trace.display().to_string();
+        all.extend([trace_name.as_str(), "/usr/local/bin/sandbox-suid"]);
+        all.extend(line);
+        world.root(&all)?;
+        let text = fs::read_to_string(&trace)?;
+        let is_said = |line: &str| line.starts_with("write(1,") || line.starts_with("write(2,");
+        let said = text.lines().position(is_said).ok_or("it says nothing")?;
+        let dropped = text.lines().position(|line| {
+            line.starts_with("setresuid(54321, 54321, 54321) ") && line.ends_with("= 0")
+        });
+        assert!(
+            dropped.is_some_and(|dropped| dropped < said),
+            "{line:?}:\n{text}"
+        );
+    }
+    Ok(())
+}
+
 fn limits_the_shell(scene: &Scene, world: &World<'_>) -> Outcome {
     let probe = scene.folder().join("probe");
     fs::copy(own_path(), &probe)?;

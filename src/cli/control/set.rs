@@ -195,14 +195,17 @@ fn limits(record: &Record, policy: &Policy, keys: &[String]) -> Vec<Limit> {
         .section(Section::Limits)
         .map(|(key, value, _)| {
             let known = record.limits.iter().find(|limit| limit.key == key);
-            let origin = match known {
-                Some(limit) if !keys.iter().any(|changed| changed == key) => limit.origin.clone(),
-                _ => ORIGIN.to_owned(),
+            let (origin, applied) = match known {
+                Some(limit) if !keys.iter().any(|changed| changed == key) => {
+                    (limit.origin.clone(), limit.applied)
+                }
+                _ => (ORIGIN.to_owned(), true),
             };
             Limit {
                 key: key.to_owned(),
                 value: value.to_json(),
                 origin,
+                applied,
             }
         })
         .collect()

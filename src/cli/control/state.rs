@@ -75,7 +75,8 @@ pub(super) fn state(name: &str, json: bool) -> Result<(), i32> {
             .value
             .as_str()
             .map_or_else(|| limit.value.to_string(), str::to_owned);
-        let missing = value != "max" && record.group.is_empty() && is_held_by_group(&limit.key);
+        let missing = !limit.applied
+            || value != "max" && record.group.is_empty() && is_held_by_group(&limit.key);
         let missing = if missing { ", not applied" } else { "" };
         line(
             "limit",

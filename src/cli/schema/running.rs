@@ -3,14 +3,16 @@
 
 use serde_json::{Map, Value, json};
 
-/// A member: its name, what it can be, what it means.
-type Member<'a> = (&'a str, Value, &'a str);
+use super::steering;
 
-fn text() -> Value {
+/// A member: its name, what it can be, what it means.
+pub(super) type Member<'a> = (&'a str, Value, &'a str);
+
+pub(super) fn text() -> Value {
     json!({ "type": "string" })
 }
 
-fn count() -> Value {
+pub(super) fn count() -> Value {
     json!({ "type": "integer", "minimum": 0 })
 }
 
@@ -18,20 +20,20 @@ fn number() -> Value {
     json!({ "type": "number", "minimum": 0 })
 }
 
-fn flag() -> Value {
+pub(super) fn flag() -> Value {
     json!({ "type": "boolean" })
 }
 
-fn list(of: Value) -> Value {
+pub(super) fn list(of: Value) -> Value {
     json!({ "type": "array", "items": of })
 }
 
 /// The same, or null where it is not known or does not exist.
-fn maybe(value: Value) -> Value {
+pub(super) fn maybe(value: Value) -> Value {
     json!({ "anyOf": [value, { "type": "null" }] })
 }
 
-fn object(members: &[Member]) -> Value {
+pub(super) fn object(members: &[Member]) -> Value {
     let mut properties = Map::new();
     for (name, schema, meaning) in members {
         let mut schema = schema.clone();
@@ -208,6 +210,11 @@ fn state() -> Value {
         ("key", text(), "a key of [limits]"),
         ("value", json!({}), "its value"),
         ("origin", text(), "FILE:LINE:COLUMN, or the option"),
+        (
+            "applied",
+            flag(),
+            "whether it holds: not where this host cannot, and the rule may be left out",
+        ),
     ]);
     object(&[
         ("version", json!({ "const": 1 }), "of this format"),
@@ -446,6 +453,13 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("wait", wait),
         ("namespaces", list(namespace)),
         ("why", why()),
+        ("policy", steering::policy()),
+        ("set", steering::set()),
+        ("attach", steering::attach()),
+        ("profiles", steering::profiles()),
+        ("check", steering::check()),
+        ("rules-list", steering::rules_list()),
+        ("rules-check", steering::rules_check()),
     ];
     all.into_iter()
         .map(|(verb, mut schema)| {
@@ -454,9 +468,9 @@ pub fn all() -> Vec<(&'static str, Value)> {
                     "$schema".to_owned(),
                     "https://json-schema.org/draft/2020-12/schema".into(),
                 );
-                fields
-                    .entry("title")
-                    .or_insert_with(|| format!("what `sandboxctl {verb} --json` prints").into());
+                fields.entry("title").or_insert_with(|| {
+                    format!("what `sandboxctl {} --json` prints", verb.replace('-', " ")).into()
+                });
             }
             (verb, schema)
         })
