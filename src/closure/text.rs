@@ -87,5 +87,10 @@ pub fn profile(closure: &Closure, programs: &[PathBuf]) -> String {
         }
     }
     out.push_str("\n[devices]\ndefault = \"minimal\"\n");
+    out.push_str("\n# To let nothing else be run, not even what is made inside:\n# [execute]\n# default = \"deny\"\n");
+    let executed = closure.members.iter().filter(|(_, member)| member.executed);
+    for key in executed.filter_map(|(path, _)| key(path)) {
+        let _ = writeln!(out, "# {} = \"allow\"", write::key(&key));
+    }
     out
 }

@@ -9,11 +9,13 @@ mod attacks;
 mod background;
 mod caller;
 mod capabilities;
+mod closure;
 mod command;
 mod controls;
 mod doctor;
 mod errors;
 mod escapes;
+mod execute;
 mod filesystem;
 mod harness;
 mod hogs;
@@ -50,11 +52,13 @@ fn main() -> ExitCode {
         ("background", background::cases),
         ("caller", caller::cases),
         ("capabilities", capabilities::cases),
+        ("closure", closure::cases),
         ("command", command::cases),
         ("controls", controls::cases),
         ("doctor", doctor::cases),
         ("errors", errors::cases),
         ("escapes", escapes::cases),
+        ("execute", execute::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
         ("hogs", hogs::cases),
