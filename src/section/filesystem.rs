@@ -214,13 +214,18 @@ pub fn wanted_for(
     }
     // Below something that is shown from elsewhere, that elsewhere says what is there.
     for (place, source) in &binds {
-        let below = |path: &PathBuf, pattern: bool| {
-            let rest = path.strip_prefix(expand::literal(place, pattern)).ok()?;
-            Some(join(&expand::literal(source, pattern), rest))
+        let below = |all: &BTreeSet<PathBuf>, pattern: bool| {
+            let (place, source) = (
+                expand::literal(place, pattern),
+                expand::literal(source, pattern),
+            );
+            let ours = all.range(place.clone()..);
+            ours.map_while(|path| Some(join(&source, path.strip_prefix(&place).ok()?)))
+                .collect::<Vec<_>>()
         };
-        let there: Vec<PathBuf> = paths.iter().filter_map(|path| below(path, false)).collect();
+        let there = below(&paths, false);
         paths.extend(there);
-        let there: Vec<PathBuf> = globs.iter().filter_map(|path| below(path, true)).collect();
+        let there = below(&globs, true);
         globs.extend(there);
         paths.insert(source.clone());
     }

@@ -118,7 +118,7 @@ fn a_profile_that_runs(scene: &Scene) -> Outcome {
             "ls -d /etc/passwd /home /usr/share; echo done",
         ])
         .run()?;
-    out.prints("done\n")?;
+    out.prints("done")?;
     // With what it has in comments it runs as well, and nothing but these two.
     let strict: String = profile
         .lines()
@@ -145,7 +145,7 @@ fn a_profile_that_runs(scene: &Scene) -> Outcome {
         let out = line
             .program(["/bin/sh", "-c", "ls / >/dev/null && echo done"])
             .run()?;
-        out.prints("done\n")?;
+        out.prints("done")?;
     }
     Ok(())
 }
@@ -156,7 +156,7 @@ fn a_profile_of_python(scene: &Scene) -> Outcome {
     let out = line
         .program(["/usr/bin/python3", "-c", "import json, ctypes; print(1)"])
         .run()?;
-    out.prints("1\n")
+    out.prints("1")
 }
 
 fn scripts_and_env(scene: &Scene) -> Outcome {

@@ -31,14 +31,14 @@ fn only_what_is_allowed(scene: &Scene) -> Outcome {
     let script = "env true; echo env=$?; id; echo id=$?; /usr/bin/env sh -c 'echo again'";
     let line = scene.sandbox().profile_text(SHELL)?;
     let out = line.program(["sh", "-c", script]).run()?;
-    out.prints("env=126\nid=126\nagain\n")?;
+    out.prints("env=126\nid=126\nagain")?;
     // A directory is allowed with all that is below it.
     let all = "[execute]\ndefault = \"deny\"\n\"/usr/bin\" = \"allow\"\n";
     let line = scene.sandbox().profile_text(all)?;
     let out = line
         .program(["sh", "-c", "/usr/bin/true && echo ok"])
         .run()?;
-    out.prints("ok\n")
+    out.prints("ok")
 }
 
 fn behind_a_view(scene: &Scene) -> Outcome {
@@ -49,7 +49,7 @@ fn behind_a_view(scene: &Scene) -> Outcome {
         let line = scene.sandbox().profile_text(&format!("{view}{more}"))?;
         // Neither is cp allowed, so that nothing is copied at all.
         let out = line.program(["sh", "-c", script]).run()?;
-        out.prints("id=126\ncopy=127\nagain\n")?;
+        out.prints("id=126\ncopy=127\nagain")?;
     }
     // A copy is another file, and lies where nothing is allowed.
     let text = format!(
@@ -58,7 +58,7 @@ fn behind_a_view(scene: &Scene) -> Outcome {
     );
     let line = scene.sandbox().profile_text(&text)?;
     let out = line.program(["sh", "-c", script]).run()?;
-    out.prints("id=126\ncopy=126\nagain\n")
+    out.prints("id=126\ncopy=126\nagain")
 }
 
 fn the_program_itself(scene: &Scene) -> Outcome {
@@ -81,7 +81,7 @@ fn what_it_does_not_stop(scene: &Scene) -> Outcome {
     let script = script.display().to_string();
     let line = scene.sandbox().profile_text(SHELL)?;
     let out = line.program(["sh", &script]).run()?;
-    out.prints("read by an interpreter\n")?;
+    out.prints("read by an interpreter")?;
     let loader = "/lib64/ld-linux-x86-64.so.2";
     if std::path::Path::new(loader).exists() {
         let line = scene.sandbox().profile_text(SHELL)?;
@@ -131,7 +131,7 @@ fn what_cannot_be_held(scene: &Scene) -> Outcome {
             .complains("Landlock takes nothing away")?;
         out.complains("/usr/bin/id")?;
         let out = run(text, &["--best-effort"])?;
-        out.prints("0\n")?;
+        out.prints("0")?;
         out.complains("cannot be applied")?;
     }
     let out = run(
@@ -156,5 +156,5 @@ fn files_can_still_be_moved(scene: &Scene) -> Outcome {
     let text = format!("{SHELL}\"/bin/mv\" = \"allow\"\n\"/bin/ln\" = \"allow\"\n");
     let line = scene.sandbox().profile_text(&text)?.in_folder(&folder);
     let script = "mv a/file b/file && ln b/file a/other && echo moved";
-    line.program(["sh", "-c", script]).run()?.prints("moved\n")
+    line.program(["sh", "-c", script]).run()?.prints("moved")
 }

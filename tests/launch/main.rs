@@ -29,6 +29,7 @@ mod process;
 mod programs;
 mod roots;
 mod running;
+mod scaling;
 mod share;
 mod soft;
 mod steer;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         ("process", process::cases),
         ("programs", programs::cases),
         ("running", running::cases),
+        ("scaling", scaling::cases),
         ("share", share::cases),
         ("soft", soft::cases),
         ("steer", steer::cases),

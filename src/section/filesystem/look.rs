@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::gather::{binds, unseen};
 use super::rule::Rule;
@@ -19,14 +19,12 @@ const EPERM: i32 = 1;
 
 /// Adds what the host has there; drops rules about what it does not have.
 pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
-    let binds = binds(draft);
+    let binds: BTreeMap<PathBuf, PathBuf> = binds(draft).into_iter().collect();
     let mut out = Vec::new();
     let mut classes: BTreeMap<(String, Site), bool> = BTreeMap::new();
     for mut rule in rules {
-        let bound = binds
-            .iter()
-            .filter(|(place, _)| rule.path.starts_with(place) && rule.path != *place)
-            .max_by_key(|(place, _)| place.components().count());
+        let mut above = rule.path.ancestors().skip(1);
+        let bound = above.find_map(|at| binds.get_key_value(at));
         let Some(fact) = draft.facts.path(&rule.path) else {
             if rule.hides() && bound.is_some() {
                 out.push(rule);
