@@ -144,7 +144,7 @@ impl Automount {
     fn new(
         at: std::path::PathBuf,
         kind: &str,
-        daemon: &std::fs::File,
+        daemon: &fs::File,
     ) -> Result<Self, Box<dyn std::error::Error>> {
         use std::os::fd::AsRawFd;
         fs::create_dir_all(&at)?;
@@ -173,7 +173,7 @@ impl Drop for Automount {
 
 fn automounts_are_left_alone(scene: &Scene) -> Outcome {
     let (_reader, writer) = nix::unistd::pipe()?;
-    let daemon = std::fs::File::from(writer);
+    let daemon = fs::File::from(writer);
     for kind in ["direct", "indirect"] {
         let at = scene.folder().join(format!("all/{kind}"));
         let automount = Automount::new(at.clone(), kind, &daemon)?;
