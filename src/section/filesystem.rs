@@ -214,18 +214,10 @@ pub fn wanted_for(
     }
     // Below something that is shown from elsewhere, that elsewhere says what is there.
     for (place, source) in &binds {
-        let below = |all: &BTreeSet<PathBuf>, pattern: bool| {
-            let (place, source) = (
-                expand::literal(place, pattern),
-                expand::literal(source, pattern),
-            );
-            let ours = all.range(place.clone()..);
-            ours.map_while(|path| Some(join(&source, path.strip_prefix(&place).ok()?)))
-                .collect::<Vec<_>>()
-        };
-        let there = below(&paths, false);
+        let there = world::moved_below(&paths, place, source);
         paths.extend(there);
-        let there = below(&globs, true);
+        let [at, from] = [place, source].map(|path| expand::literal(path, true));
+        let there = world::moved_below(&globs, &at, &from);
         globs.extend(there);
         paths.insert(source.clone());
     }
