@@ -6,6 +6,7 @@
 
 pub mod bpf;
 pub mod cli;
+pub mod closure;
 pub mod control;
 pub mod exec;
 pub mod host;

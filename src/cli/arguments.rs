@@ -375,6 +375,14 @@ pub enum Verb {
     #[command(flatten)]
     Running(Running),
 
+    /// List the files that programs need to start: interpreters, the dynamic loader, libraries
+    ///
+    /// The files are read as the kernel and the dynamic loader read them, and nothing is run. With --profile it is a profile
+    /// in which these paths are all that there is. What a program opens later by itself cannot be told from its file, but
+    /// for what is known of a few (Python, Perl, git, …). Libraries for better processors are listed beside the plain
+    /// ones. LD_LIBRARY_PATH is not looked at. Exit status: 1 when something that is needed is missing.
+    Closure(super::closure::Options),
+
     /// Import, list, show and remove root file systems for `sandbox --root NAME`
     Root {
         /// What to do.

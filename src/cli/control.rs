@@ -13,7 +13,8 @@ use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
 use super::{
-    answer, attach, doctor, explain, group, inspect, join, logs, root, rules, schema, status, usage,
+    answer, attach, closure, doctor, explain, group, inspect, join, logs, root, rules, schema,
+    status, usage,
 };
 
 mod events;
@@ -62,6 +63,7 @@ pub fn main() -> i32 {
         } => join::join(&name, as_root_inside, &command),
         Verb::Logs { name, follow } => logs::logs(&name, follow),
         Verb::Running(verb) => running::run(verb),
+        Verb::Closure(options) => closure::run(&options),
         Verb::Root { verb } => root::run(verb),
         Verb::Delegate { user, remove, pid } => delegate::run(Delegate {
             user: &user,

@@ -85,8 +85,8 @@ fn covers(key: &Key, name: &str, section_is_known: bool) -> bool {
     let word = |allowed: fn(char) -> bool| !name.is_empty() && name.chars().all(allowed);
     match key.name {
         Name::Exact(_) => false,
-        // A path alone is one of the view; rates of devices are rarer.
-        Name::Path if key.section == Section::Limits && !section_is_known => false,
+        // A path alone is one of the view; rates of devices and programs are rarer.
+        Name::Path if key.section != Section::Filesystem && !section_is_known => false,
         Name::Path => name.starts_with(['/', '~']) || name.starts_with("${"),
         Name::Device => name.starts_with("/dev/"),
         Name::Open { start, .. } => name.len() > start.len() && name.starts_with(start),

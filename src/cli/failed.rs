@@ -305,7 +305,7 @@ fn not_executed(program: &OsStr, environment: &[(OsString, OsString)], errno: Er
     }
     let (why, status) = match errno {
         Errno::EACCES => (
-            "permission denied: it is no executable file, or lies on a file system without execution",
+            "permission denied: it, its interpreter or its loader is no executable file, lies on a file system without execution, or is not allowed by [execute]",
             status::NOT_EXECUTABLE,
         ),
         Errno::ENOEXEC => (

@@ -22,7 +22,7 @@ use crate::report::render::{Style, render};
 use crate::report::{Diagnostic, Diagnostics, Label, Site, Source, SourceKind, SourceMap};
 use crate::section::expand::{Expanded, expand};
 use crate::section::process::{Process, Terminal};
-use crate::section::{devices, filesystem, limits};
+use crate::section::{devices, execute, filesystem, limits};
 
 use super::complain;
 
@@ -297,6 +297,7 @@ pub(super) fn facts_for(
             || matches!(value, Value::View(View::Bind { source, .. }) if names_user_directory(source))
     }) || policy
         .section(Section::Limits)
+        .chain(policy.section(Section::Execute))
         .any(|(key, ..)| names_user_directory(key))
         || policy
         .get(Section::Process, "working-directory")
@@ -329,7 +330,10 @@ pub(super) fn facts_for(
     facts.root_cache = cache.path().is_dir().then(|| cache.path().to_owned());
     let around = plan::surroundings(policy, &facts)?;
     let asked = asked(&facts.caller);
-    let wanted = filesystem::wanted_for(policy, &facts.caller, &around, &asked);
+    let mut wanted = filesystem::wanted_for(policy, &facts.caller, &around, &asked);
+    let (paths, globs) = execute::wanted(policy, &facts.caller);
+    wanted.paths.extend(paths);
+    wanted.globs.extend(globs);
     let seen = host::glob::look(&wanted.paths, &wanted.globs)?;
     facts.paths = seen.paths;
     facts.globs = seen.globs;

@@ -6,6 +6,7 @@
 pub mod arguments;
 mod attach;
 mod background;
+mod closure;
 pub mod control;
 pub mod delegate;
 mod doctor;

@@ -11,6 +11,7 @@ pub fn title(section: Section) -> &'static str {
         Section::Namespaces => "which views of the system are the program's own",
         Section::Filesystem => "what is seen at which path, and what may be done with it",
         Section::Devices => "which device nodes exist below /dev",
+        Section::Execute => "which programs can be run at all",
         Section::Network => "which network the program has",
         Section::Syscalls => "which system calls are carried out",
         Section::Capabilities => "which parts of root's power the program holds",
@@ -39,6 +40,10 @@ pub fn about(section: Section) -> &'static str {
         }
         Section::Devices => {
             "As soon as the section says anything, /dev is a small one of the sandbox's own with only what is listed."
+        }
+        Section::Execute => {
+            "Keys are paths of programs, or of directories with all that is below them. The longest path decides, a literal path over a glob. \
+             What may be read and what may be executed are two things: `[filesystem]` has to show a program too."
         }
         Section::Network => "Joining an existing network namespace is said with `namespaces.net`.",
         Section::Syscalls => {

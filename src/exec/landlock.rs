@@ -28,7 +28,8 @@ pub(super) fn prepare(ruleset: &Ruleset) -> Result<Rules, Errno> {
         handled: ruleset.handled.bits(),
         scoped: ruleset.scopes.bits(),
         rules: rules.collect::<Result<_, Errno>>()?,
-        may_be_gone: false,
+        // What is allowed to be run need not be there: it can only be hidden, or missing.
+        may_be_gone: ruleset.is_about_programs(),
     })
 }
 

@@ -11,6 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use glob::Pattern;
 use nix::dir::Dir;
@@ -47,6 +48,7 @@ pub fn look(paths: &[PathBuf], globs: &[PathBuf]) -> Result<Seen, Diagnostics> {
     let mut seen = Seen::default();
     let mut search = Search {
         names: 0,
+        read: BTreeMap::new(),
         notes: BTreeSet::new(),
     };
     let mut all: BTreeSet<PathBuf> = paths.iter().cloned().collect();
@@ -144,6 +146,8 @@ fn plain(text: &str) -> Option<String> {
 
 struct Search {
     names: usize,
+    /// The directories that were read, and their names: no more than are counted.
+    read: BTreeMap<PathBuf, Rc<Vec<OsString>>>,
     notes: BTreeSet<String>,
 }
 
@@ -220,6 +224,16 @@ impl Search {
         let Some((part, rest)) = parts.split_first() else {
             return Ok(());
         };
+        // Before any name in it is looked for: that alone could mount something.
+        match fstatfs(directory.as_fd()) {
+            Ok(stat) => {
+                if let Some(why) = foreign(stat.filesystem_type(), find.kind) {
+                    self.note(at, why);
+                    return Ok(());
+                }
+            }
+            Err(error) => return Err(format!("`{}`: {}", at.display(), error.desc())),
+        }
         if depth > DEEPEST {
             return Err(format!(
                 "`{}` is more than {DEEPEST} directories deep",
@@ -234,13 +248,7 @@ impl Search {
             // No directory at all.
             self.descend(find, directory, at, rest, depth)?;
         }
-        let names = match self.read(find, directory, at)? {
-            Ok(names) => names,
-            Err(why) => {
-                self.note(at, &why);
-                return Ok(());
-            }
-        };
+        let names = self.read(directory, at)?;
         for name in names.iter().filter(|name| part.matches(name)) {
             self.enter(
                 find,
@@ -285,20 +293,10 @@ impl Search {
         }
     }
 
-    /// The names in a directory, or why it is not read; too many names are an error.
-    fn read(
-        &mut self,
-        find: &Find,
-        directory: &OwnedFd,
-        at: &Path,
-    ) -> Result<Result<Vec<OsString>, String>, String> {
-        match fstatfs(directory.as_fd()) {
-            Ok(stat) => {
-                if let Some(why) = foreign(stat.filesystem_type(), find.kind) {
-                    return Ok(Err(why.to_owned()));
-                }
-            }
-            Err(error) => return Err(format!("`{}`: {}", at.display(), error.desc())),
+    /// The names in a directory; too many are an error. Fifty patterns about one directory read it once.
+    fn read(&mut self, directory: &OwnedFd, at: &Path) -> Result<Rc<Vec<OsString>>, String> {
+        if let Some(names) = self.read.get(at) {
+            return Ok(names.clone());
         }
         let flags = OFlag::O_RDONLY
             | OFlag::O_DIRECTORY
@@ -309,7 +307,7 @@ impl Search {
             Ok(open) => open,
             Err(error) => {
                 self.pass_over(at, paths::own_lock(directory, error))?;
-                return Ok(Ok(Vec::new()));
+                return Ok(Rc::default());
             }
         };
         let mut names = Vec::new();
@@ -331,7 +329,9 @@ impl Search {
             names.push(OsStr::from_bytes(&name).to_owned());
         }
         names.sort();
-        Ok(Ok(names))
+        let names = Rc::new(names);
+        self.read.insert(at.to_owned(), names.clone());
+        Ok(names)
     }
 }
 
@@ -343,8 +343,8 @@ fn foreign(kind: FsType, start: FsType) -> Option<&'static str> {
     const SYSFS: FsType = FsType(0x6265_6572);
     match kind {
         statfs::PROC_SUPER_MAGIC | SYSFS => Some("it is made up by the kernel"),
-        _ if kind == start => None,
         statfs::AUTOFS_SUPER_MAGIC => Some("it would have to be mounted"),
+        _ if kind == start => None,
         statfs::NFS_SUPER_MAGIC
         | statfs::SMB_SUPER_MAGIC
         | statfs::FUSE_SUPER_MAGIC
@@ -460,6 +460,36 @@ mod tests {
             "{}",
             errors[0].message
         );
+    }
+
+    #[test]
+    fn what_may_not_answer_is_told_by_its_kind() {
+        let ext4 = statfs::EXT4_SUPER_MAGIC;
+        let (nfs, fuse) = (statfs::NFS_SUPER_MAGIC, statfs::FUSE_SUPER_MAGIC);
+        for kind in [nfs, fuse, statfs::SMB_SUPER_MAGIC, FsType(0xFF53_4D42)] {
+            assert!(foreign(kind, ext4).is_some());
+            // Where the pattern starts the caller has gone by himself.
+            assert!(foreign(kind, kind).is_none());
+        }
+        assert!(foreign(nfs, fuse).is_some());
+        assert!(foreign(statfs::TMPFS_MAGIC, ext4).is_none());
+        // Every name in there would be mounted.
+        let autofs = statfs::AUTOFS_SUPER_MAGIC;
+        assert!(foreign(autofs, autofs).is_some());
+    }
+
+    #[test]
+    fn a_directory_is_read_once_for_all_patterns() {
+        let root = tempfile::tempdir().unwrap();
+        for at in 0..1_500 {
+            fs::write(root.path().join(format!("f{at}")), "").unwrap();
+        }
+        // A hundred times these names are more than are read.
+        let globs: Vec<_> = (0..100)
+            .map(|at| root.path().join(format!("*{at}")))
+            .collect();
+        let seen = look(&[], &globs).unwrap();
+        assert_eq!(seen.globs[&globs[99]].len(), 15);
     }
 
     #[test]

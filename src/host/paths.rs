@@ -1,10 +1,11 @@
 //! What is at a path: looked at component by component, so that every symbolic link on the way is known.
 //!
-//! Nothing is opened but as a bare reference (`O_PATH`, open(2)): no FIFO blocks, no device reacts, no automount
-//! is triggered.
+//! Nothing is opened but as a bare reference (`O_PATH`, open(2)): no FIFO blocks, no device reacts. Nor is an automount
+//! triggered, which a server that does not answer could hold up for ever: with O_DIRECTORY even a bare reference would (path
+//! resolution asks for a directory then), and so would a name that is looked for in a directory of autofs.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -62,19 +63,14 @@ impl Directory {
         })
     }
 
-    fn may_be_passed(&self) -> nix::Result<()> {
-        let automount = match self.automount.get() {
+    fn is_automount(&self) -> nix::Result<bool> {
+        Ok(match self.automount.get() {
             Some(known) => *known,
             None => {
                 let found = fstatfs(self.fd.as_fd())?.filesystem_type() == AUTOFS_SUPER_MAGIC;
                 *self.automount.get_or_init(|| found)
             }
-        };
-        if automount {
-            Err(Errno::EREMOTE)
-        } else {
-            Ok(())
-        }
+        })
     }
 }
 
@@ -83,6 +79,8 @@ impl Directory {
 pub(super) struct Walker {
     root: Option<Rc<Directory>>,
     seen: BTreeMap<PathBuf, Entry>,
+    /// Where something is mounted; read once an automount is met.
+    mounted: Option<BTreeSet<PathBuf>>,
 }
 
 impl Walker {
@@ -154,8 +152,11 @@ impl Walker {
             }
             match self.entry(&here, &directory.fd, &name)? {
                 Entry::Directory(found) => {
-                    if !rest.is_empty() {
-                        found.may_be_passed()?;
+                    if let Some(next) = rest.last()
+                        && found.is_automount()?
+                        && !self.is_mounted(&here.join(next))
+                    {
+                        return Err(Errno::EREMOTE);
                     }
                     way.push((here, found));
                 }
@@ -181,27 +182,46 @@ impl Walker {
         if let Some(entry) = self.seen.get(path) {
             return Ok(entry.clone());
         }
-        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        // Nearly always a directory: then this says all.
-        let entry = match openat(directory, name, flags | OFlag::O_DIRECTORY, Mode::empty()) {
-            Ok(fd) => Entry::Directory(Directory::new(fd)),
-            Err(Errno::ENOTDIR) => {
-                let fd = reference(directory, name).map_err(|error| own_lock(directory, error))?;
-                match kind(&fd)? {
-                    SFlag::S_IFDIR => Entry::Directory(Directory::new(fd)),
-                    // Of the link itself, not of what its name leads to by now.
-                    SFlag::S_IFLNK => Entry::Link(readlinkat(fd.as_fd(), "")?.into()),
-                    SFlag::S_IFREG => Entry::Other(PathKind::File),
-                    _ => Entry::Other(PathKind::Special),
-                }
-            }
-            Err(error) => return Err(own_lock(directory, error)),
+        let fd = reference(directory, name).map_err(|error| own_lock(directory, error))?;
+        let entry = match kind(&fd)? {
+            SFlag::S_IFDIR => Entry::Directory(Directory::new(fd)),
+            // Of the link itself, not of what its name leads to by now.
+            SFlag::S_IFLNK => Entry::Link(readlinkat(fd.as_fd(), "")?.into()),
+            SFlag::S_IFREG => Entry::Other(PathKind::File),
+            _ => Entry::Other(PathKind::Special),
         };
         if self.seen.len() < MOST_OPEN {
             self.seen.insert(path.to_owned(), entry.clone());
         }
         Ok(entry)
     }
+}
+
+impl Walker {
+    /// Whether something is mounted there already, so that going there mounts nothing: a home directory on autofs is.
+    fn is_mounted(&mut self, path: &Path) -> bool {
+        let points = self.mounted.get_or_insert_with(|| {
+            // Without it nothing is known to be mounted.
+            let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+            mount_points(&table)
+        });
+        points.contains(path)
+    }
+}
+
+/// The mount points that mountinfo names (proc_pid_mountinfo(5)), but for those of autofs itself.
+#[must_use]
+pub fn mount_points(mountinfo: &[u8]) -> BTreeSet<PathBuf> {
+    let lines = mountinfo.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| {
+            let line = String::from_utf8_lossy(line);
+            let (before, after) = line.split_once(" - ")?;
+            let kind = after.split(' ').next()?;
+            let point = before.split(' ').nth(4).filter(|_| kind != "autofs")?;
+            Some(super::cgroup::unescaped(point))
+        })
+        .collect()
 }
 
 /// EACCES stands for what the caller can never reach. His own directory he could open again (chmod(2)), and so could a
@@ -312,6 +332,15 @@ mod tests {
         assert_eq!(one(Path::new("/dev/null")).kind, PathKind::Special);
         assert_eq!(one(Path::new("/")).kind, PathKind::Directory);
         assert_eq!(one(Path::new("/")).canonical, Some("/".into()));
+    }
+
+    #[test]
+    fn mount_points_are_read_without_those_of_automounts() {
+        let table = b"36 35 98:0 / / rw - ext4 /dev/root rw\n\
+            40 36 0:20 / /home rw,relatime shared:1 - autofs map rw,fd=4,indirect\n\
+            41 40 0:30 / /home/joe\\040x rw - nfs4 server:/joe rw\nbroken\n - \n";
+        let points: Vec<_> = mount_points(table).into_iter().collect();
+        assert_eq!(points, [PathBuf::from("/"), "/home/joe x".into()]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) type Refused = (Option<(Section, String)>, Refusal);
 #[must_use]
 pub fn wants_landlock(policy: &Policy) -> bool {
     policy.mentions(Section::Filesystem)
+        || policy.mentions(Section::Execute)
         || policy.get(Section::Network, "abstract-sockets").is_some()
         || policy.get(Section::Process, "landlock").is_some()
 }
@@ -45,7 +46,14 @@ impl Builder<'_> {
     }
 
     /// A rule that this host cannot apply: a warning where the policy lets it be dropped, else an error.
-    fn give_up(&mut self, section: Section, key: &str, site: Site, why: &str, help: &str) {
+    pub(super) fn give_up(
+        &mut self,
+        section: Section,
+        key: &str,
+        site: Site,
+        why: &str,
+        help: &str,
+    ) {
         let text = format!("`{section}.{key}` cannot be applied: {why}");
         if self.may_degrade(section, key) {
             self.plan.warnings.push(Note {

@@ -5,6 +5,7 @@
 
 pub mod attach;
 mod compile;
+mod execute;
 mod landlock;
 mod limits;
 pub mod outline;

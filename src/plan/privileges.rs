@@ -51,8 +51,11 @@ impl Builder<'_> {
                 .as_ref()
                 .is_some_and(|said| said.value);
         let bounding = bounding && (explicit || !gains_nothing);
-        self.no_new_privileges(process, filter.is_some(), stuck_bounding);
+        let unprivileged = !in_user_namespace && !self.facts.caller.has_capability(21);
+        let programs = unprivileged && self.holds_programs(process);
+        self.no_new_privileges(process, filter.is_some(), stuck_bounding, programs);
         self.landlock(process, self.mounts);
+        self.execute(process, filter.as_ref());
         if init {
             let site = process.init.site;
             self.step(
@@ -134,11 +137,17 @@ impl Builder<'_> {
         });
     }
 
-    fn no_new_privileges(&mut self, process: &Process, filter: bool, stuck_bounding: bool) {
+    fn no_new_privileges(
+        &mut self,
+        process: &Process,
+        filter: bool,
+        stuck_bounding: bool,
+        programs: bool,
+    ) {
         let because = match (filter, stuck_bounding) {
             (true, _) => "a system call filter needs it",
             (false, true) => "an ordinary user cannot cut the bounding set",
-            (false, false) if !self.mounts && self.ruleset.is_some() => {
+            (false, false) if programs || (!self.mounts && self.ruleset.is_some()) => {
                 "Landlock needs it without a user namespace"
             }
             (false, false) => "",

@@ -16,6 +16,8 @@ pub enum Section {
     Filesystem,
     /// `[devices]`
     Devices,
+    /// `[execute]`
+    Execute,
     /// `[network]`
     Network,
     /// `[syscalls]`
@@ -32,11 +34,12 @@ pub enum Section {
 
 impl Section {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Limits,
         Self::Namespaces,
         Self::Filesystem,
         Self::Devices,
+        Self::Execute,
         Self::Network,
         Self::Syscalls,
         Self::Capabilities,
@@ -53,6 +56,7 @@ impl Section {
             Self::Namespaces => "namespaces",
             Self::Filesystem => "filesystem",
             Self::Devices => "devices",
+            Self::Execute => "execute",
             Self::Network => "network",
             Self::Syscalls => "syscalls",
             Self::Capabilities => "capabilities",
@@ -203,9 +207,11 @@ impl Key {
     #[must_use]
     pub fn degradable(&self) -> bool {
         match self.section {
-            Section::Limits | Section::Filesystem | Section::Network | Section::Capabilities => {
-                true
-            }
+            Section::Limits
+            | Section::Filesystem
+            | Section::Execute
+            | Section::Network
+            | Section::Capabilities => true,
             Section::Namespaces => self.kind == Kind::Namespace,
             Section::Syscalls => self.kind == Kind::SyscallAction,
             Section::Process => matches!(

@@ -37,6 +37,8 @@ impl Key {
 
 /// Words that `capabilities.default` takes, and each capability too.
 pub const KEEP_WORDS: &[&str] = &["keep", "drop"];
+/// What `[execute]` says of programs.
+pub const ALLOW_WORDS: &[&str] = &["allow", "deny"];
 /// Architectures that `syscalls.architectures` can name beside the native one.
 pub const ARCHITECTURES: &[&str] = &["x86"];
 
@@ -351,6 +353,25 @@ pub static KEYS: &[Key] = &[
     key(Section::Devices, Name::Device, Kind::Device, "hidden in a minimal /dev", "\"/dev/fuse\" = true").says(
         "a device node or a directory of nodes by path",
         "`true` or `\"read-write\"`: it can be used; `false` or `\"hidden\"`: it is not there. A read-only mount does not keep a program from writing to a device, so that `\"read-only\"` is refused.",
+    ),
+    // --------------------------------------------------------------- execute
+    key(Section::Execute, Name::Exact("default"), Kind::Word(ALLOW_WORDS), "\"deny\" once the section says anything", "default = \"deny\"").says(
+        "whether programs that no key names can be run",
+        "`\"deny\"`: only what is allowed below can be given to execve(2); anything else is EACCES, for the program and all that it starts. The \
+         dynamic loaders of the usual systems (`/lib64/ld-linux-x86-64.so.2` and so on) come with what is allowed, since no program with libraries \
+         starts without; a key that denies one wins. `\"allow\"`: everything can be run. Landlock (Linux 5.19 or later), with or without \
+         mounts; nothing can be mounted inside then.",
+    ).warns(
+        "It is about execve(2), not about code: what may be run may run anything in itself. An interpreter that is allowed runs every script that it can read, and the dynamic \
+         loader every program with libraries that it can read (`ld-linux-x86-64.so.2 /usr/bin/id`): hide what is not to be run with `[filesystem]`, or \
+         deny the loader and allow static programs. `process.write-xor-execute` keeps the loader from what was made inside, `memfd_create = \"deny\"` in `[syscalls]` keeps \
+         programs from being made in memory.",
+    ),
+    key(Section::Execute, Name::Path, Kind::Word(ALLOW_WORDS), "as `default` says", "\"/usr/bin/git\" = \"allow\"").says(
+        "whether a program, or everything in a directory, can be run",
+        "`\"allow\"` or `\"deny\"`. The longest path decides, a literal path over a glob; symbolic links are followed when the sandbox is started. A script needs its \
+         interpreter to be allowed too; `sandboxctl closure PROGRAM` names it. Landlock takes nothing away below what it allows, so that `\"deny\"` below \
+         something allowed is an error. A path that the host does not have is passed over, as the plan says.",
     ),
     // --------------------------------------------------------------- network
     key(Section::Network, Name::Exact("mode"), Kind::Word(&["host", "none"]), "\"host\" unless `namespaces.net` says otherwise", "mode = \"none\"").says(

@@ -291,7 +291,7 @@ impl Value {
             | Self::Duration(_)
             | Self::Ranges(_)
             | Self::Rates(_) => true,
-            Self::Word(word) => !matches!(*word, "host" | "caller" | "pass"),
+            Self::Word(word) => !matches!(*word, "host" | "caller" | "pass" | "allow"),
             Self::Namespace(namespace) => *namespace == Namespace::New,
             Self::View(view) => matches!(view, View::Host(Access::Hidden | Access::ReadOnly)),
             Self::Syscall(action) => *action != bpf::Action::Allow,

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// Names one [`Source`] of a [`SourceMap`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,6 +122,8 @@ impl fmt::Display for Position {
 #[derive(Clone, Debug)]
 pub struct SourceMap {
     sources: Vec<Source>,
+    /// Where the lines of each begin; counted when a place is asked for, for thousands may be.
+    lines: Vec<OnceLock<Vec<usize>>>,
 }
 
 impl Default for SourceMap {
@@ -139,6 +142,7 @@ impl SourceMap {
                 kind: SourceKind::Default,
                 text: String::new(),
             }],
+            lines: vec![OnceLock::new()],
         }
     }
 
@@ -146,6 +150,7 @@ impl SourceMap {
     pub fn add(&mut self, source: Source) -> SourceId {
         let id = SourceId(u32::try_from(self.sources.len()).unwrap_or(u32::MAX));
         self.sources.push(source);
+        self.lines.push(OnceLock::new());
         id
     }
 
@@ -176,11 +181,19 @@ impl SourceMap {
             .text
             .get(..site.start as usize)
             .unwrap_or(&source.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let count = || {
+            let ends = source.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(ends).collect::<Vec<_>>()
+        };
+        let counted = self.lines.get(site.source.0 as usize);
+        let starts = counted.map_or(&[][..], |lines| lines.get_or_init(count));
+        let line = starts.partition_point(|start| *start <= before.len());
+        let start = line.checked_sub(1).and_then(|at| starts.get(at));
+        let in_line = before.get(start.copied().unwrap_or(0)..).unwrap_or(before);
         Position {
             name,
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            line: line.max(1),
+            column: in_line.chars().count() + 1,
         }
     }
 

@@ -210,13 +210,10 @@ pub fn wanted_for(
     }
     // Below something that is shown from elsewhere, that elsewhere says what is there.
     for (place, source) in &binds {
-        let below = |path: &PathBuf, pattern: bool| {
-            let rest = path.strip_prefix(expand::literal(place, pattern)).ok()?;
-            Some(join(&expand::literal(source, pattern), rest))
-        };
-        let there: Vec<PathBuf> = paths.iter().filter_map(|path| below(path, false)).collect();
+        let there = world::moved_below(&paths, place, source);
         paths.extend(there);
-        let there: Vec<PathBuf> = globs.iter().filter_map(|path| below(path, true)).collect();
+        let [at, from] = [place, source].map(|path| expand::literal(path, true));
+        let there = world::moved_below(&globs, &at, &from);
         globs.extend(there);
         paths.insert(source.clone());
     }

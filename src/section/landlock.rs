@@ -282,6 +282,12 @@ pub const SOCKETS_SINCE: u32 = 9;
 pub const FILES_SINCE: u32 = 2;
 
 impl Ruleset {
+    /// Whether it is about which programs can be run, and nothing else.
+    #[must_use]
+    pub fn is_about_programs(&self) -> bool {
+        self.handled == Rights::EXECUTE | Rights::REFER && self.scopes.is_empty()
+    }
+
     /// One line.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -289,6 +295,15 @@ impl Ruleset {
             1 => format!("1 {one}"),
             _ => format!("{number} {many}"),
         };
+        if self.is_about_programs() {
+            let allowed = |rule: &&PathRule| rule.rights.contains(Rights::EXECUTE);
+            let places = self.rules.iter().filter(allowed).count();
+            return format!(
+                "let nothing be executed but what is at {} (Landlock ABI {})",
+                count(places, "place", "places"),
+                self.abi
+            );
+        }
         let mut parts = Vec::new();
         if !self.handled.is_empty() {
             parts.push(format!(

@@ -3,6 +3,7 @@
 pub mod capabilities;
 pub mod devices;
 pub mod environment;
+pub mod execute;
 pub mod expand;
 pub mod filesystem;
 pub mod landlock;

@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use sandbox::bpf::{self, Action, Arch, Filter, Key, Program, Rule, SeccompData};
 use sandbox::cli::layer::{Flag, Said, layer};
+use sandbox::closure::{cache, companion, elf, script};
 use sandbox::host::cgroup::{directory, memberships, mounts};
 use sandbox::host::facts::Caller;
 use sandbox::image::config::Config;
@@ -32,7 +33,7 @@ use sandbox::section::expand::{Expanded, expand, is_pattern};
 pub type Check = fn(&[u8]);
 
 /// All of them, by the names of the fuzzers.
-pub const ALL: [(&str, Check); 9] = [
+pub const ALL: [(&str, Check); 10] = [
     ("profile", profile),
     ("merge", merge),
     ("syscall_key", syscall_key),
@@ -42,6 +43,7 @@ pub const ALL: [(&str, Check); 9] = [
     ("rules", rules),
     ("suid_conf", suid_conf),
     ("archive", archive),
+    ("closure", closure),
 ];
 
 fn add(sources: &mut SourceMap, name: &str, text: &str) -> Parsed {
@@ -701,4 +703,36 @@ pub fn archive(data: &[u8]) {
         let parsed = add(&mut sources, "image", &config.profile());
         assert!(parsed.diagnostics.is_empty(), "{}", config.profile());
     }
+}
+
+/// What programs, scripts and the loader's cache say is bounded, and made of what they hold.
+pub fn closure(data: &[u8]) {
+    const LONGEST: usize = 65_536;
+    if let Ok(read) = elf::read(data) {
+        assert!(elf::is_elf(data));
+        let names = (read.needed.iter().chain(&read.wanted)).chain(read.interpreter.iter());
+        let names: Vec<_> = names.chain(read.name.iter()).collect();
+        for name in names {
+            assert!(name.len() <= 4096 && !name.contains(&0));
+            assert!(
+                name.is_empty() || data.windows(name.len()).any(|part| part == name.as_slice())
+            );
+        }
+        for path in read.rpath.iter().chain(&read.runpath) {
+            assert!(path.len() <= LONGEST && !path.contains(&0));
+        }
+        assert!(read.versions.len() <= 8192 && read.versions_needed.len() <= 8192);
+        assert!(read.needed.len() <= 4096);
+    }
+    if let Ok(read) = cache::read(data) {
+        let entries: usize = read.values().map(Vec::len).sum();
+        assert!(entries <= data.len() / 24);
+    }
+    if let Some(Ok(line)) = script::read(data) {
+        assert!(!line.interpreter.is_empty() && line.interpreter.len() <= 256);
+        let argument = line.argument.unwrap_or_default();
+        assert!(script::of_env(&argument).is_none_or(|program| !program.contains(&b' ')));
+    }
+    let services = companion::services(&String::from_utf8_lossy(data));
+    assert!(services.len() <= 64 && services.iter().all(|name| !name.contains('/')));
 }

@@ -10,12 +10,14 @@ mod audit;
 mod background;
 mod caller;
 mod capabilities;
+mod closure;
 mod command;
 mod controls;
 mod devices;
 mod doctor;
 mod errors;
 mod escapes;
+mod execute;
 mod filesystem;
 mod harness;
 mod hogs;
@@ -30,6 +32,7 @@ mod programs;
 mod roots;
 mod running;
 mod session;
+mod scaling;
 mod share;
 mod soft;
 mod steer;
@@ -54,12 +57,14 @@ fn main() -> ExitCode {
         ("background", background::cases),
         ("caller", caller::cases),
         ("capabilities", capabilities::cases),
+        ("closure", closure::cases),
         ("command", command::cases),
         ("controls", controls::cases),
         ("devices", devices::cases),
         ("doctor", doctor::cases),
         ("errors", errors::cases),
         ("escapes", escapes::cases),
+        ("execute", execute::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
         ("hogs", hogs::cases),
@@ -73,6 +78,7 @@ fn main() -> ExitCode {
         ("programs", programs::cases),
         ("running", running::cases),
         ("session", session::cases),
+        ("scaling", scaling::cases),
         ("share", share::cases),
         ("soft", soft::cases),
         ("steer", steer::cases),

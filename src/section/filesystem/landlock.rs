@@ -196,17 +196,13 @@ fn lent(draft: &Draft, grants: &Grants) -> Vec<PathBuf> {
             _ => None,
         })
         .collect();
-    // Most views show everything at its own place.
-    let moved_ones = |moved: bool| {
-        shows
-            .iter()
-            .filter(move |(at, from, _)| (at != from) == moved)
-    };
+    // What shows a path shows what is below it too.
+    let mut by_source: BTreeMap<&Path, Vec<_>> = BTreeMap::new();
+    for show in &shows {
+        by_source.entry(show.1).or_default().push(show);
+    }
     let mut places = BTreeSet::new();
     let mut compare = |granted: &Path, (place, source, item): &(&PathBuf, &PathBuf, &Item)| {
-        if !granted.starts_with(source) {
-            return;
-        }
         let at = moved(granted, source, place);
         let same = object(draft, &at) == Object::Host(granted.to_owned());
         let decides = draft
@@ -218,11 +214,14 @@ fn lent(draft: &Draft, grants: &Grants) -> Vec<PathBuf> {
             places.insert(at);
         }
     };
-    for granted in moved_ones(true) {
-        shows.iter().for_each(|show| compare(granted.1, show));
-    }
-    for granted in moved_ones(false) {
-        moved_ones(true).for_each(|show| compare(granted.1, show));
+    for (place, granted, _) in &shows {
+        let around = granted.ancestors().filter_map(|at| by_source.get(at));
+        for show in around.flatten() {
+            // At its own place the same is granted as it shows.
+            if place != granted || show.0 != show.1 {
+                compare(granted, show);
+            }
+        }
     }
     places.into_iter().collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::gather::{binds, unseen};
 use super::rule::Rule;
@@ -16,17 +16,17 @@ use crate::section::expand::Expanded;
 const EACCES: i32 = 13;
 /// The same, but the directory is the caller's own.
 const EPERM: i32 = 1;
+/// Going on would mount something (autofs).
+const EREMOTE: i32 = 66;
 
 /// Adds what the host has there; drops rules about what it does not have.
 pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
-    let binds = binds(draft);
+    let binds: BTreeMap<PathBuf, PathBuf> = binds(draft).into_iter().collect();
     let mut out = Vec::new();
     let mut classes: BTreeMap<(String, Site), bool> = BTreeMap::new();
     for mut rule in rules {
-        let bound = binds
-            .iter()
-            .filter(|(place, _)| rule.path.starts_with(place) && rule.path != *place)
-            .max_by_key(|(place, _)| place.components().count());
+        let mut above = rule.path.ancestors().skip(1);
+        let bound = above.find_map(|at| binds.get_key_value(at));
         let Some(fact) = draft.facts.path(&rule.path) else {
             if rule.hides() && bound.is_some() {
                 out.push(rule);
@@ -82,6 +82,9 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
                     );
                     if error == EPERM {
                         told = told.help("a directory on the way is closed by its own mode, which a program could change: name that directory, or open it (chmod u+rx)");
+                    }
+                    if error == EREMOTE {
+                        told = told.help("an automount lies on the way, and is not triggered: what is there may never answer. Go there first (`ls`), and start this again");
                     }
                     draft.errors.push(told);
                 }

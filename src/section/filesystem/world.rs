@@ -1,10 +1,10 @@
 //! Where paths lead: on the host, and inside, where some trees come from elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
-use super::moved;
+use super::{join, moved};
 use crate::host::Facts;
 use crate::host::facts::{PathFact, PathKind};
 
@@ -119,6 +119,14 @@ pub fn walk(
         place,
         links: followed,
     })
+}
+
+/// Those of the paths that lie at or below `place`, moved to below `source`.
+pub fn moved_below(all: &BTreeSet<PathBuf>, place: &Path, source: &Path) -> Vec<PathBuf> {
+    // They stand one after another: paths are ordered by their names.
+    all.range(place.to_owned()..)
+        .map_while(|path| Some(join(source, path.strip_prefix(place).ok()?)))
+        .collect()
 }
 
 /// The names in a path, the last first.
