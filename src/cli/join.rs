@@ -47,7 +47,7 @@ pub(super) fn join(name: &str, command: &[OsString]) -> Result<(), i32> {
         }
     };
     let outcome = exec::prepare_join(&plan, joinable.target)
-        .and_then(|prepared| exec::launch(&prepared, &mut tell));
+        .and_then(|prepared| exec::launch(&prepared, None, &mut tell));
     match outcome {
         Ok(outcome) => match outcome.ending.status() {
             status::OK => Ok(()),

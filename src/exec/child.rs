@@ -39,6 +39,8 @@ pub(super) struct Lines<'a> {
     pub socket: OwnedFd,
     /// Where process 1 says that the program was stopped on its terminal.
     pub status: Option<OwnedFd>,
+    /// Where the directory of the run is.
+    pub run: Option<&'a CStr>,
     /// Where the child writes itself into its control group.
     pub doors: &'a [OwnedFd],
     /// Pointers into the strings of [`ExecOp`], with null at the end.
@@ -52,6 +54,8 @@ pub(super) struct Lines<'a> {
 struct State<'a> {
     /// The root of the host.
     host: Option<OwnedFd>,
+    /// Where the directory of the run is.
+    run: Option<&'a CStr>,
     /// The directory of the host that was used last.
     source: Option<Near<'a>>,
     /// The directory inside that was used last.
@@ -111,7 +115,10 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
     if let Err(errno) = process::undumpable() {
         fail(socket, u32::MAX, errno);
     }
-    let mut state = State::default();
+    let mut state = State {
+        run: lines.run,
+        ..State::default()
+    };
     for todo in &prepared.child {
         do_one(todo, &mut state, socket);
     }
@@ -312,6 +319,16 @@ fn carry_out<'a>(op: &'a Op, state: &mut State<'a>, socket: BorrowedFd<'_>) -> R
         } => {
             let directory = source_of(state, &source.parent)?;
             let tree = mount::clone_tree_at(directory, &source.name)?;
+            mount::set_attributes(tree.as_fd(), *attributes, true)?;
+            attach(state, tree, target)
+        }
+        Op::MountMade {
+            name,
+            target,
+            attributes,
+        } => {
+            let directory = source_of(state, state.run.ok_or(Errno::EBADF)?)?;
+            let tree = mount::clone_tree_behind(directory, name)?;
             mount::set_attributes(tree.as_fd(), *attributes, true)?;
             attach(state, tree, target)
         }

@@ -154,6 +154,13 @@ impl Group {
         }
     }
 
+    /// The group in which programs of ours run beside the program, in its scope and not under its limits; none where the
+    /// launcher's own group is as good.
+    #[must_use]
+    pub fn home(&self) -> Option<&Directory> {
+        self.scope.as_ref().and_then(scope::Scope::home)
+    }
+
     /// Files by which a child that has one thread puts itself into the group, writing `0` to each, so that nobody has to
     /// [`Group::enter`] it: for the hierarchies of v1.
     ///

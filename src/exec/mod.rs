@@ -2,6 +2,7 @@
 //! stays behind to forward signals and to tell how it ended.
 
 mod child;
+mod companion;
 pub mod failure;
 pub mod group;
 mod init;

@@ -4,6 +4,7 @@
 //! check` and the snapshot tests print it; the executor carries it out.
 
 pub mod attach;
+pub mod companion;
 mod compile;
 mod landlock;
 mod limits;

@@ -33,6 +33,7 @@ pub(super) struct Scope {
     controllers: BTreeSet<String>,
     supervisor: Supervisor,
     keeper: Option<Keeper>,
+    keep: Option<Directory>,
 }
 
 /// The program's group in a scope that runs.
@@ -63,11 +64,17 @@ impl Scope {
             },
             controllers: plan.controllers.clone(),
             keeper: None,
+            keep: None,
         })
     }
 
     pub fn unit(&self) -> &str {
         &self.request.unit
+    }
+
+    /// The group beside the program's, once the scope runs.
+    pub fn home(&self) -> Option<&Directory> {
+        self.keep.as_ref()
     }
 
     /// Has systemd move the process into a new scope, and makes the groups in it.
@@ -92,6 +99,7 @@ impl Scope {
         let name = self.supervisor.inner();
         let directory = scope.make(&name)?;
         keep.enter(keeping)?;
+        self.keep = Some(keep);
         directory.enter(pid)?;
         let controllers = self.enabled(&self.available(&scope)?);
         enable_controllers(&scope, &controllers)?;
