@@ -92,6 +92,7 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
         memory: facts.machine.memory,
         groups: limited(policy, facts),
         write_xor_execute: Process::of(policy).write_xor_execute.value,
+        fixtures: Vec::new(),
     }
 }
 
