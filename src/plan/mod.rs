@@ -6,6 +6,7 @@
 pub mod attach;
 pub mod companion;
 mod compile;
+mod dbus;
 mod landlock;
 mod limits;
 pub mod outline;

@@ -18,6 +18,8 @@ pub enum Section {
     Devices,
     /// `[network]`
     Network,
+    /// `[dbus]`
+    Dbus,
     /// `[syscalls]`
     Syscalls,
     /// `[capabilities]`
@@ -32,12 +34,13 @@ pub enum Section {
 
 impl Section {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Limits,
         Self::Namespaces,
         Self::Filesystem,
         Self::Devices,
         Self::Network,
+        Self::Dbus,
         Self::Syscalls,
         Self::Capabilities,
         Self::Environment,
@@ -54,6 +57,7 @@ impl Section {
             Self::Filesystem => "filesystem",
             Self::Devices => "devices",
             Self::Network => "network",
+            Self::Dbus => "dbus",
             Self::Syscalls => "syscalls",
             Self::Capabilities => "capabilities",
             Self::Environment => "environment",
@@ -90,6 +94,8 @@ pub enum Name {
     Variable,
     /// The path of a device node below `/dev`.
     Device,
+    /// A name on a message bus, or a part of what its owner does: `org.a.B`, `system:org.a.B`, `org.a.B(org.a.Interface.*)`.
+    BusName,
     /// A word with an end that the host knows: `huge-pages-2MB`.
     Open {
         /// What it begins with.
@@ -194,6 +200,7 @@ impl Key {
             Name::Capability => "CAPABILITY",
             Name::Variable => "VARIABLE",
             Name::Device => "/dev/DEVICE",
+            Name::BusName => "BUS-NAME",
             Name::Open { label, .. } => label,
         }
     }
@@ -206,6 +213,7 @@ impl Key {
             Section::Limits | Section::Filesystem | Section::Network | Section::Capabilities => {
                 true
             }
+            Section::Dbus => matches!(self.name, Name::Exact(_)),
             Section::Namespaces => self.kind == Kind::Namespace,
             Section::Syscalls => self.kind == Kind::SyscallAction,
             Section::Process => matches!(
