@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::clone::{Side, clone3};
 use crate::kernel::process::Change;
-use crate::kernel::{Errno, at, cgroup, descriptor, process, signal};
+use crate::kernel::{Errno, at, descriptor, process, signal};
 use crate::plan::companion::{Companion, Loss, Ready, Stop};
 use crate::report::escape;
 
 use super::failure::LaunchError;
+use super::group::Group;
 use super::outcome::Remark;
 use super::prepare::{c_path, c_string};
 
@@ -61,13 +62,13 @@ struct Running {
 }
 
 impl Companions {
-    /// Starts one, in the control group `home` if there is one, and waits until it serves.
+    /// Starts one, in the scope of the run's control group if it has one, and waits until it serves.
     pub(super) fn start(
         &mut self,
         step: usize,
         companion: &Companion,
         run: Option<&Path>,
-        home: Option<&cgroup::Directory>,
+        group: Option<&Group>,
     ) -> Result<(), LaunchError> {
         let refused = |detail: String| LaunchError {
             step: Some(step),
@@ -96,8 +97,9 @@ impl Companions {
             super::start::pointers(&strings.arguments),
             super::start::pointers(&strings.environment),
         );
+        let home = group.and_then(Group::home);
         let mut born = home.is_some();
-        let mut side = clone3(0, home.map(cgroup::Directory::as_fd));
+        let mut side = clone3(0, home);
         if born && side.is_err() {
             born = false;
             side = clone3(0, None);
@@ -127,8 +129,9 @@ impl Companions {
         let Some(running) = self.0.last_mut() else {
             return Err(failed(Errno::ECHILD));
         };
-        if let (Some(home), false) = (home, born) {
-            home.enter(child.pid)
+        if let (Some(group), false) = (group, born) {
+            group
+                .take_in(child.pid)
                 .map_err(|error| refused(error.to_string()))?;
         }
         descriptor::send(socket.as_fd(), GO).map_err(failed)?;

@@ -68,9 +68,10 @@ impl Builder<'_> {
                 let why = "xdg-dbus-proxy, which filters, is not installed";
                 let help = "install the package xdg-dbus-proxy, or say \"none\"";
                 if self.may_degrade(Section::Dbus, key) {
+                    // The program reaches less than it may: nobody has to be warned at every start.
                     let mut note = no_bus(why);
                     note.help = Some(help.to_owned());
-                    self.plan.warnings.push(note);
+                    self.plan.notes.push(note);
                 } else {
                     self.errors.push(
                         Diagnostic::error(
