@@ -291,7 +291,9 @@ fn check_one(name: &str, library: &Library, sources: &mut SourceMap) -> (i32, Di
     match inspect::plan(&resolved.policy, &roots, &request, None) {
         Ok((plan, _)) => {
             let risks = dbus::risks(&resolved.policy).into_iter();
-            found.extend(risks.map(|(site, text)| Diagnostic::error(text, site, "opened here").as_warning()));
+            found.extend(
+                risks.map(|(site, text)| Diagnostic::error(text, site, "opened here").as_warning()),
+            );
             (status::OK, found, plan)
         }
         Err(errors) => {

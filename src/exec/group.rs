@@ -167,7 +167,9 @@ impl Group {
     /// # Errors
     /// Neither the kernel lets us nor does systemd.
     pub fn take_in(&self, pid: i32) -> Result<(), GroupError> {
-        self.scope.as_ref().map_or(Ok(()), |scope| scope.take_in(pid))
+        self.scope
+            .as_ref()
+            .map_or(Ok(()), |scope| scope.take_in(pid))
     }
 
     /// Files by which a child that has one thread puts itself into the group, writing `0` to each, so that nobody has to

@@ -52,13 +52,7 @@ pub fn launch(
     }
     let started = Instant::now();
     let mut companions = Companions::default();
-    let made = start(
-        prepared,
-        run,
-        group.as_mut(),
-        &mut companions,
-        &mut *tell,
-    );
+    let made = start(prepared, run, group.as_mut(), &mut companions, &mut *tell);
     let result = made.and_then(|(child, lines)| {
         let mut supervisor = Supervisor {
             companions: &mut companions,
