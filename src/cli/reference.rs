@@ -13,6 +13,7 @@ pub fn title(section: Section) -> &'static str {
         Section::Devices => "which device nodes exist below /dev",
         Section::Execute => "which programs can be run at all",
         Section::Network => "which network the program has",
+        Section::Dbus => "which message buses the program reaches, and whom on them",
         Section::Syscalls => "which system calls are carried out",
         Section::Capabilities => "which parts of root's power the program holds",
         Section::Environment => "which variables the program gets",
@@ -46,6 +47,11 @@ pub fn about(section: Section) -> &'static str {
              What may be read and what may be executed are two things: `[filesystem]` has to show a program too."
         }
         Section::Network => "Joining an existing network namespace is said with `namespaces.net`.",
+        Section::Dbus => {
+            "`session` and `system` say how a bus is reached. The other keys are names on the session bus, or with `system:` in front \
+             on the system bus; values are what may be done with their owners. Rights add up. A name may end in `.*`, and then means \
+             those below it too."
+        }
         Section::Syscalls => {
             "Keys are system calls, `@groups` of them, or calls with conditions on their arguments; values are what a call is \
              answered. The more exact key decides. As soon as the section says anything, calls of foreign architectures kill the \
@@ -82,6 +88,7 @@ pub fn name(key: &Key) -> &'static str {
         Name::Capability => "CAPABILITY",
         Name::Variable => "VARIABLE",
         Name::Device => "DEVICE",
+        Name::BusName => "NAME",
         Name::Open { label, .. } => label,
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use crate::control::run_directory::RunDirectory;
 use crate::control::share;
 use crate::exec;
 use crate::kernel::Errno;
@@ -191,15 +192,21 @@ impl<'a> Run<'a> {
                     }
                     return;
                 }
-                exec::Remark::Group(text) => text,
+                exec::Remark::Group(text) | exec::Remark::Companion(text) => text,
                 exec::Remark::Dropped { step, errno } => dropped(&ready.plan, step, errno, sources),
             };
             if !launch.quiet {
                 complain(&format!("sandbox: warning: {}\n", escape::line(&text)));
             }
         };
-        let outcome = exec::prepare_sharing(&ready.plan, shared)
-            .and_then(|prepared| exec::launch(&prepared, &mut tell));
+        // Removed when all is over.
+        let run = run_directory(&ready.plan);
+        let outcome = run.as_ref().map_err(Clone::clone).and_then(|run| {
+            let prepared = exec::prepare_sharing(&ready.plan, shared)?;
+            let run = run.as_ref().map(RunDirectory::path);
+            exec::launch(&prepared, run, &mut tell)
+        });
+        drop(run);
         match outcome {
             Ok(outcome) => {
                 // It may have ended before anybody could say that it was started.
@@ -233,6 +240,21 @@ impl<'a> Run<'a> {
             })),
         }
     }
+}
+
+/// Makes the directory of the run, if the plan asks for one.
+fn run_directory(plan: &Plan) -> Result<Option<RunDirectory>, exec::LaunchError> {
+    let mut steps = plan.steps.iter();
+    let Some(step) = steps.position(|step| step.action == Action::RunDirectory) else {
+        return Ok(None);
+    };
+    RunDirectory::make()
+        .map(Some)
+        .map_err(|why| exec::LaunchError {
+            errno: None,
+            detail: why,
+            ..exec::LaunchError::at_step(step, Errno::ENOENT)
+        })
 }
 
 /// Whether a profile's file is one that the caller edits: what a package has installed is not.

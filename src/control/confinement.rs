@@ -163,7 +163,9 @@ fn rule(action: &Action) -> Option<Rule> {
                 .collect(),
         },
         // Of the sandbox, not of its processes: who enters its namespaces and its group has it.
-        Action::OwnDirectory { .. }
+        Action::RunDirectory
+        | Action::StartCompanion(_)
+        | Action::OwnDirectory { .. }
         | Action::Clone { .. }
         | Action::MapIds { .. }
         | Action::EnterGroup(_)
@@ -178,6 +180,7 @@ fn rule(action: &Action) -> Option<Rule> {
         | Action::MakeFile { .. }
         | Action::MakeLink { .. }
         | Action::MountHost { .. }
+        | Action::MountMade { .. }
         | Action::Restrict { .. }
         | Action::MountTmpfs { .. }
         | Action::MountOverlay { .. }

@@ -15,6 +15,7 @@ pub mod place;
 pub mod process;
 pub mod record;
 pub mod registry;
+pub mod run_directory;
 pub mod sandbox;
 pub mod share;
 pub mod statistics;

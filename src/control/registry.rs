@@ -23,7 +23,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::directory::{Directory, OTHERS, readable, writable};
 use super::record::{Content, Ended};
-use super::{name, process};
+use super::{name, process, run_directory};
 use crate::kernel::lock;
 use crate::report::escape;
 
@@ -128,6 +128,7 @@ impl Registration {
             let _ = self.file.write_all(&line);
         }
         sweep(&self.directory);
+        run_directory::sweep(&self.directory);
     }
 
     fn unlink(&mut self) {

@@ -39,6 +39,8 @@ pub(super) struct Lines<'a> {
     pub socket: OwnedFd,
     /// Where process 1 says that the program was stopped on its terminal.
     pub status: Option<OwnedFd>,
+    /// Where the directory of the run is.
+    pub run: Option<&'a CStr>,
     /// Where the child writes itself into its control group.
     pub doors: &'a [OwnedFd],
     /// Pointers into the strings of [`ExecOp`], with null at the end.
@@ -52,6 +54,8 @@ pub(super) struct Lines<'a> {
 struct State<'a> {
     /// The root of the host.
     host: Option<OwnedFd>,
+    /// Where the directory of the run is.
+    run: Option<&'a CStr>,
     /// The directory of the host that was used last.
     source: Option<Near<'a>>,
     /// The directory inside that was used last.
@@ -102,7 +106,10 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
             }
         }
     }
-    let mut state = State::default();
+    let mut state = State {
+        run: lines.run,
+        ..State::default()
+    };
     if prepared.audit.asks_at_start() {
         match host_of(&mut state) {
             Ok(host) => held(prepared.audit.start(host), socket),
@@ -355,6 +362,16 @@ fn carry_out<'a>(op: &'a Op, state: &mut State<'a>, socket: BorrowedFd<'_>) -> R
         } => {
             let directory = source_of(state, &source.parent)?;
             let tree = mount::clone_tree_at(directory, &source.name)?;
+            mount::set_attributes(tree.as_fd(), *attributes, true)?;
+            attach(state, tree, target)
+        }
+        Op::MountMade {
+            name,
+            target,
+            attributes,
+        } => {
+            let directory = source_of(state, state.run.ok_or(Errno::EBADF)?)?;
+            let tree = mount::clone_tree_behind(directory, name)?;
             mount::set_attributes(tree.as_fd(), *attributes, true)?;
             attach(state, tree, target)
         }

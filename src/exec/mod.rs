@@ -3,6 +3,7 @@
 
 mod audit;
 mod child;
+mod companion;
 pub mod failure;
 pub mod group;
 mod init;

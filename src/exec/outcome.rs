@@ -66,6 +66,8 @@ pub enum Remark {
     },
     /// Something about the control group.
     Group(String),
+    /// A program beside the program has ended before it, in words.
+    Companion(String),
     /// A limit made itself felt while the program runs.
     Event(Event),
     /// The program has been started; not told of one that has ended already.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::kernel::mount::attribute;
 use crate::kernel::{Errno, at, process, seccomp};
+use crate::plan::companion;
 use crate::plan::step::{Action, NamespaceKind, ProcOptions, Root};
 use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
@@ -144,6 +145,8 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
         join_before: Vec::new(),
         share: Vec::new(),
         join: None,
+        run_directory: None,
+        companions: Vec::new(),
         own_directories: Vec::new(),
         maps: None,
         group: None,
@@ -184,6 +187,14 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
             continue;
         }
         let op = match &step.action {
+            Action::RunDirectory => {
+                prepared.run_directory = Some(number);
+                continue;
+            }
+            Action::StartCompanion(companion) => {
+                prepared.companions.push((number, companion.clone()));
+                continue;
+            }
             Action::OwnDirectory { path } => {
                 prepared.own_directories.push((index, path.clone()));
                 continue;
@@ -394,6 +405,18 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
             source: place(source)?,
             target: place(target)?,
             attributes: attributes(*access, *devices),
+        },
+        Action::MountMade {
+            name,
+            target,
+            access,
+        } => Op::MountMade {
+            // It must not lead out of the directory of the run.
+            name: companion::is_name(name)
+                .then(|| c_string(name))
+                .ok_or(Errno::EINVAL)??,
+            target: place(target)?,
+            attributes: attributes(*access, false) | attribute::NOEXEC,
         },
         Action::Restrict { path, access } => Op::Restrict {
             path: c_path(path)?,

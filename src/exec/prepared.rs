@@ -11,6 +11,7 @@ use super::overlay::OverlayOp;
 use super::priority::Priority;
 use super::share::Shared;
 use crate::kernel::process;
+use crate::plan::companion::Companion;
 use crate::plan::step::IdRange;
 use crate::section::limits::GroupPlan;
 
@@ -43,6 +44,11 @@ pub(super) enum Op {
     },
     MountHost {
         source: Place,
+        target: Place,
+        attributes: u64,
+    },
+    MountMade {
+        name: CString,
         target: Place,
         attributes: u64,
     },
@@ -152,6 +158,10 @@ pub struct Prepared {
     pub(super) share: Vec<(u32, Shared)>,
     /// The sandbox that is entered, when none is made.
     pub(super) join: Option<Join>,
+    /// The step that asks for a directory of the run.
+    pub(super) run_directory: Option<usize>,
+    /// Started beside the child.
+    pub(super) companions: Vec<(usize, Companion)>,
     pub(super) own_directories: Vec<(u32, PathBuf)>,
     pub(super) maps: Option<(u32, MapOp)>,
     pub(super) group: Option<(u32, GroupPlan)>,

@@ -1,15 +1,18 @@
 //! The child is made, and what must be set from outside is set while it waits.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use crate::kernel::clone::{Child, Side};
-use crate::kernel::{descriptor, process, signal};
+use crate::kernel::{Errno, descriptor, process, signal};
 
 use super::child::{self, GO, Lines};
+use super::companion::Companions;
 use super::failure::LaunchError;
 use super::group::{Group, GroupError};
 use super::outcome::Remark;
 use super::outside;
+use super::prepare::c_path;
 use super::prepared::Prepared;
 use super::priority;
 use super::share;
@@ -37,7 +40,9 @@ pub(super) struct Ends {
 /// Makes the child, sets what is set from outside, and lets it go.
 pub(super) fn start(
     prepared: &Prepared,
-    group: Option<&mut Group>,
+    run: Option<&Path>,
+    mut group: Option<&mut Group>,
+    companions: &mut Companions,
     tell: &mut dyn FnMut(Remark),
 ) -> Result<(Child, Ends), LaunchError> {
     let pair = descriptor::socket_pair()
@@ -56,6 +61,13 @@ pub(super) fn start(
         (Some((step, _)), Some(group)) => group.doors().map_err(|error| refused(*step, error))?,
         _ => Vec::new(),
     };
+    let run_directory = match (prepared.run_directory, run) {
+        (Some(step), None) => return Err(LaunchError::at_step(step, Errno::ENOENT)),
+        (Some(step), Some(run)) => {
+            Some(c_path(run).map_err(|errno| LaunchError::at_step(step, errno))?)
+        }
+        (None, _) => None,
+    };
     let arguments = pointers(&prepared.execute.arguments);
     let environment = pointers(&prepared.execute.environment);
     let birthplace = group.as_deref().and_then(Group::birthplace);
@@ -69,6 +81,7 @@ pub(super) fn start(
                     socket: child_socket,
                     status: child_status,
                     doors: &doors,
+                    run: run_directory.as_deref(),
                     arguments: &arguments,
                     environment: &environment,
                 },
@@ -84,7 +97,7 @@ pub(super) fn start(
         })
         // Not before it is sure that there are namespaces to show them in.
         .and_then(|()| outside::make_own_directories(prepared))
-        .and_then(|()| match (&prepared.group, group) {
+        .and_then(|()| match (&prepared.group, &mut group) {
             (Some((step, _)), Some(group)) => {
                 let entered = group.enter(child.pid, born);
                 for warning in group.warnings() {
@@ -93,6 +106,12 @@ pub(super) fn start(
                 entered.map_err(|error| refused(*step, error))
             }
             _ => Ok(()),
+        })
+        // In the scope of the run, if there is one, before they talk to anybody: by it they are known.
+        .and_then(|()| {
+            let group = group.as_deref();
+            (prepared.companions.iter())
+                .try_for_each(|(step, one)| companions.start(*step, one, run, group))
         })
         .and_then(|()| {
             priority::set_all(&prepared.priorities, child.pid, &mut |step, errno| {
@@ -118,7 +137,7 @@ pub(super) fn start(
     ))
 }
 
-fn pointers(strings: &[std::ffi::CString]) -> Vec<*const libc::c_char> {
+pub(super) fn pointers(strings: &[std::ffi::CString]) -> Vec<*const libc::c_char> {
     strings
         .iter()
         .map(|text| text.as_ptr())

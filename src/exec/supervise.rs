@@ -2,6 +2,7 @@
 //! tells how it ended.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::kernel::clone::Child;
@@ -10,6 +11,7 @@ use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
 use super::audit::UNHELD;
 use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY, TERMINAL};
+use super::companion::Companions;
 use super::failure::LaunchError;
 use super::group::{Group, WATCHES};
 use super::init::STOPPED;
@@ -25,11 +27,15 @@ const GRACE: Duration = Duration::from_secs(5);
 /// When a program has run so long, it will not end at once: the launcher makes itself small.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// Carries a prepared plan out and waits for the end. `tell` is called for what the user must know at once.
+/// Carries a prepared plan out and waits for the end. `run` is the directory of the run, if the plan asks for one. `tell` is called for what the user must know at once.
 ///
 /// # Errors
 /// A step failed: nothing was run, and what had been made is gone again.
-pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outcome, LaunchError> {
+pub fn launch(
+    prepared: &Prepared,
+    run: Option<&Path>,
+    tell: &mut dyn FnMut(Remark),
+) -> Result<Outcome, LaunchError> {
     // SIGCHLD ignored, as some callers leave it, would let the child's status get lost.
     signal::reset_actions();
     // A reader of our messages who has left must not end us: how the program ends would be lost.
@@ -46,8 +52,11 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
             .map_err(|errno| LaunchError::at_step(*step as usize, errno))?;
     }
     let started = Instant::now();
-    let result = start(prepared, group.as_mut(), &mut *tell).and_then(|(child, lines)| {
+    let mut companions = Companions::default();
+    let made = start(prepared, run, group.as_mut(), &mut companions, &mut *tell);
+    let result = made.and_then(|(child, lines)| {
         let mut supervisor = Supervisor {
+            companions: &mut companions,
             prepared,
             child,
             lines,
@@ -66,6 +75,8 @@ pub fn launch(prepared: &Prepared, tell: &mut dyn FnMut(Remark)) -> Result<Outco
         };
         supervisor.run(started)
     });
+    // Before the scope that they are in is to go.
+    drop(companions);
     if result.is_err() {
         // Nothing was run, and the caller may try another way.
         process::set_umask(prepared.umask);
@@ -98,6 +109,7 @@ fn finish(
 
 struct Supervisor<'a> {
     prepared: &'a Prepared,
+    companions: &'a mut Companions,
     child: Child,
     lines: Ends,
     signals: OwnedFd,
@@ -329,7 +341,11 @@ impl Supervisor<'_> {
     fn forward(&mut self) {
         while let Ok(Some(came)) = signal::next(self.signals.as_fd()) {
             match came.number {
-                libc::SIGCHLD => {}
+                libc::SIGCHLD => {
+                    if self.companions.look(self.tell) {
+                        self.send(libc::SIGKILL);
+                    }
+                }
                 libc::SIGWINCH => match &self.relay {
                     Some(relay) => relay.pass_size(),
                     None if came.by_kernel => {}

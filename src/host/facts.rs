@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::dbus::DbusFacts;
 pub use cgroup::CgroupFacts;
 
 /// Everything that a plan depends on beside the policy.
@@ -27,6 +28,8 @@ pub struct Facts {
     pub roots: BTreeMap<String, PathBuf>,
     /// The caller's cache of roots, when it is there.
     pub root_cache: Option<PathBuf>,
+    /// What there is for filtering message buses; not looked at unless a policy asks for it.
+    pub dbus: DbusFacts,
     /// Where patterns were not searched, and why.
     pub notes: Vec<String>,
 }

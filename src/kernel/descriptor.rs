@@ -273,6 +273,28 @@ pub fn duplicate_onto(from: BorrowedFd<'_>, onto: RawFd) -> Result<()> {
     check_int(unsafe { libc::dup2(from.as_raw_fd(), onto) }).map(drop)
 }
 
+/// Another name of a descriptor, with a number of at least `least`; close-on-exec (F_DUPFD_CLOEXEC of fcntl(2)).
+///
+/// # Errors
+/// fcntl(2); EINVAL or EMFILE: the limit on descriptors is lower.
+pub fn duplicate_above(fd: BorrowedFd<'_>, least: RawFd) -> Result<OwnedFd> {
+    // SAFETY: takes no pointer.
+    let number = check_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) })?;
+    Ok(own(number))
+}
+
+/// Has reads and writes fail instead of wait (O_NONBLOCK, fcntl(2)), by whatever name the file is used.
+///
+/// # Errors
+/// fcntl(2).
+pub fn never_wait(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: takes no pointer.
+    let flags = check_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    // SAFETY: as above.
+    check_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })
+        .map(drop)
+}
+
 /// Makes `number` the only name of an open descriptor: what was open under that number is closed.
 ///
 /// # Errors

@@ -79,6 +79,25 @@ pub fn clone_tree_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> 
     .map(own)
 }
 
+/// The same for what has that name in a directory of ours, or what it leads to if it is a link.
+///
+/// # Errors
+/// As [`clone_tree`].
+pub fn clone_tree_behind(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    let flags =
+        OPEN_TREE_CLONE | libc::O_CLOEXEC.cast_unsigned() | libc::AT_NO_AUTOMOUNT.cast_unsigned();
+    // SAFETY: the name lives through the call.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_open_tree,
+            directory.as_raw_fd(),
+            name.as_ptr(),
+            flags,
+        )
+    })
+    .map(own)
+}
+
 /// Sets attributes on a mount, or with everything below it.
 ///
 /// # Errors

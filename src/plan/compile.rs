@@ -22,7 +22,7 @@ use crate::section::filesystem::{self, ControlGroups, Surroundings};
 use crate::section::landlock::Ruleset;
 use crate::section::namespaces::{Namespaces, Needs};
 use crate::section::process::{Process, Terminal, usual_directories};
-use crate::section::{devices, environment, limits, namespaces, user};
+use crate::section::{dbus, devices, environment, limits, namespaces, user};
 
 /// What is to be started.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +52,7 @@ pub(super) fn decide(policy: &Policy, facts: &Facts) -> Result<Namespaces, Diagn
             .then(|| first(Section::Devices))
             .flatten()
     });
+    let view = view.or_else(|| first(Section::Dbus));
     let needs = Needs {
         mount: view,
         ids: user::wanted(policy),
@@ -92,6 +93,7 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
         memory: facts.machine.memory,
         groups: limited(policy, facts),
         write_xor_execute: Process::of(policy).write_xor_execute.value,
+        fixtures: dbus::fixtures(policy, facts),
     }
 }
 
@@ -148,6 +150,7 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
     }
     builder.namespaces(&mut decided);
     builder.limits(filesystem::asks(policy, &around(policy, facts, &decided)));
+    builder.buses();
     builder.inside(&decided);
     let process = Process::of(policy);
     builder.view(&decided, &process, refused);
@@ -375,6 +378,7 @@ impl Builder<'_> {
             self.tell_refused(refused);
         }
         self.hold(&lowered.held, decided, process, self.mounts);
+        self.abstract_buses(decided);
         self.plan
             .notes
             .extend(self.facts.notes.iter().map(|text| Note {
@@ -499,7 +503,9 @@ impl Builder<'_> {
         }
         let mut arguments = vec![self.request.program.clone()];
         arguments.extend(self.request.arguments.iter().cloned());
-        let environment = environment::lower(self.policy, &self.facts.caller.environment);
+        let mut environment = environment::lower(self.policy, &self.facts.caller.environment);
+        let buses = dbus::plans(self.policy, self.facts);
+        dbus::set_variables(&mut environment, self.policy, &buses, self.mounts);
         let site = self
             .policy
             .section(Section::Environment)

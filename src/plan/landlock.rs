@@ -22,6 +22,7 @@ pub(super) type Refused = (Option<(Section, String)>, Refusal);
 pub fn wants_landlock(policy: &Policy) -> bool {
     policy.mentions(Section::Filesystem)
         || policy.mentions(Section::Execute)
+        || policy.mentions(Section::Dbus)
         || policy.get(Section::Network, "abstract-sockets").is_some()
         || policy.get(Section::Process, "landlock").is_some()
 }

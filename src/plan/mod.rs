@@ -4,7 +4,9 @@
 //! check` and the snapshot tests print it; the executor carries it out.
 
 pub mod attach;
+pub mod companion;
 mod compile;
+mod dbus;
 mod execute;
 mod landlock;
 mod limits;

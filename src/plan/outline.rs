@@ -242,6 +242,7 @@ fn target(action: &Action) -> Option<&Path> {
         | Action::MakeFile { path }
         | Action::MakeLink { path, .. } => Some(path),
         Action::MountHost { target, .. }
+        | Action::MountMade { target, .. }
         | Action::MountTmpfs { target, .. }
         | Action::MountOverlay { target, .. }
         | Action::MountDevpts { target }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
+use super::companion;
 use super::step::{IdRange, NamespaceKind, Overlay, Root, Upper};
 use super::{Action, Note, Phase, Plan, Step};
 use crate::profile::value::{Access, exact_bytes};
@@ -68,6 +69,28 @@ impl Action {
             Self::OwnDirectory { path: at } => {
                 format!("make the directory {} if it is missing", path(at))
             }
+            Self::RunDirectory => {
+                format!("make a directory for this run alone, {}", companion::SHOWN)
+            }
+            Self::StartCompanion(companion) => {
+                let mut line = path(&companion.program);
+                for word in &companion.arguments {
+                    line.push(' ');
+                    line.push_str(&escape::os(&word.shown()));
+                }
+                format!("start the {}: {line}", escape::line(&companion.name))
+            }
+            Self::MountMade {
+                name,
+                target,
+                access,
+            } => format!(
+                "show {}/{} at {}, {}",
+                companion::SHOWN,
+                escape::os(name),
+                path(target),
+                access.word()
+            ),
             Self::Clone { namespaces } if namespaces.is_empty() => {
                 "make a process in the caller's namespaces".to_owned()
             }
@@ -245,6 +268,9 @@ impl Action {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::RunDirectory => "run-directory",
+            Self::StartCompanion(_) => "start-companion",
+            Self::MountMade { .. } => "mount-made",
             Self::OwnDirectory { .. } => "own-directory",
             Self::Clone { .. } => "clone",
             Self::MapIds { .. } => "map-ids",
@@ -327,6 +353,12 @@ impl Action {
                 "scopes": ruleset.scopes.names(),
                 "lost": crate::section::landlock::lost(ruleset.abi),
                 "mounts-alone": ruleset.beyond.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+            }),
+            Self::StartCompanion(companion) => json!({
+                "name": companion.name,
+                "program": companion.program.to_string_lossy(),
+                "arguments": companion.arguments.iter().map(|word| word.shown().to_string_lossy().into_owned()).collect::<Vec<_>>(),
+                "variables": companion.environment.iter().map(|(name, _)| name.to_string_lossy()).collect::<Vec<_>>(),
             }),
             Self::Execute {
                 arguments,

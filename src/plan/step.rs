@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::companion::Companion;
 use crate::profile::value::{Access, CpuSet, IoPriority, Scheduler};
 use crate::report::Site;
 
@@ -29,10 +30,12 @@ impl Step {
                 kind: NamespaceKind::User | NamespaceKind::Pid,
                 ..
             } => Phase::Before,
+            Action::RunDirectory => Phase::Before,
             Action::Clone { .. } | Action::ShareNamespaces { .. } => Phase::Clone,
             Action::MapIds { .. }
             | Action::OwnDirectory { .. }
             | Action::EnterGroup(_)
+            | Action::StartCompanion(_)
             | Action::OomScoreAdjust { .. }
             | Action::Nice { .. }
             | Action::IoPriority { .. }
@@ -154,6 +157,9 @@ pub struct ProcOptions {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    // ------------------------------------------------------- Before
+    /// Make a directory for this run alone, in which companions make sockets; it is removed at the end.
+    RunDirectory,
     // ------------------------------------------------------- Beside
     /// Make a directory of the caller's own with mode 0700, and its parents, if it is missing.
     OwnDirectory {
@@ -188,6 +194,8 @@ pub enum Action {
     },
     /// Put the child into its control group, with these limits.
     EnterGroup(crate::section::limits::GroupPlan),
+    /// Start a program beside the program, and wait until it serves.
+    StartCompanion(Companion),
     // -------------------------------------------------------- Child
     /// Enter an existing namespace.
     JoinNamespace {
@@ -245,6 +253,15 @@ pub enum Action {
         access: Access,
         /// Whether device nodes below it work.
         devices: bool,
+    },
+    /// Show a file or a socket of the directory of this run; where it is a symbolic link, what that leads to on the host.
+    MountMade {
+        /// In the directory of this run: one component.
+        name: OsString,
+        /// Inside; has no symbolic link.
+        target: PathBuf,
+        /// [`Access::ReadOnly`] or [`Access::ReadWrite`].
+        access: Access,
     },
     /// Show directories of the host on each other, with changes kept apart.
     MountOverlay {

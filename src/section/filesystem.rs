@@ -9,6 +9,9 @@
 #[cfg(test)]
 mod device_tests;
 mod enter;
+mod fixture;
+#[cfg(test)]
+mod fixture_tests;
 mod gather;
 mod groups;
 mod guard;
@@ -22,14 +25,18 @@ mod mount;
 mod proc;
 mod rule;
 pub mod seen;
+mod system;
 #[cfg(test)]
 mod tests;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use fixture::{Fixed, Fixture};
 pub use landlock::{Held, Refusal, lower_without_mounts};
+use system::{IMPLIED_BY_DEVICES, first_of_devices, host_dev, system_trees};
 
 use super::devices;
 use super::expand::{self, Expanded};
@@ -40,7 +47,7 @@ use crate::plan::step::ProcOptions;
 use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Value, View};
-use crate::report::{Diagnostic, Diagnostics, Site};
+use crate::report::{Diagnostics, Site};
 
 /// What the lowering must know beside the policy and the host.
 #[derive(Clone, Debug, Default)]
@@ -74,6 +81,8 @@ pub struct Surroundings {
     pub roots: BTreeMap<String, PathBuf>,
     /// Whether what can be written cannot be executed (`process.write-xor-execute`).
     pub write_xor_execute: bool,
+    /// What other sections put into the view.
+    pub fixtures: Vec<Fixture>,
 }
 
 /// Where limits that control groups hold could be changed.
@@ -151,6 +160,7 @@ pub fn asks(policy: &Policy, around: &Surroundings) -> bool {
         || devices::asks(policy)
         || around.pid_namespace
         || proc::asks(policy)
+        || !around.fixtures.is_empty()
 }
 
 /// What has to be looked at for a policy.
@@ -219,6 +229,7 @@ pub fn wanted_for(
     }
     paths.extend(around.configuration.iter().cloned());
     paths.extend(groups::wanted(around));
+    paths.extend(fixture::wanted(around));
     paths.extend(around.records.iter().cloned());
     paths.extend(around.private_root.parent().map(Path::to_owned));
     Wanted {
@@ -259,7 +270,8 @@ fn draft<'a>(policy: &'a Policy, facts: &'a Facts, around: &'a Surroundings) -> 
     enter::enter(&mut draft, &rules);
     system_trees(&mut draft);
     resolver(&mut draft);
-    let mut guarded = guard::own_directories(&mut draft, &rules);
+    let mut guarded = fixture::put(&mut draft, &rules);
+    guarded.extend(guard::own_directories(&mut draft, &rules));
     guarded.extend(groups::keep(&mut draft));
     guard::second_roads(&mut draft, &rules, &guarded);
     draft
@@ -321,6 +333,10 @@ enum What {
     MinimalDev,
     Devpts,
     Mqueue,
+    /// A file or socket of the directory of the run.
+    Made {
+        name: OsString,
+    },
     /// A symbolic link, where the tree is ours.
     Link(PathBuf),
 }
@@ -389,16 +405,6 @@ impl Draft<'_> {
     }
 }
 
-/// Adds /dev and /proc where no rule has the last word about them.
-fn system_trees(draft: &mut Draft) {
-    if devices::is_minimal(draft.policy) {
-        minimal_dev(draft);
-    } else {
-        host_dev(draft);
-    }
-    proc::mount(draft);
-}
-
 /// An imported root cannot know whom this host asks for names: the host's own list is shown, where the network is the
 /// host's too and no rule has the last word.
 fn resolver(draft: &mut Draft) {
@@ -437,87 +443,6 @@ fn resolver(draft: &mut Draft) {
             site,
             format!("`{RESOLVER}` is a link in this root: names are not looked up as on the host"),
         ),
-    }
-}
-
-/// Devices work in the host's /dev, where that is shown.
-fn host_dev(draft: &mut Draft) {
-    let dev = Path::new("/dev");
-    if !draft.table.contains_key(dev)
-        && draft.known.get(dev) == Some(&PathKind::Directory)
-        && let Some((source, access)) = draft.shown(dev)
-        && source == dev
-    {
-        let what = What::Show {
-            source,
-            access,
-            devices: true,
-            directory: true,
-        };
-        draft.imply(dev, what, Site::DEFAULT, "device nodes work in /dev only");
-    }
-}
-
-/// Why something of [devices] is there that no key names.
-const IMPLIED_BY_DEVICES: &str = "implied by [devices]";
-
-/// The first rule of [devices].
-fn first_of_devices(policy: &Policy) -> Site {
-    policy
-        .section(Section::Devices)
-        .next()
-        .map_or(Site::DEFAULT, |(.., rule)| rule.site)
-}
-
-fn minimal_dev(draft: &mut Draft) {
-    let because = IMPLIED_BY_DEVICES;
-    let said = first_of_devices(draft.policy);
-    if let Some(item) = draft.table.remove(Path::new("/dev")) {
-        if matches!(item.what, What::Show { .. }) {
-            draft.note(
-                item.site,
-                "`/dev` has no effect: [devices] makes a /dev of its own",
-            );
-        } else {
-            draft.errors.push(
-                Diagnostic::error(
-                    "two rules make /dev",
-                    item.site,
-                    "this one, in [filesystem]",
-                )
-                .related(said, "[devices] makes a /dev of its own")
-                .help("set one of them to \"inherit\", or `devices.default = \"host\"`"),
-            );
-        }
-    }
-    draft.imply("/dev", What::MinimalDev, said, because);
-    draft.imply("/dev/pts", What::Devpts, said, because);
-    draft.imply(
-        "/dev/shm",
-        What::Tmpfs {
-            size: None,
-            mode: 0o1777,
-        },
-        said,
-        because,
-    );
-    if draft.around.ipc_namespace {
-        draft.imply("/dev/mqueue", What::Mqueue, said, because);
-    }
-    for (place, target) in devices::LINKS {
-        draft.imply(place, What::Link(target.into()), said, because);
-    }
-    if let Some(terminal) = draft.around.terminal.clone()
-        && terminal.starts_with("/dev")
-        && draft.known.get(&terminal) == Some(&PathKind::Special)
-    {
-        let what = What::Show {
-            source: terminal,
-            access: Access::ReadWrite,
-            devices: true,
-            directory: false,
-        };
-        draft.imply("/dev/console", what, said, "the program keeps its terminal");
     }
 }
 

@@ -13,6 +13,7 @@ mod capabilities;
 mod closure;
 mod command;
 mod controls;
+mod dbus;
 mod devices;
 mod doctor;
 mod errors;
@@ -31,8 +32,8 @@ mod process;
 mod programs;
 mod roots;
 mod running;
-mod session;
 mod scaling;
+mod session;
 mod share;
 mod soft;
 mod steer;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         ("command", command::cases),
         ("controls", controls::cases),
         ("devices", devices::cases),
+        ("dbus", dbus::cases),
         ("doctor", doctor::cases),
         ("errors", errors::cases),
         ("escapes", escapes::cases),

@@ -33,6 +33,7 @@ pub(super) struct Scope {
     controllers: BTreeSet<String>,
     supervisor: Supervisor,
     keeper: Option<Keeper>,
+    keep: Option<Directory>,
 }
 
 /// The program's group in a scope that runs.
@@ -63,11 +64,26 @@ impl Scope {
             },
             controllers: plan.controllers.clone(),
             keeper: None,
+            keep: None,
         })
     }
 
     pub fn unit(&self) -> &str {
         &self.request.unit
+    }
+
+    /// Puts a process into that group. From a login session only the service manager may: what moves leaves a part of the
+    /// tree that is not the user's.
+    pub fn take_in(&self, pid: i32) -> Result<(), GroupError> {
+        match self.keep.as_ref().map(|keep| keep.enter(pid)) {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(_)) => self.add(KEEP, &[pid]),
+        }
+    }
+
+    /// The group beside the program's, once the scope runs.
+    pub fn home(&self) -> Option<&Directory> {
+        self.keep.as_ref()
     }
 
     /// Has systemd move the process into a new scope, and makes the groups in it.
@@ -92,6 +108,7 @@ impl Scope {
         let name = self.supervisor.inner();
         let directory = scope.make(&name)?;
         keep.enter(keeping)?;
+        self.keep = Some(keep);
         directory.enter(pid)?;
         let controllers = self.enabled(&self.available(&scope)?);
         enable_controllers(&scope, &controllers)?;

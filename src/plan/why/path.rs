@@ -147,6 +147,13 @@ fn words(shown: &Shown, asked: &Path) -> (String, Can) {
                 ..with(Access::ReadOnly)
             },
         ),
+        Shown::Made => (
+            "a socket or file that is made for this run alone".to_owned(),
+            Can {
+                execute: false,
+                ..with(Access::ReadOnly)
+            },
+        ),
         Shown::Proc(access) => (
             "information about the sandbox's own processes".to_owned(),
             with(*access),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{
-    Draft, Item, Lowered, Surroundings, What, asks, enter, first_of_devices, groups, guard,
-    host_dev, moved, proc, rule,
+    Draft, Item, Lowered, Surroundings, What, asks, enter, first_of_devices, fixture, groups,
+    guard, host_dev, moved, proc, rule,
 };
 use crate::host::Facts;
 use crate::host::facts::PathKind;
@@ -110,6 +110,7 @@ fn wanted(draft: &Draft, item: &Item) -> Option<Rights> {
         What::Hidden => Rights::NONE,
         What::Tmpfs { .. } | What::Private { .. } | What::Overlay { .. } => writable,
         What::Text(_) => Rights::READ_FILE,
+        What::Made { .. } => Rights::read().on_file() & !Rights::EXECUTE,
         What::Proc { access, .. } => {
             let read = Rights::READ_FILE | Rights::READ_DIR;
             match access {
@@ -235,6 +236,7 @@ fn on(item: &Item, rights: Rights) -> Rights {
             ..
         } => rights.on_file() & !Rights::EXECUTE,
         What::Text(_)
+        | What::Made { .. }
         | What::Show {
             directory: false, ..
         } => rights.on_file(),
@@ -269,6 +271,7 @@ pub fn lower_without_mounts(
     } else {
         host_dev(&mut draft);
     }
+    fixture::put(&mut draft, &rules);
     guard::own_directories(&mut draft, &rules);
     readable_records(&mut draft);
     // Private directories take mounts: where there is none yet, none will be made.
@@ -340,6 +343,7 @@ fn without_mounts(draft: &mut Draft) -> Vec<Refusal> {
             What::Overlay { .. } => Some("a root is mounted with changes above it"),
             What::Tmpfs { .. } => Some("a file system in memory is mounted"),
             What::Private { .. } => Some("a directory of the profile's own is mounted"),
+            What::Made { .. } => Some("a socket of this run alone is mounted"),
             What::Text(_) => Some("a text is mounted in the file's place"),
             What::Link(_) => continue,
             What::Proc { .. } | What::MinimalDev | What::Devpts | What::Mqueue => {

@@ -42,6 +42,8 @@ pub enum Shown {
     Private(PathBuf),
     /// A file whose content a rule gives.
     Text,
+    /// A socket or file that is made for this run alone.
+    Made,
     /// Information about processes, of a pid namespace of the sandbox's own.
     Proc(Access),
     /// The minimal /dev; what is in it has rules of its own.
@@ -210,6 +212,7 @@ fn shown(draft: &Draft, place: &Path, at: &Path, item: &Item) -> Shown {
             Shown::Hidden
         }
         What::Proc { access, .. } => Shown::Proc(*access),
+        What::Made { .. } => Shown::Made,
         What::Devpts => Shown::Devpts,
         What::Mqueue => Shown::Mqueue,
         What::Link(target) => Shown::Link(target.clone()),

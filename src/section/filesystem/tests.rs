@@ -165,7 +165,7 @@ pub fn fs(key: &'static str, view: View) -> (Section, &'static str, Value) {
 pub fn ro(key: &'static str) -> (Section, &'static str, Value) {
     fs(key, View::Host(Access::ReadOnly))
 }
-fn rw(key: &'static str) -> (Section, &'static str, Value) {
+pub(super) fn rw(key: &'static str) -> (Section, &'static str, Value) {
     fs(key, View::Host(Access::ReadWrite))
 }
 pub fn hidden(key: &'static str) -> (Section, &'static str, Value) {
@@ -214,7 +214,7 @@ pub fn around() -> Surroundings {
     }
 }
 
-const HOST: &str = "/usr/bin/sh /usr/lib/ /usr/lib64/ /bin>usr/bin /lib>usr/lib /lib64>usr/lib64 /etc/passwd /etc/motd
+pub(super) const HOST: &str = "/usr/bin/sh /usr/lib/ /usr/lib64/ /bin>usr/bin /lib>usr/lib /lib64>usr/lib64 /etc/passwd /etc/motd
     /etc/resolv.conf>../run/resolv.conf /run/resolv.conf /tmp/ /var/tmp/ /home/u/.mozilla/ /home/u/Downloads/
     /home/u/.ssh/id /home/u/.ssh/known_hosts /home/u/work/src/ /home/u/work/.env /home/u/.config/ /home/u/.local/share/
     /home/u/.bashrc /proc/sys/ /proc/kcore /proc/self>1234 /proc/1234/net/ /srv/data/secret /root?
