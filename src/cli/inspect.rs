@@ -22,7 +22,7 @@ use crate::report::render::{Style, render};
 use crate::report::{Diagnostic, Diagnostics, Label, Site, Source, SourceKind, SourceMap};
 use crate::section::expand::{Expanded, expand};
 use crate::section::process::{Process, Terminal};
-use crate::section::{devices, filesystem, limits};
+use crate::section::{desktop, devices, filesystem, limits};
 
 use super::complain;
 
@@ -325,6 +325,7 @@ pub(super) fn facts_for(
         .iter()
         .map(|(source, held)| (source.clone(), held.root.tree()))
         .collect();
+    facts.desktop = host::desktop::probe(desktop::wanted(policy), &facts.caller);
     let cache = super::root::store();
     facts.root_cache = cache.path().is_dir().then(|| cache.path().to_owned());
     let around = plan::surroundings(policy, &facts)?;

@@ -11,6 +11,7 @@ pub fn title(section: Section) -> &'static str {
         Section::Namespaces => "which views of the system are the program's own",
         Section::Filesystem => "what is seen at which path, and what may be done with it",
         Section::Devices => "which device nodes exist below /dev",
+        Section::Desktop => "which parts of the desktop the program reaches: screen, sound, fonts, services",
         Section::Network => "which network the program has",
         Section::Syscalls => "which system calls are carried out",
         Section::Capabilities => "which parts of root's power the program holds",
@@ -39,6 +40,12 @@ pub fn about(section: Section) -> &'static str {
         }
         Section::Devices => {
             "As soon as the section says anything, /dev is a small one of the sandbox's own with only what is listed."
+        }
+        Section::Desktop => {
+            "As soon as the section says anything, what it does not show is not there: `${XDG_RUNTIME_DIR}` is an empty directory of the \
+             sandbox's own with the chosen sockets in it, `/tmp/.X11-unix` holds no foreign X server, and variables such as \
+             `DISPLAY` and `WAYLAND_DISPLAY` say what is there. A rule of `[filesystem]` or a text in `[environment]` that names \
+             the same thing wins."
         }
         Section::Network => "Joining an existing network namespace is said with `namespaces.net`.",
         Section::Syscalls => {

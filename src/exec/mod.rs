@@ -8,6 +8,7 @@ pub mod group;
 mod init;
 mod join;
 mod landlock;
+mod made;
 mod outcome;
 mod outside;
 mod overlay;

@@ -1,6 +1,7 @@
 //! What was probed, as values: a test writes them by hand, a bug report contains them, a plan is made from them.
 
 pub mod cgroup;
+pub mod desktop;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use cgroup::CgroupFacts;
+pub use desktop::DesktopFacts;
 
 /// Everything that a plan depends on beside the policy.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -27,6 +29,8 @@ pub struct Facts {
     pub roots: BTreeMap<String, PathBuf>,
     /// The caller's cache of roots, when it is there.
     pub root_cache: Option<PathBuf>,
+    /// The caller's displays.
+    pub desktop: DesktopFacts,
     /// Where patterns were not searched, and why.
     pub notes: Vec<String>,
 }

@@ -17,12 +17,13 @@ use crate::plan::step::{NamespaceKind, Overlay, Root, Upper};
 use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::report::{Diagnostic, Diagnostics, Site};
+use crate::section::desktop::Desktop;
 use crate::section::expand::{Expanded, expand};
 use crate::section::filesystem::{self, ControlGroups, Surroundings};
 use crate::section::landlock::Ruleset;
 use crate::section::namespaces::{Namespaces, Needs};
 use crate::section::process::{Process, Terminal, usual_directories};
-use crate::section::{devices, environment, limits, namespaces, user};
+use crate::section::{desktop, devices, environment, limits, namespaces, user};
 
 /// What is to be started.
 #[derive(Clone, Debug, Default)]
@@ -47,11 +48,13 @@ pub fn surroundings(policy: &Policy, facts: &Facts) -> Result<Surroundings, Diag
 
 pub(super) fn decide(policy: &Policy, facts: &Facts) -> Result<Namespaces, Diagnostics> {
     let first = |section| policy.section(section).next().map(|(_, _, rule)| rule.site);
-    let view = first(Section::Filesystem).or_else(|| {
-        devices::asks(policy)
-            .then(|| first(Section::Devices))
-            .flatten()
-    });
+    let view = first(Section::Filesystem)
+        .or_else(|| {
+            devices::asks(policy)
+                .then(|| first(Section::Devices))
+                .flatten()
+        })
+        .or_else(|| first(Section::Desktop));
     let needs = Needs {
         mount: view,
         ids: user::wanted(policy),
@@ -92,6 +95,10 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
         memory: facts.machine.memory,
         groups: limited(policy, facts),
         write_xor_execute: Process::of(policy).write_xor_execute.value,
+        // What is wrong with it is told when the plan is made.
+        desktop: desktop::decide(policy, facts)
+            .map(|desktop| desktop.paths)
+            .unwrap_or_default(),
     }
 }
 
@@ -139,7 +146,9 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
         errors: Diagnostics::new(),
         ruleset: None,
         mounts: true,
+        desktop: Desktop::default(),
     };
+    builder.decide_desktop();
     let mut decided = builder.take(decide(policy, facts)).unwrap_or_default();
     let mut refused = Vec::new();
     if must_do_without(facts, &decided) {
@@ -148,6 +157,7 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
     }
     builder.namespaces(&mut decided);
     builder.limits(filesystem::asks(policy, &around(policy, facts, &decided)));
+    builder.displays();
     builder.inside(&decided);
     let process = Process::of(policy);
     builder.view(&decided, &process, refused);
@@ -171,6 +181,8 @@ pub(super) struct Builder<'a> {
     pub ruleset: Option<Ruleset>,
     /// Whether the view is made of mounts; else it is held by Landlock alone.
     pub mounts: bool,
+    /// What `[desktop]` comes to.
+    pub desktop: Desktop,
 }
 
 impl Builder<'_> {
@@ -500,6 +512,8 @@ impl Builder<'_> {
         let mut arguments = vec![self.request.program.clone()];
         arguments.extend(self.request.arguments.iter().cloned());
         let environment = environment::lower(self.policy, &self.facts.caller.environment);
+        let environment =
+            desktop::environment(self.policy, &self.desktop.variables, environment);
         let site = self
             .policy
             .section(Section::Environment)

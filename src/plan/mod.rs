@@ -6,6 +6,7 @@
 pub mod attach;
 pub mod companion;
 mod compile;
+mod desktop;
 mod landlock;
 mod limits;
 pub mod outline;

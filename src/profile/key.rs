@@ -16,6 +16,8 @@ pub enum Section {
     Filesystem,
     /// `[devices]`
     Devices,
+    /// `[desktop]`
+    Desktop,
     /// `[network]`
     Network,
     /// `[syscalls]`
@@ -32,11 +34,12 @@ pub enum Section {
 
 impl Section {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Limits,
         Self::Namespaces,
         Self::Filesystem,
         Self::Devices,
+        Self::Desktop,
         Self::Network,
         Self::Syscalls,
         Self::Capabilities,
@@ -53,6 +56,7 @@ impl Section {
             Self::Namespaces => "namespaces",
             Self::Filesystem => "filesystem",
             Self::Devices => "devices",
+            Self::Desktop => "desktop",
             Self::Network => "network",
             Self::Syscalls => "syscalls",
             Self::Capabilities => "capabilities",
@@ -222,7 +226,7 @@ impl Key {
                         | "write-xor-execute"
                 )
             ),
-            Section::Devices | Section::Environment | Section::User => false,
+            Section::Devices | Section::Desktop | Section::Environment | Section::User => false,
         }
     }
 }

@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub use landlock::{Held, Refusal, lower_without_mounts};
 
+use super::desktop::PathRule;
 use super::devices;
 use super::expand::{self, Expanded};
 use crate::host::Facts;
@@ -70,6 +71,8 @@ pub struct Surroundings {
     pub roots: BTreeMap<String, PathBuf>,
     /// Whether what can be written cannot be executed (`process.write-xor-execute`).
     pub write_xor_execute: bool,
+    /// What `[desktop]` shows.
+    pub desktop: Vec<PathRule>,
 }
 
 /// Where limits that control groups hold could be changed.
@@ -154,7 +157,10 @@ const KERNEL_WIDE: [&str; 7] = [
 /// Whether the two sections and the namespaces ask for a view of one's own.
 #[must_use]
 pub fn asks(policy: &Policy, around: &Surroundings) -> bool {
-    policy.mentions(Section::Filesystem) || devices::asks(policy) || around.pid_namespace
+    policy.mentions(Section::Filesystem)
+        || devices::asks(policy)
+        || policy.mentions(Section::Desktop)
+        || around.pid_namespace
 }
 
 /// What has to be looked at for a policy.
@@ -207,6 +213,12 @@ pub fn wanted_for(
             globs.insert(rule.path);
         } else {
             paths.insert(rule.path);
+        }
+    }
+    for rule in &around.desktop {
+        paths.insert(rule.path.clone());
+        if let Some(source) = rule.source() {
+            paths.insert(source.to_owned());
         }
     }
     if around.shows_a_root(policy) {
@@ -321,6 +333,8 @@ enum What {
         directory: PathBuf,
     },
     Text(String),
+    /// What is called this in the directory of the run.
+    Made(String),
     Proc {
         access: Access,
     },
@@ -511,6 +525,9 @@ fn host_dev(draft: &mut Draft) {
 
 /// Why something of [devices] is there that no key names.
 const IMPLIED_BY_DEVICES: &str = "implied by [devices]";
+
+/// Why something of [desktop] is there that no key names.
+const IMPLIED_BY_DESKTOP: &str = "implied by [desktop]";
 
 /// The first rule of [devices].
 fn first_of_devices(policy: &Policy) -> Site {

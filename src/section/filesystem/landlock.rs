@@ -110,6 +110,7 @@ fn wanted(draft: &Draft, item: &Item) -> Option<Rights> {
         What::Hidden => Rights::NONE,
         What::Tmpfs { .. } | What::Private { .. } | What::Overlay { .. } => writable,
         What::Text(_) => Rights::READ_FILE,
+        What::Made(_) => Rights::READ_FILE | Rights::WRITE_FILE,
         What::Proc { access } => {
             let read = Rights::READ_FILE | Rights::READ_DIR;
             match access {
@@ -236,6 +237,7 @@ fn on(item: &Item, rights: Rights) -> Rights {
             ..
         } => rights.on_file() & !Rights::EXECUTE,
         What::Text(_)
+        | What::Made(_)
         | What::Show {
             directory: false, ..
         } => rights.on_file(),
@@ -341,6 +343,7 @@ fn without_mounts(draft: &mut Draft) -> Vec<Refusal> {
             What::Tmpfs { .. } => Some("a file system in memory is mounted"),
             What::Private { .. } => Some("a directory of the profile's own is mounted"),
             What::Text(_) => Some("a text is mounted in the file's place"),
+            What::Made(_) => Some("a socket that is made for it is mounted"),
             What::Link(_) => continue,
             What::Proc { .. } | What::MinimalDev | What::Devpts | What::Mqueue => {
                 Some("it is mounted")

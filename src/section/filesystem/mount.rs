@@ -382,6 +382,20 @@ impl Build<'_> {
                 }
                 return;
             }
+            What::Made(name) => {
+                if !self.prepare(place, item, false, &above) {
+                    return;
+                }
+                (
+                    Action::MountMade {
+                        name: name.into(),
+                        target: target.clone(),
+                        // Connecting is no change.
+                        access: Access::ReadOnly,
+                    },
+                    Tree::Closed,
+                )
+            }
             What::Text(content) => {
                 if !self.prepare(place, item, false, &above) {
                     return;

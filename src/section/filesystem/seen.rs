@@ -35,6 +35,8 @@ pub enum Shown {
     Private(PathBuf),
     /// A file whose content a rule gives.
     Text,
+    /// A socket or file that was made for this run.
+    Made,
     /// Information about processes, of a pid namespace of the sandbox's own.
     Proc(Access),
     /// The minimal /dev; what is in it has rules of its own.
@@ -201,6 +203,7 @@ fn shown(draft: &Draft, place: &Path, at: &Path, item: &Item) -> Shown {
         What::Tmpfs { .. } => Shown::Tmpfs,
         What::Private { directory } => Shown::Private(moved(place, at, directory)),
         What::Text(_) => Shown::Text,
+        What::Made(_) => Shown::Made,
         What::Proc { access } => Shown::Proc(*access),
         What::Devpts => Shown::Devpts,
         What::Mqueue => Shown::Mqueue,
