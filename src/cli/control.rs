@@ -10,6 +10,8 @@ use crate::profile::search::Library;
 use crate::report::paint::Paint;
 use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 
+use crate::section::dbus;
+
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
 use super::{
@@ -287,7 +289,11 @@ fn check_one(name: &str, library: &Library, sources: &mut SourceMap) -> (i32, Di
         ..Request::default()
     };
     match inspect::plan(&resolved.policy, &roots, &request, None) {
-        Ok((plan, _)) => (status::OK, found, plan),
+        Ok((plan, _)) => {
+            let risks = dbus::risks(&resolved.policy).into_iter();
+            found.extend(risks.map(|(site, text)| Diagnostic::error(text, site, "opened here").as_warning()));
+            (status::OK, found, plan)
+        }
         Err(errors) => {
             found.extend(errors);
             (status::NO, found, Plan::default())

@@ -8,6 +8,7 @@ use crate::profile::key::{Key, Name, Section};
 use crate::profile::table;
 use crate::report::Diagnostic;
 use crate::section::capabilities;
+use crate::section::dbus::rule::Who;
 
 const WIDTH: usize = 80;
 
@@ -89,6 +90,7 @@ fn covers(key: &Key, name: &str, section_is_known: bool) -> bool {
         Name::Path if key.section == Section::Limits && !section_is_known => false,
         Name::Path => name.starts_with(['/', '~']) || name.starts_with("${"),
         Name::Device => name.starts_with("/dev/"),
+        Name::BusName => name.contains('.') && Who::parse(name).is_ok(),
         Name::Open { start, .. } => name.len() > start.len() && name.starts_with(start),
         Name::Syscall if section_is_known => {
             name.contains('(')

@@ -22,7 +22,7 @@ use crate::report::render::{Style, render};
 use crate::report::{Diagnostic, Diagnostics, Label, Site, Source, SourceKind, SourceMap};
 use crate::section::expand::{Expanded, expand};
 use crate::section::process::{Process, Terminal};
-use crate::section::{desktop, devices, filesystem, limits};
+use crate::section::{dbus, desktop, devices, filesystem, limits};
 
 use super::complain;
 
@@ -328,6 +328,9 @@ pub(super) fn facts_for(
     facts.desktop = host::desktop::probe(desktop::wanted(policy), &facts.caller);
     let cache = super::root::store();
     facts.root_cache = cache.path().is_dir().then(|| cache.path().to_owned());
+    if dbus::wants_filter(policy) {
+        facts.dbus.proxy = host::dbus::proxy();
+    }
     let around = plan::surroundings(policy, &facts)?;
     let asked = asked(&facts.caller);
     let wanted = filesystem::wanted_for(policy, &facts.caller, &around, &asked);

@@ -13,6 +13,7 @@ pub fn title(section: Section) -> &'static str {
         Section::Devices => "which device nodes exist below /dev",
         Section::Desktop => "which parts of the desktop the program reaches: screen, sound, fonts, services",
         Section::Network => "which network the program has",
+        Section::Dbus => "which message buses the program reaches, and whom on them",
         Section::Syscalls => "which system calls are carried out",
         Section::Capabilities => "which parts of root's power the program holds",
         Section::Environment => "which variables the program gets",
@@ -48,6 +49,11 @@ pub fn about(section: Section) -> &'static str {
              the same thing wins."
         }
         Section::Network => "Joining an existing network namespace is said with `namespaces.net`.",
+        Section::Dbus => {
+            "`session` and `system` say how a bus is reached. The other keys are names on the session bus, or with `system:` in front \
+             on the system bus; values are what may be done with their owners. Rights add up. A name may end in `.*`, and then means \
+             those below it too."
+        }
         Section::Syscalls => {
             "Keys are system calls, `@groups` of them, or calls with conditions on their arguments; values are what a call is \
              answered. The more exact key decides. As soon as the section says anything, calls of foreign architectures kill the \
@@ -84,6 +90,7 @@ pub fn name(key: &Key) -> &'static str {
         Name::Capability => "CAPABILITY",
         Name::Variable => "VARIABLE",
         Name::Device => "DEVICE",
+        Name::BusName => "NAME",
         Name::Open { label, .. } => label,
     }
 }

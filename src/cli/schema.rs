@@ -103,6 +103,10 @@ fn name_pattern(name: Name) -> Option<String> {
         }
         Name::Capability => Some(r"^[A-Za-z_]+$".to_owned()),
         Name::Variable => Some(r"^[^=]+$".to_owned()),
+        Name::BusName => Some(
+            r"^((session|system):)?[A-Za-z_-][A-Za-z0-9_-]*(\.[A-Za-z_-][A-Za-z0-9_-]*)+(\.\*)?(\([^()]+\))?$"
+                .to_owned(),
+        ),
         Name::Device => Some(r"^/dev/.".to_owned()),
         Name::Open { start, .. } => Some(format!("^{start}[A-Za-z0-9._:-]+$")),
     }

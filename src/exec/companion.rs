@@ -88,8 +88,9 @@ impl Companions {
         // One that talks much is not to be held up by nobody listening.
         descriptor::never_wait(its_words.as_fd()).map_err(failed)?;
         descriptor::never_wait(words.as_fd()).map_err(failed)?;
-        let (socket, its_socket) = descriptor::socket_pair().map_err(failed)?;
-        let its_socket = descriptor::duplicate_above(its_socket.as_fd(), ABOVE).map_err(failed)?;
+        let (socket, its_socket) = descriptor::socket_pair()
+            .and_then(|(own, its)| Ok((own, descriptor::duplicate_above(its.as_fd(), ABOVE)?)))
+            .map_err(failed)?;
         let null = open_null().map_err(failed)?;
         let pointers = (
             super::start::pointers(&strings.arguments),

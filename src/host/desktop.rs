@@ -9,6 +9,8 @@ use super::probe::helper;
 use crate::desktop::wayland::{self, Refusal};
 use crate::section::desktop::{Server, Wanted};
 
+/// Launchers that start at the same time look for numbers in so many places.
+const SPREAD: u32 = 10_000;
 /// Where the system has X sockets.
 const SOCKETS: &str = "/tmp/.X11-unix";
 
@@ -28,7 +30,10 @@ pub fn probe(wanted: Wanted, caller: &Caller) -> DesktopFacts {
             .is_some_and(|program| knows(program, b"-geometry"));
     }
     if wanted.displays {
-        facts.free_display = free_display();
+        let used = used_displays();
+        facts.free_display = free_display(FIRST_DISPLAY, &used);
+        let apart = std::process::id() % SPREAD;
+        facts.own_display = free_display(FIRST_DISPLAY + apart, &used);
     }
     facts
 }
@@ -75,15 +80,23 @@ pub fn context(socket: &Path) -> Context {
     }
 }
 
-/// A number from [`FIRST_DISPLAY`] on that no X display has, neither as a file nor as an abstract socket.
-fn free_display() -> u32 {
+/// Numbers of X displays on this machine: as files, as locks, and as abstract sockets.
+fn used_displays() -> BTreeSet<u32> {
     let mut used: BTreeSet<u32> = abstract_displays().into_iter().collect();
-    for entry in std::fs::read_dir(SOCKETS).into_iter().flatten().flatten() {
-        used.extend(number(&entry.file_name().to_string_lossy()));
-    }
-    (FIRST_DISPLAY..)
+    let names = |path: &str| {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
+    };
+    used.extend(names(SOCKETS).filter_map(|name| number(&name)));
+    used.extend(names("/tmp").filter_map(|name| number(name.strip_prefix('.')?.strip_suffix("-lock")?)));
+    used
+}
+
+/// The first number from `first` on that is not used.
+fn free_display(first: u32, used: &BTreeSet<u32>) -> u32 {
+    (first..)
         .find(|number| !used.contains(number))
-        .unwrap_or(FIRST_DISPLAY)
+        .unwrap_or(first)
 }
 
 /// X displays that listen on an abstract socket in the caller's network.

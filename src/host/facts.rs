@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::dbus::DbusFacts;
 pub use cgroup::CgroupFacts;
 pub use desktop::DesktopFacts;
 
@@ -31,6 +32,8 @@ pub struct Facts {
     pub root_cache: Option<PathBuf>,
     /// The caller's displays.
     pub desktop: DesktopFacts,
+    /// What there is for filtering message buses; not looked at unless a policy asks for it.
+    pub dbus: DbusFacts,
     /// Where patterns were not searched, and why.
     pub notes: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! This host and this caller: facts as a plain value, and the only code that gathers them.
 
 pub mod cgroup;
+pub mod dbus;
 pub mod desktop;
 pub mod disk;
 pub mod doctor;

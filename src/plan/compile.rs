@@ -23,7 +23,7 @@ use crate::section::filesystem::{self, ControlGroups, Surroundings};
 use crate::section::landlock::Ruleset;
 use crate::section::namespaces::{Namespaces, Needs};
 use crate::section::process::{Process, Terminal, usual_directories};
-use crate::section::{desktop, devices, environment, limits, namespaces, user};
+use crate::section::{dbus, desktop, devices, environment, limits, namespaces, user};
 
 /// What is to be started.
 #[derive(Clone, Debug, Default)]
@@ -48,13 +48,13 @@ pub fn surroundings(policy: &Policy, facts: &Facts) -> Result<Surroundings, Diag
 
 pub(super) fn decide(policy: &Policy, facts: &Facts) -> Result<Namespaces, Diagnostics> {
     let first = |section| policy.section(section).next().map(|(_, _, rule)| rule.site);
-    let view = first(Section::Filesystem)
-        .or_else(|| {
-            devices::asks(policy)
-                .then(|| first(Section::Devices))
-                .flatten()
-        })
-        .or_else(|| first(Section::Desktop));
+    let view = first(Section::Filesystem).or_else(|| {
+        devices::asks(policy)
+            .then(|| first(Section::Devices))
+            .flatten()
+    });
+    let view = view.or_else(|| first(Section::Dbus));
+    let view = view.or_else(|| first(Section::Desktop));
     let needs = Needs {
         mount: view,
         ids: user::wanted(policy),
@@ -99,6 +99,7 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
         desktop: desktop::decide(policy, facts)
             .map(|desktop| desktop.paths)
             .unwrap_or_default(),
+        fixtures: dbus::fixtures(policy, facts),
     }
 }
 
@@ -158,6 +159,7 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
     builder.namespaces(&mut decided);
     builder.limits(filesystem::asks(policy, &around(policy, facts, &decided)));
     builder.displays();
+    builder.buses();
     builder.inside(&decided);
     let process = Process::of(policy);
     builder.view(&decided, &process, refused);
@@ -387,6 +389,7 @@ impl Builder<'_> {
             self.tell_refused(refused);
         }
         self.hold(&lowered.held, decided, process, self.mounts);
+        self.abstract_buses(decided);
         self.plan
             .notes
             .extend(self.facts.notes.iter().map(|text| Note {
@@ -511,9 +514,11 @@ impl Builder<'_> {
         }
         let mut arguments = vec![self.request.program.clone()];
         arguments.extend(self.request.arguments.iter().cloned());
-        let environment = environment::lower(self.policy, &self.facts.caller.environment);
-        let environment =
+        let mut environment = environment::lower(self.policy, &self.facts.caller.environment);
+        environment =
             desktop::environment(self.policy, &self.desktop.variables, environment);
+        let buses = dbus::plans(self.policy, self.facts);
+        dbus::set_variables(&mut environment, self.policy, &buses, self.mounts);
         let site = self
             .policy
             .section(Section::Environment)

@@ -58,7 +58,7 @@ impl Builder<'_> {
                 "",
             );
         }
-        let site = screen.x11.site;
+        let (site, number) = (screen.x11.site, screen.number);
         let copy = match &screen.x11.value {
             X11::None => return,
             X11::Host {
@@ -81,15 +81,24 @@ impl Builder<'_> {
             screen,
         } = &screen.x11.value
         {
-            let companion = self.x_server(*server, program, *screen);
+            let companion = self.x_server(*server, program, *screen, number);
             self.step(Action::StartCompanion(companion), site, "");
         }
     }
 
-    fn x_server(&self, server: Server, program: &Path, (width, height): (u32, u32)) -> Companion {
-        let mut arguments: Vec<Word> = ["-displayfd", "3", "-nolisten", "tcp", "-nolisten", "local", "-auth"]
-            .map(Word::text)
-            .into();
+    /// It is told its number: a server that looks for a free one takes the sockets of others for left over when it has no
+    /// abstract socket of its own to find out by. With a number it locks that first (/tmp/.X100-lock).
+    fn x_server(
+        &self,
+        server: Server,
+        program: &Path,
+        (width, height): (u32, u32),
+        number: u32,
+    ) -> Companion {
+        let mut arguments = vec![Word::text(format!(":{number}"))];
+        let usual = ["-displayfd", "3", "-nolisten", "tcp", "-nolisten", "local", "-auth"]
+            .map(Word::text);
+        arguments.extend(usual);
         arguments.push(Word::run("", AUTHORITY));
         let size = format!("{width}x{height}");
         let own: Vec<String> = match server {

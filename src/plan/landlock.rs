@@ -21,6 +21,7 @@ pub(super) type Refused = (Option<(Section, String)>, Refusal);
 #[must_use]
 pub fn wants_landlock(policy: &Policy) -> bool {
     policy.mentions(Section::Filesystem)
+        || policy.mentions(Section::Dbus)
         || policy.get(Section::Network, "abstract-sockets").is_some()
         || policy.get(Section::Process, "landlock").is_some()
 }

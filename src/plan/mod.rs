@@ -6,6 +6,7 @@
 pub mod attach;
 pub mod companion;
 mod compile;
+mod dbus;
 mod desktop;
 mod landlock;
 mod limits;

@@ -20,6 +20,8 @@ pub enum Section {
     Desktop,
     /// `[network]`
     Network,
+    /// `[dbus]`
+    Dbus,
     /// `[syscalls]`
     Syscalls,
     /// `[capabilities]`
@@ -34,13 +36,14 @@ pub enum Section {
 
 impl Section {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Limits,
         Self::Namespaces,
         Self::Filesystem,
         Self::Devices,
         Self::Desktop,
         Self::Network,
+        Self::Dbus,
         Self::Syscalls,
         Self::Capabilities,
         Self::Environment,
@@ -58,6 +61,7 @@ impl Section {
             Self::Devices => "devices",
             Self::Desktop => "desktop",
             Self::Network => "network",
+            Self::Dbus => "dbus",
             Self::Syscalls => "syscalls",
             Self::Capabilities => "capabilities",
             Self::Environment => "environment",
@@ -94,6 +98,8 @@ pub enum Name {
     Variable,
     /// The path of a device node below `/dev`.
     Device,
+    /// A name on a message bus, or a part of what its owner does: `org.a.B`, `system:org.a.B`, `org.a.B(org.a.Interface.*)`.
+    BusName,
     /// A word with an end that the host knows: `huge-pages-2MB`.
     Open {
         /// What it begins with.
@@ -198,6 +204,7 @@ impl Key {
             Name::Capability => "CAPABILITY",
             Name::Variable => "VARIABLE",
             Name::Device => "/dev/DEVICE",
+            Name::BusName => "BUS-NAME",
             Name::Open { label, .. } => label,
         }
     }
@@ -210,6 +217,7 @@ impl Key {
             Section::Limits | Section::Filesystem | Section::Network | Section::Capabilities => {
                 true
             }
+            Section::Dbus => matches!(self.name, Name::Exact(_)),
             Section::Namespaces => self.kind == Kind::Namespace,
             Section::Syscalls => self.kind == Kind::SyscallAction,
             Section::Process => matches!(

@@ -5,6 +5,7 @@ use super::read::{Wrong, check_syscall_key, path};
 use super::table::{self, KEYS};
 use crate::report::suggest::nearest;
 use crate::section::capabilities::{self, CAPABILITIES};
+use crate::section::dbus::rule::Who;
 
 /// The key of a section whose pattern a name may follow, if any: of several the one that its beginning says.
 fn pattern(section: Section, text: &str) -> Option<&'static Key> {
@@ -53,6 +54,8 @@ pub fn lookup(section: Section, text: &str) -> Result<(&'static Key, String), Wr
         Name::Syscall => check_syscall_key(text)?,
         Name::Capability => capability(section, text)?,
         Name::Variable => variable(text)?,
+        Name::BusName if text.contains('.') => bus_name(text)?,
+        Name::BusName => return Err(unknown(section, text)),
         Name::Device if text.starts_with('/') => device(text)?,
         Name::Device => return Err(unknown(section, text)),
     };
@@ -175,6 +178,14 @@ fn device(text: &str) -> Result<String, Wrong> {
     Err(Wrong::new(format!("`{text}` is not below /dev"))
         .label("not a device")
         .help("other paths belong in `[filesystem]`"))
+}
+
+fn bus_name(text: &str) -> Result<String, Wrong> {
+    Who::parse(text).map(|who| who.to_string()).map_err(|why| {
+        Wrong::new(format!("`{text}` names nobody on a bus"))
+            .label("no name of a bus")
+            .help(why)
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::key::{Key, Kind, Name, Section};
 use super::read::Wrong;
+use crate::section::dbus::{MODES, RIGHTS};
 
 const fn key(
     section: Section,
@@ -426,6 +427,37 @@ pub static KEYS: &[Key] = &[
          network that the program has. unix(7).",
     ).warns(
         "X servers, session buses and others listen on abstract sockets too; some ask nobody who connects.",
+    ),
+    // ------------------------------------------------------------------ dbus
+    key(Section::Dbus, Name::Exact("session"), Kind::Word(MODES), "\"filtered\" once a name on it is given, else as `[filesystem]` has it", "session = \"filtered\"").says(
+        "how the bus of the user's session is reached",
+        "`\"filtered\"`: through xdg-dbus-proxy(1), which is started beside the program for this run, lets pass what the other keys \
+         name, and ends with it; without rules a program only finds the bus itself there. `\"none\"`: not at all; its socket is hidden, \
+         and so are those of the service manager, of screen readers and of GNOME's file systems in the runtime directory. `\"host\"`: as \
+         by any program. `DBUS_SESSION_BUS_ADDRESS` is set or removed accordingly, unless `[environment]` names it. Where this host has \
+         no session bus, there is none inside. `degrade = [\"dbus.session\"]`: \"none\" where xdg-dbus-proxy is not installed. Portals \
+         know the program by the systemd scope that the filter is in, where limits make one.",
+    ).warns(
+        "\"host\" is a way out of every sandbox: systemd on that bus starts any program outside of it (org.freedesktop.systemd1). A bus that \
+         listens on an abstract socket is kept away only by `network`.",
+    ),
+    key(Section::Dbus, Name::Exact("system"), Kind::Word(MODES), "\"filtered\" once a name on it is given, else as `[filesystem]` has it", "system = \"none\"").says(
+        "how the bus of the machine is reached",
+        "The same words as for `session`; names on it are written with `system:` in front.",
+    ).warns(
+        "Services on it decide by user and session, not by sandbox, what they do: mounting, suspending, networks.",
+    ),
+    key(Section::Dbus, Name::BusName, Kind::Word(RIGHTS), "\"none\"", "\"org.freedesktop.Notifications\" = \"talk\"").says(
+        "what may be done with the owner of a name on a filtered bus",
+        "`\"see\"`: it is seen that it is there. `\"talk\"`: it may also be called, and heard. `\"own\"`: the program may also take the name. \
+         A part of what the owner does stands in parentheses behind the name, as `[METHOD][@PATH]`: `*`, an interface with `.*`, or one \
+         method with its interface, and the path of an object or, with `/*`, a tree of them: \
+         `\"org.freedesktop.portal.Desktop(org.freedesktop.portal.OpenURI.*@/org/freedesktop/portal/desktop)\"`. Such a part takes \
+         `\"call\"`, `\"listen\"` (its signals) or `\"talk\"` (both). Each rule becomes an option of xdg-dbus-proxy(1); what one gives, \
+         no other takes away.",
+    ).warns(
+        "Never give org.freedesktop.systemd1, org.freedesktop.Flatpak, org.gtk.vfs.*, org.freedesktop.secrets, or the whole of \
+         org.freedesktop.portal.Desktop: `sandboxctl check` names what each of them does for whoever asks.",
     ),
     // -------------------------------------------------------------- syscalls
     key(Section::Syscalls, Name::Exact("default"), Kind::SyscallAction, "\"allow\"", "default = \"allow\"").says(

@@ -190,8 +190,11 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Result<Desktop, Diagnostics> {
     let x11 = x11(policy, facts, &wayland.value, &mut desktop, &mut errors);
     let screen = Screen {
         wayland,
+        number: match x11.value {
+            X11::Own { .. } => facts.desktop.own_display,
+            _ => facts.desktop.free_display,
+        },
         x11,
-        number: facts.desktop.free_display,
     };
     if let Some(said) = word(policy, "audio").filter(|said| said.value == "pipewire") {
         let text = "through PipeWire's own socket the program may record microphones, cameras and screens";

@@ -7,6 +7,7 @@
 //! that is carried out from the root downwards (`mount`).
 
 mod enter;
+mod fixture;
 mod gather;
 mod groups;
 mod guard;
@@ -24,8 +25,10 @@ mod tests;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use fixture::{Fixed, Fixture};
 pub use landlock::{Held, Refusal, lower_without_mounts};
 
 use super::desktop::PathRule;
@@ -73,6 +76,8 @@ pub struct Surroundings {
     pub write_xor_execute: bool,
     /// What `[desktop]` shows.
     pub desktop: Vec<PathRule>,
+    /// What other sections put into the view.
+    pub fixtures: Vec<Fixture>,
 }
 
 /// Where limits that control groups hold could be changed.
@@ -161,6 +166,7 @@ pub fn asks(policy: &Policy, around: &Surroundings) -> bool {
         || devices::asks(policy)
         || policy.mentions(Section::Desktop)
         || around.pid_namespace
+        || !around.fixtures.is_empty()
 }
 
 /// What has to be looked at for a policy.
@@ -238,6 +244,7 @@ pub fn wanted_for(
     }
     paths.extend(around.configuration.iter().cloned());
     paths.extend(groups::wanted(around));
+    paths.extend(fixture::wanted(around));
     paths.extend(around.records.iter().cloned());
     paths.extend(around.private_root.parent().map(Path::to_owned));
     Wanted {
@@ -278,7 +285,8 @@ fn draft<'a>(policy: &'a Policy, facts: &'a Facts, around: &'a Surroundings) -> 
     enter::enter(&mut draft, &rules);
     system_trees(&mut draft);
     resolver(&mut draft);
-    let mut guarded = guard::own_directories(&mut draft, &rules);
+    let mut guarded = fixture::put(&mut draft, &rules);
+    guarded.extend(guard::own_directories(&mut draft, &rules));
     guarded.extend(groups::keep(&mut draft));
     guard::second_roads(&mut draft, &rules, &guarded);
     draft
@@ -333,14 +341,16 @@ enum What {
         directory: PathBuf,
     },
     Text(String),
-    /// What is called this in the directory of the run.
-    Made(String),
     Proc {
         access: Access,
     },
     MinimalDev,
     Devpts,
     Mqueue,
+    /// A file or socket of the directory of the run.
+    Made {
+        name: OsString,
+    },
     /// A symbolic link, where the tree is ours.
     Link(PathBuf),
 }

@@ -1,6 +1,7 @@
 //! One file a section: its meaning as types, and its lowering to steps. All pure.
 
 pub mod capabilities;
+pub mod dbus;
 pub mod desktop;
 pub mod devices;
 pub mod environment;

@@ -16,6 +16,8 @@ pub struct DesktopFacts {
     pub sized_xwayland: bool,
     /// A number that no X display on this machine has.
     pub free_display: u32,
+    /// Another one, that no two launchers find at the same time: for a server of the sandbox's own.
+    pub own_display: u32,
 }
 
 impl Default for DesktopFacts {
@@ -25,6 +27,7 @@ impl Default for DesktopFacts {
             servers: BTreeMap::new(),
             sized_xwayland: false,
             free_display: FIRST_DISPLAY,
+            own_display: FIRST_DISPLAY,
         }
     }
 }

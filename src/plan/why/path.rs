@@ -128,15 +128,15 @@ fn words(shown: &Shown, asked: &Path) -> (String, Can) {
             ),
             ALL,
         ),
-        Shown::Made => (
-            "a socket or file that was made for this run".to_owned(),
-            Can {
-                execute: false,
-                ..ALL
-            },
-        ),
         Shown::Text => (
             "a file with the content that the rule gives".to_owned(),
+            Can {
+                execute: false,
+                ..with(Access::ReadOnly)
+            },
+        ),
+        Shown::Made => (
+            "a socket or file that is made for this run alone".to_owned(),
             Can {
                 execute: false,
                 ..with(Access::ReadOnly)

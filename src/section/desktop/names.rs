@@ -29,6 +29,15 @@ pub struct BusRule {
     pub site: Site,
 }
 
+/// Where the bus of assistive technologies listens, below the runtime directory.
+pub const ACCESSIBILITY: &str = "at-spi";
+
+/// Whether that bus is shown.
+#[must_use]
+pub fn shows_accessibility(policy: &Policy) -> bool {
+    is_on(policy, "accessibility")
+}
+
 const NAMES: &[(&str, &str, Leave)] = &[
     ("accessibility", "org.a11y.Bus", Leave::Talk),
     ("input-methods", "org.freedesktop.portal.Fcitx", Leave::Talk),

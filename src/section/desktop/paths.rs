@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::names::ACCESSIBILITY;
 use super::{AUTHORITY, Screen, WAYLAND, Wayland, X11, X11_SOCKETS, first, flag, is_on, word};
 use crate::host::facts::Caller;
 use crate::policy::Policy;
@@ -295,6 +296,11 @@ impl Gathered<'_> {
                 ),
                 None => self.note("ssh-agent", "the caller has no SSH agent (SSH_AUTH_SOCK)"),
             }
+        }
+        if is_on(self.policy, "accessibility")
+            && let Some(runtime) = self.runtime_for("accessibility")
+        {
+            self.show("accessibility", runtime.join(ACCESSIBILITY), Access::ReadWrite);
         }
         let gpg = word(self.policy, "gpg-agent").map_or("none", |said| said.value);
         if gpg != "none"

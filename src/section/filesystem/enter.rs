@@ -72,14 +72,14 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
                 mode: tmpfs_mode(&rule.place, &draft.facts.caller.home),
             },
             View::Text(text) => match &rule.made {
-                Some(name) => What::Made(name.clone()),
+                Some(name) => What::Made { name: name.into() },
                 None => What::Text(text.clone()),
             },
         };
         if root
             && let Some(why) = match &what {
                 What::Text(_)
-                | What::Made(_)
+                | What::Made { .. }
                 | What::Show {
                     directory: false, ..
                 } => Some("a file cannot be the root"),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{
-    Draft, Item, Lowered, Surroundings, What, asks, enter, first_of_devices, groups, guard,
+    Draft, Item, Lowered, Surroundings, What, asks, enter, first_of_devices, fixture, groups, guard,
     host_dev, moved, rule,
 };
 use crate::host::Facts;
@@ -110,7 +110,7 @@ fn wanted(draft: &Draft, item: &Item) -> Option<Rights> {
         What::Hidden => Rights::NONE,
         What::Tmpfs { .. } | What::Private { .. } | What::Overlay { .. } => writable,
         What::Text(_) => Rights::READ_FILE,
-        What::Made(_) => Rights::READ_FILE | Rights::WRITE_FILE,
+        What::Made { .. } => Rights::read().on_file() & !Rights::EXECUTE,
         What::Proc { access } => {
             let read = Rights::READ_FILE | Rights::READ_DIR;
             match access {
@@ -237,7 +237,7 @@ fn on(item: &Item, rights: Rights) -> Rights {
             ..
         } => rights.on_file() & !Rights::EXECUTE,
         What::Text(_)
-        | What::Made(_)
+        | What::Made { .. }
         | What::Show {
             directory: false, ..
         } => rights.on_file(),
@@ -272,6 +272,7 @@ pub fn lower_without_mounts(
     } else {
         host_dev(&mut draft);
     }
+    fixture::put(&mut draft, &rules);
     guard::own_directories(&mut draft, &rules);
     readable_records(&mut draft);
     // Private directories take mounts: where there is none yet, none will be made.
@@ -342,8 +343,8 @@ fn without_mounts(draft: &mut Draft) -> Vec<Refusal> {
             What::Overlay { .. } => Some("a root is mounted with changes above it"),
             What::Tmpfs { .. } => Some("a file system in memory is mounted"),
             What::Private { .. } => Some("a directory of the profile's own is mounted"),
+            What::Made { .. } => Some("a socket of this run alone is mounted"),
             What::Text(_) => Some("a text is mounted in the file's place"),
-            What::Made(_) => Some("a socket that is made for it is mounted"),
             What::Link(_) => continue,
             What::Proc { .. } | What::MinimalDev | What::Devpts | What::Mqueue => {
                 Some("it is mounted")

@@ -382,13 +382,13 @@ impl Build<'_> {
                 }
                 return;
             }
-            What::Made(name) => {
+            What::Made { name } => {
                 if !self.prepare(place, item, false, &above) {
                     return;
                 }
                 (
                     Action::MountMade {
-                        name: name.into(),
+                        name: name.clone(),
                         target: target.clone(),
                         // Connecting is no change.
                         access: Access::ReadOnly,

@@ -35,7 +35,7 @@ pub enum Shown {
     Private(PathBuf),
     /// A file whose content a rule gives.
     Text,
-    /// A socket or file that was made for this run.
+    /// A socket or file that is made for this run alone.
     Made,
     /// Information about processes, of a pid namespace of the sandbox's own.
     Proc(Access),
@@ -203,7 +203,7 @@ fn shown(draft: &Draft, place: &Path, at: &Path, item: &Item) -> Shown {
         What::Tmpfs { .. } => Shown::Tmpfs,
         What::Private { directory } => Shown::Private(moved(place, at, directory)),
         What::Text(_) => Shown::Text,
-        What::Made(_) => Shown::Made,
+        What::Made { .. } => Shown::Made,
         What::Proc { access } => Shown::Proc(*access),
         What::Devpts => Shown::Devpts,
         What::Mqueue => Shown::Mqueue,

@@ -1,0 +1,154 @@
+//! Message buses in a plan: the filter that is started, and what this host lacks for what was asked for.
+
+use super::compile::Builder;
+use super::companion::Companion;
+use super::step::NamespaceKind;
+use super::{Action, Note};
+use crate::profile::key::Section;
+use crate::profile::value::Value;
+use crate::report::{Diagnostic, Site};
+use crate::section::dbus::address::Address;
+use crate::section::dbus::{self, Lack, Mode};
+use crate::section::namespaces::Namespaces;
+
+impl Builder<'_> {
+    /// Has a program started beside the program, and a directory made in which they meet.
+    pub(super) fn companion(&mut self, companion: Companion, site: Site, because: &str) {
+        if !self.has(|action| *action == Action::RunDirectory) {
+            self.step(Action::RunDirectory, site, because);
+        }
+        self.step(Action::StartCompanion(companion), site, because);
+    }
+
+    /// The filters of buses.
+    pub(super) fn buses(&mut self) {
+        if !dbus::asks(self.policy) {
+            return;
+        }
+        let plans = dbus::plans(self.policy, self.facts);
+        let Some(rules) = self.take(dbus::rules(self.policy)) else {
+            return;
+        };
+        for plan in &plans {
+            if let Some(lack) = &plan.lack {
+                self.lacks_a_filter(plan, lack);
+            }
+        }
+        let filtered = plans.iter().find(|plan| plan.mode == Mode::Filtered);
+        let Some(site) = filtered.map(|plan| plan.site) else {
+            return;
+        };
+        // Without mounts nobody can be shown a socket in another's place.
+        if !self.mounts {
+            return;
+        }
+        self.known_holes(site);
+        if let Some(companion) = dbus::companion(&plans, &rules, self.facts) {
+            self.companion(companion, site, "");
+        }
+    }
+
+    fn lacks_a_filter(&mut self, plan: &dbus::Plan, lack: &Lack) {
+        let key = plan.bus.key();
+        let said = format!("`dbus.{key}` is \"none\" here");
+        let no_bus = |why: &str| Note {
+            text: format!("{said}: {why}"),
+            help: None,
+            site: plan.site,
+        };
+        match lack {
+            Lack::Bus => self
+                .plan
+                .notes
+                .push(no_bus(&format!("there is no {key} bus at `{}`", plan.place.display()))),
+            Lack::Address(why) => self.plan.warnings.push(no_bus(&format!(
+                "the address of the {key} bus cannot be used: {why}"
+            ))),
+            Lack::Proxy => {
+                let why = "xdg-dbus-proxy, which filters, is not installed";
+                let help = "install the package xdg-dbus-proxy, or say \"none\"";
+                if self.may_degrade(Section::Dbus, key) {
+                    let mut note = no_bus(why);
+                    note.help = Some(help.to_owned());
+                    self.plan.warnings.push(note);
+                } else {
+                    self.errors.push(
+                        Diagnostic::error(
+                            format!("the {key} bus cannot be filtered: {why}"),
+                            plan.site,
+                            "asked for here",
+                        )
+                        .help(help)
+                        .help(format!(
+                            "to run without a {key} bus: --best-effort, or `degrade = [\"dbus.{key}\"]` in the profile"
+                        )),
+                    );
+                }
+            }
+        }
+    }
+
+    fn known_holes(&mut self, site: Site) {
+        let Some(proxy) = &self.facts.dbus.proxy else {
+            return;
+        };
+        let lets: Vec<String> = proxy
+            .holes
+            .iter()
+            .map(|hole| format!("{} ({})", hole.lets, hole.name))
+            .collect();
+        if lets.is_empty() {
+            return;
+        }
+        let version = proxy.version.as_deref().unwrap_or("of unknown version");
+        self.plan.warnings.push(Note {
+            text: format!(
+                "the filter of the bus, xdg-dbus-proxy {version}, has known holes unless its distribution has closed them: through it a program can {}",
+                lets.join(", and ")
+            ),
+            help: Some("install xdg-dbus-proxy 0.1.8 or later, or your distribution's security update".to_owned()),
+            site,
+        });
+    }
+
+    /// A bus without a file is kept away by no mount.
+    pub(super) fn abstract_buses(&mut self, decided: &Namespaces) {
+        let apart = decided.is_new(NamespaceKind::Net)
+            || self
+                .ruleset
+                .as_ref()
+                .is_some_and(|ruleset| ruleset.scopes.abstract_sockets);
+        if apart {
+            return;
+        }
+        for plan in dbus::plans(self.policy, self.facts) {
+            let Some(Address::Abstract(name)) = &plan.address else {
+                continue;
+            };
+            if plan.mode == Mode::Host {
+                continue;
+            }
+            let key = plan.bus.key();
+            let text = format!(
+                "the {key} bus can still be reached without a filter: it listens on the abstract socket `{}`",
+                name.to_string_lossy()
+            );
+            let help = "`network.abstract-sockets = \"own\"` (Linux 6.12 or later), or `network.mode = \"none\"`";
+            let allowed = self
+                .policy
+                .get(Section::Network, "abstract-sockets")
+                .is_some_and(|said| *said.value != Value::Word("own"));
+            if allowed || self.request.best_effort {
+                self.plan.warnings.push(Note {
+                    text,
+                    help: Some(help.to_owned()),
+                    site: plan.site,
+                });
+            } else {
+                self.errors.push(
+                    Diagnostic::error(text, plan.site, "asked for here").help(help),
+                );
+            }
+        }
+    }
+}
