@@ -7,7 +7,7 @@ use super::facts::Caller;
 use super::facts::desktop::{Compositor, Context, DesktopFacts, FIRST_DISPLAY};
 use super::probe::helper;
 use crate::desktop::wayland::{self, Refusal};
-use crate::section::desktop::{Server, Wanted};
+use crate::section::desktop::{Display, Server, Wanted};
 
 /// Launchers that start at the same time look for numbers in so many places.
 const SPREAD: u32 = 10_000;
@@ -112,4 +112,42 @@ pub fn abstract_displays() -> Vec<u32> {
 /// 7 of `X7`.
 fn number(name: &str) -> Option<u32> {
     name.strip_prefix('X')?.parse().ok()
+}
+
+/// What there is of a desktop, for somebody who asks.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// The Wayland compositor, and whether it can be told of sandboxes.
+    pub compositor: Option<Compositor>,
+    /// The X display that DISPLAY names, and whether it can be reached without a file.
+    pub x11: Option<(String, bool)>,
+    /// The socket of the PulseAudio protocol.
+    pub pulse: Option<PathBuf>,
+    /// The socket of PipeWire.
+    pub pipewire: Option<PathBuf>,
+    /// X servers that can be had for a sandbox alone.
+    pub servers: BTreeMap<&'static str, PathBuf>,
+}
+
+/// Looks at everything.
+#[must_use]
+pub fn survey(caller: &Caller) -> Survey {
+    let runtime = caller.directories.get("XDG_RUNTIME_DIR");
+    let in_runtime = |name: &str| runtime.map(|at| at.join(name)).filter(|path| path.exists());
+    let x11 = caller.variable("DISPLAY").filter(|text| !text.is_empty());
+    Survey {
+        compositor: compositor(caller).map(|socket| Compositor {
+            context: Some(context(&socket)),
+            socket,
+        }),
+        x11: x11.map(|text| {
+            let text = text.to_string_lossy().into_owned();
+            let number = Display::parse(&text).filter(|display| display.socket().is_some());
+            let open = number.is_some_and(|at| abstract_displays().contains(&at.number));
+            (text, open)
+        }),
+        pulse: in_runtime("pulse/native"),
+        pipewire: in_runtime("pipewire-0"),
+        servers: servers(),
+    }
 }

@@ -96,7 +96,7 @@ impl Builder<'_> {
         number: u32,
     ) -> Companion {
         let mut arguments = vec![Word::text(format!(":{number}"))];
-        let usual = ["-displayfd", "3", "-nolisten", "tcp", "-nolisten", "local", "-auth"]
+        let usual = ["-noreset", "-displayfd", "3", "-nolisten", "tcp", "-nolisten", "local", "-auth"]
             .map(Word::text);
         arguments.extend(usual);
         arguments.push(Word::run("", AUTHORITY));

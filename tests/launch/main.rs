@@ -12,6 +12,7 @@ mod capabilities;
 mod command;
 mod controls;
 mod dbus;
+mod display;
 mod doctor;
 mod errors;
 mod escapes;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         ("command", command::cases),
         ("controls", controls::cases),
         ("dbus", dbus::cases),
+        ("display", display::cases),
         ("doctor", doctor::cases),
         ("errors", errors::cases),
         ("escapes", escapes::cases),
