@@ -15,33 +15,44 @@ const X: &[Need] = &[
     Need::Program("Xvfb"),
     Need::Program("xwininfo"),
     Need::Program("xdpyinfo"),
+    Need::Program("xeyes"),
+];
+
+const PLAIN: &[Need] = &[Need::UserNamespaces];
+
+const NESTED: &[Need] = &[
+    Need::UserNamespaces,
+    Need::Program("Xvfb"),
+    Need::Program("xwininfo"),
+    Need::Program("xdpyinfo"),
+    Need::Program("xeyes"),
+    Need::Program("Xephyr"),
 ];
 
 pub fn cases() -> Vec<Case> {
-    let plain = &[Need::UserNamespaces];
     vec![
         case("host_x_server", X, host_x_server),
         case("no_x_server", X, no_x_server),
         case("virtual_x_server", X, virtual_x_server),
         case(
             "nested_x_server",
-            &[X[0], X[1], X[2], X[3], Need::Program("Xephyr")],
+            NESTED,
             nested_x_server,
         ),
         case("servers_at_once", X, servers_at_once),
         case("other_cookies_stay_out", X, other_cookies_stay_out),
-        case("isolated_wayland", plain, isolated_wayland),
-        case("wayland_without_contexts", plain, wayland_without_contexts),
-        case("silent_compositor", plain, silent_compositor),
+        case("isolated_wayland", PLAIN, isolated_wayland),
+        case("wayland_without_contexts", PLAIN, wayland_without_contexts),
+        case("silent_compositor", PLAIN, silent_compositor),
         case(
             "weston_has_no_contexts",
             &[Need::UserNamespaces, Need::Program("weston")],
             weston_has_no_contexts,
         ),
-        case("sound", plain, sound),
-        case("agents", plain, agents),
-        case("nothing_unless_said", plain, nothing_unless_said),
-        case("rules_about_paths_win", plain, rules_about_paths_win),
+        case("sound", PLAIN, sound),
+        case("agents", PLAIN, agents),
+        case("nothing_unless_said", PLAIN, nothing_unless_said),
+        case("rules_about_paths_win", PLAIN, rules_about_paths_win),
         case("mistakes", &[], mistakes),
     ]
 }
