@@ -248,11 +248,13 @@ fn run_directory(plan: &Plan) -> Result<Option<RunDirectory>, exec::LaunchError>
     let Some(step) = steps.position(|step| step.action == Action::RunDirectory) else {
         return Ok(None);
     };
-    RunDirectory::make().map(Some).map_err(|why| exec::LaunchError {
-        errno: None,
-        detail: why,
-        ..exec::LaunchError::at_step(step, Errno::ENOENT)
-    })
+    RunDirectory::make()
+        .map(Some)
+        .map_err(|why| exec::LaunchError {
+            errno: None,
+            detail: why,
+            ..exec::LaunchError::at_step(step, Errno::ENOENT)
+        })
 }
 
 /// Whether a profile's file is one that the caller edits: what a package has installed is not.

@@ -75,13 +75,17 @@ fn make_in(records: &Directory) -> Result<(Above, RunDirectory), String> {
     let shown = records.path().join(NAME);
     let told = |what: &str, errno: Errno| {
         let shown = escape::os(shown.as_os_str());
-        format!("no directory can be made {what} `{shown}`: {}", errno.desc())
+        format!(
+            "no directory can be made {what} `{shown}`: {}",
+            errno.desc()
+        )
     };
     match mkdirat(&records.fd, NAME, Mode::S_IRWXU) {
         Ok(()) | Err(Errno::EEXIST) => {}
         Err(errno) => return Err(told("at", errno)),
     }
-    let fd = openat(&records.fd, NAME, flags(), Mode::empty()).map_err(|errno| told("at", errno))?;
+    let fd =
+        openat(&records.fd, NAME, flags(), Mode::empty()).map_err(|errno| told("at", errno))?;
     let found = fstat(&fd).map_err(|errno| told("at", errno))?;
     if found.st_uid != records.uid() || found.st_mode & super::directory::OTHERS != 0 {
         return Err(format!(

@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::clone::{Side, clone3};
 use crate::kernel::process::Change;
-use crate::kernel::{Errno, at, cgroup, descriptor, process, signal};
+use crate::kernel::{Errno, at, descriptor, process, signal};
 use crate::plan::companion::{Companion, Loss, Ready, Stop};
 use crate::report::escape;
 
 use super::failure::LaunchError;
+use super::group::Group;
 use super::outcome::Remark;
 use super::prepare::{c_path, c_string};
 
@@ -61,13 +62,13 @@ struct Running {
 }
 
 impl Companions {
-    /// Starts one, in the control group `home` if there is one, and waits until it serves.
+    /// Starts one, in the scope of the run's control group if it has one, and waits until it serves.
     pub(super) fn start(
         &mut self,
         step: usize,
         companion: &Companion,
         run: Option<&Path>,
-        home: Option<&cgroup::Directory>,
+        group: Option<&Group>,
     ) -> Result<(), LaunchError> {
         let refused = |detail: String| LaunchError {
             step: Some(step),
@@ -96,8 +97,9 @@ impl Companions {
             super::start::pointers(&strings.arguments),
             super::start::pointers(&strings.environment),
         );
+        let home = group.and_then(Group::home);
         let mut born = home.is_some();
-        let mut side = clone3(0, home.map(cgroup::Directory::as_fd));
+        let mut side = clone3(0, home);
         if born && side.is_err() {
             born = false;
             side = clone3(0, None);
@@ -107,7 +109,12 @@ impl Companions {
                 &Its {
                     stop: companion.stop,
                     socket: its_socket.as_fd(),
-                    streams: [null.as_fd(), null.as_fd(), its_words.as_fd(), its_line.as_fd()],
+                    streams: [
+                        null.as_fd(),
+                        null.as_fd(),
+                        its_words.as_fd(),
+                        its_line.as_fd(),
+                    ],
                 },
                 &strings.program,
                 (&pointers.0, &pointers.1),
@@ -127,8 +134,9 @@ impl Companions {
         let Some(running) = self.0.last_mut() else {
             return Err(failed(Errno::ECHILD));
         };
-        if let (Some(home), false) = (home, born) {
-            home.enter(child.pid)
+        if let (Some(group), false) = (group, born) {
+            group
+                .take_in(child.pid)
                 .map_err(|error| refused(error.to_string()))?;
         }
         descriptor::send(socket.as_fd(), GO).map_err(failed)?;
@@ -244,9 +252,14 @@ impl Running {
         while let Ok(length @ 1..) = descriptor::read(self.words.as_fd(), &mut bytes) {
             said.extend_from_slice(bytes.get(..length).unwrap_or_default());
         }
-        let said = said.get(said.len().saturating_sub(LAST_WORDS)..).unwrap_or_default();
+        let said = said
+            .get(said.len().saturating_sub(LAST_WORDS)..)
+            .unwrap_or_default();
         let said = String::from_utf8_lossy(said);
-        let mut lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+        let mut lines: Vec<&str> = said
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
         let last = lines.split_off(lines.len().saturating_sub(3));
         match last.is_empty() {
             true => String::new(),
@@ -288,19 +301,26 @@ fn how(change: Change) -> String {
 
 /// The number in a line, as it becomes the end of a file's name.
 fn number(line: &[u8]) -> Result<String, String> {
-    let digits: Vec<u8> = line.iter().copied().take_while(|byte| *byte != b'\n').collect();
+    let digits: Vec<u8> = line
+        .iter()
+        .copied()
+        .take_while(|byte| *byte != b'\n')
+        .collect();
     let text = String::from_utf8_lossy(&digits).trim().to_owned();
     match text.parse::<u32>() {
         Ok(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(text),
-        _ => Err(format!("it said `{}` instead of a number", escape::line(&text))),
+        _ => Err(format!(
+            "it said `{}` instead of a number",
+            escape::line(&text)
+        )),
     }
 }
 
 /// What runs with the caller's rights outside of the sandbox must not be what somebody else can change.
 fn check_program(program: &Path) -> Result<(), String> {
     let told = escape::os(program.as_os_str());
-    let found = std::fs::metadata(program)
-        .map_err(|error| format!("`{told}` cannot be used: {error}"))?;
+    let found =
+        std::fs::metadata(program).map_err(|error| format!("`{told}` cannot be used: {error}"))?;
     let own = [0, nix::unistd::geteuid().as_raw()].contains(&found.uid());
     if !program.is_absolute() || !found.is_file() {
         return Err(format!("`{told}` is no program"));
@@ -407,7 +427,12 @@ mod tests {
         Companion {
             name: "test".to_owned(),
             program: "/bin/sh".into(),
-            arguments: vec![Word::text("-c"), Word::text(script), Word::text("sh"), Word::run("", "x")],
+            arguments: vec![
+                Word::text("-c"),
+                Word::text(script),
+                Word::text("sh"),
+                Word::run("", "x"),
+            ],
             environment: vec![("A".into(), Word::text("b"))],
             ready,
             stop: Stop::Kill,
@@ -415,7 +440,10 @@ mod tests {
         }
     }
 
-    fn start(script: &str, ready: Ready) -> (Companions, Result<(), LaunchError>, tempfile::TempDir) {
+    fn start(
+        script: &str,
+        ready: Ready,
+    ) -> (Companions, Result<(), LaunchError>, tempfile::TempDir) {
         let run = tempfile::tempdir().unwrap();
         let mut companions = Companions::default();
         let result = companions.start(7, &shell(script, ready), Some(run.path()), None);
@@ -447,8 +475,14 @@ mod tests {
     #[test]
     fn one_that_fails_tells_why() {
         for (script, expected) in [
-            ("echo no luck >&2; exit 3", "it ended with status 3 before it served: no luck"),
-            ("exec 3>&-; sleep 0.1; exit 4", "it ended with status 4 before it served"),
+            (
+                "echo no luck >&2; exit 3",
+                "it ended with status 3 before it served: no luck",
+            ),
+            (
+                "exec 3>&-; sleep 0.1; exit 4",
+                "it ended with status 4 before it served",
+            ),
             ("echo abc >&3; sleep 9", "it said `abc` instead of a number"),
         ] {
             let ready = Ready::Number {
@@ -460,10 +494,14 @@ mod tests {
         }
         let mut other = shell("", Ready::Byte);
         other.program = "/etc/passwd".into();
-        let error = Companions::default().start(1, &other, None, None).unwrap_err();
+        let error = Companions::default()
+            .start(1, &other, None, None)
+            .unwrap_err();
         assert_eq!(error.errno, Some(Errno::EACCES));
         other.program = "/no/such/program".into();
-        let error = Companions::default().start(1, &other, None, None).unwrap_err();
+        let error = Companions::default()
+            .start(1, &other, None, None)
+            .unwrap_err();
         assert!(error.detail.contains("/no/such/program"), "{error:?}");
     }
 

@@ -157,8 +157,19 @@ impl Group {
     /// The group in which programs of ours run beside the program, in its scope and not under its limits; none where the
     /// launcher's own group is as good.
     #[must_use]
-    pub fn home(&self) -> Option<&Directory> {
-        self.scope.as_ref().and_then(scope::Scope::home)
+    pub fn home(&self) -> Option<BorrowedFd<'_>> {
+        let home = self.scope.as_ref().and_then(scope::Scope::home);
+        home.map(Directory::as_fd)
+    }
+
+    /// Puts a program of ours there that was not born there.
+    ///
+    /// # Errors
+    /// Neither the kernel lets us nor does systemd.
+    pub fn take_in(&self, pid: i32) -> Result<(), GroupError> {
+        self.scope
+            .as_ref()
+            .map_or(Ok(()), |scope| scope.take_in(pid))
     }
 
     /// Files by which a child that has one thread puts itself into the group, writing `0` to each, so that nobody has to

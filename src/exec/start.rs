@@ -109,9 +109,9 @@ pub(super) fn start(
         })
         // In the scope of the run, if there is one, before they talk to anybody: by it they are known.
         .and_then(|()| {
-            let home = group.as_deref().and_then(Group::home);
+            let group = group.as_deref();
             (prepared.companions.iter())
-                .try_for_each(|(step, one)| companions.start(*step, one, run, home))
+                .try_for_each(|(step, one)| companions.start(*step, one, run, group))
         })
         .and_then(|()| {
             priority::set_all(&prepared.priorities, child.pid, &mut |step, errno| {

@@ -90,7 +90,9 @@ fn changes(path: &Path) -> String {
     let mut text = String::new();
     if let Ok(file) = std::fs::File::open(path) {
         // What is no text, or cut off, tells nothing.
-        let read = flate2::read::GzDecoder::new(file).take(MOST).read_to_string(&mut text);
+        let read = flate2::read::GzDecoder::new(file)
+            .take(MOST)
+            .read_to_string(&mut text);
         if read.is_err() {
             text.clear();
         }
@@ -134,10 +136,16 @@ mod tests {
             open.iter().map(|hole| hole.name).collect::<Vec<_>>()
         };
         assert_eq!(names("", None), ["CVE-2026-34080", "CVE-2026-94422"]);
-        assert_eq!(names("", Some("0.1.6")), ["CVE-2026-34080", "CVE-2026-94422"]);
+        assert_eq!(
+            names("", Some("0.1.6")),
+            ["CVE-2026-34080", "CVE-2026-94422"]
+        );
         assert_eq!(names("", Some("0.1.7")), ["CVE-2026-94422"]);
         assert_eq!(names("", Some("0.1.10")), [""; 0]);
-        assert_eq!(names("* fix CVE-2026-34080", Some("0.1.4")), ["CVE-2026-94422"]);
+        assert_eq!(
+            names("* fix CVE-2026-34080", Some("0.1.4")),
+            ["CVE-2026-94422"]
+        );
         assert_eq!(names("CVE-2026-34080 CVE-2026-94422", None), [""; 0]);
     }
 }

@@ -107,6 +107,7 @@ const HELPERS: [&str; 4] = [
 /// Those of [`probe`].
 pub fn examine() -> Result<Findings, Diagnostic> {
     let mut facts = probe(Scope::ALL)?;
+    facts.dbus.proxy = super::dbus::proxy();
     let sample = Limits::sample();
     let wanted = want::all(sample.iter().map(|(key, ..)| key));
     facts.cgroup = super::cgroup::probe_for(facts.caller.uid, &wanted);

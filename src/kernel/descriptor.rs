@@ -246,8 +246,7 @@ pub fn duplicate_onto(from: BorrowedFd<'_>, onto: RawFd) -> Result<()> {
 /// fcntl(2); EINVAL or EMFILE: the limit on descriptors is lower.
 pub fn duplicate_above(fd: BorrowedFd<'_>, least: RawFd) -> Result<OwnedFd> {
     // SAFETY: takes no pointer.
-    let number =
-        check_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) })?;
+    let number = check_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) })?;
     Ok(own(number))
 }
 

@@ -84,9 +84,8 @@ pub fn clone_tree_at(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> 
 /// # Errors
 /// As [`clone_tree`].
 pub fn clone_tree_behind(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
-    let flags = OPEN_TREE_CLONE
-        | libc::O_CLOEXEC.cast_unsigned()
-        | libc::AT_NO_AUTOMOUNT.cast_unsigned();
+    let flags =
+        OPEN_TREE_CLONE | libc::O_CLOEXEC.cast_unsigned() | libc::AT_NO_AUTOMOUNT.cast_unsigned();
     // SAFETY: the name lives through the call.
     check(unsafe {
         libc::syscall(

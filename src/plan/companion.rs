@@ -124,7 +124,10 @@ mod tests {
         for (word, expected) in [
             (Word::text("--filter"), "--filter"),
             (Word::run("", "bus"), "/run/user/5/sandbox/.run/1a/bus"),
-            (Word::run("-auth=", "cookie"), "-auth=/run/user/5/sandbox/.run/1a/cookie"),
+            (
+                Word::run("-auth=", "cookie"),
+                "-auth=/run/user/5/sandbox/.run/1a/cookie",
+            ),
             (Word::run("", ""), "/run/user/5/sandbox/.run/1a"),
         ] {
             assert_eq!(word.fill(run), expected);

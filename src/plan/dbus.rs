@@ -1,7 +1,7 @@
 //! Message buses in a plan: the filter that is started, and what this host lacks for what was asked for.
 
-use super::compile::Builder;
 use super::companion::Companion;
+use super::compile::Builder;
 use super::step::NamespaceKind;
 use super::{Action, Note};
 use crate::profile::key::Section;
@@ -57,10 +57,10 @@ impl Builder<'_> {
             site: plan.site,
         };
         match lack {
-            Lack::Bus => self
-                .plan
-                .notes
-                .push(no_bus(&format!("there is no {key} bus at `{}`", plan.place.display()))),
+            Lack::Bus => self.plan.notes.push(no_bus(&format!(
+                "there is no {key} bus at `{}`",
+                plan.place.display()
+            ))),
             Lack::Address(why) => self.plan.warnings.push(no_bus(&format!(
                 "the address of the {key} bus cannot be used: {why}"
             ))),
@@ -68,9 +68,10 @@ impl Builder<'_> {
                 let why = "xdg-dbus-proxy, which filters, is not installed";
                 let help = "install the package xdg-dbus-proxy, or say \"none\"";
                 if self.may_degrade(Section::Dbus, key) {
+                    // The program reaches less than it may: nobody has to be warned at every start.
                     let mut note = no_bus(why);
                     note.help = Some(help.to_owned());
-                    self.plan.warnings.push(note);
+                    self.plan.notes.push(note);
                 } else {
                     self.errors.push(
                         Diagnostic::error(
@@ -145,9 +146,8 @@ impl Builder<'_> {
                     site: plan.site,
                 });
             } else {
-                self.errors.push(
-                    Diagnostic::error(text, plan.site, "asked for here").help(help),
-                );
+                self.errors
+                    .push(Diagnostic::error(text, plan.site, "asked for here").help(help));
             }
         }
     }

@@ -122,7 +122,11 @@ pub fn plans(policy: &Policy, facts: &Facts) -> Vec<Plan> {
     let plan = |bus| {
         let said = mode(policy, bus)?;
         let found = find(bus, &facts.caller);
-        let missing = |path: &Path| facts.path(path).is_some_and(|fact| fact.kind == PathKind::Missing);
+        let missing = |path: &Path| {
+            facts
+                .path(path)
+                .is_some_and(|fact| fact.kind == PathKind::Missing)
+        };
         let (address, lack) = match found {
             Ok(Address::Path(path)) if missing(&path) => (None, Some(Lack::Bus)),
             Ok(address) => (Some(address), None),
@@ -155,7 +159,10 @@ pub fn plans(policy: &Policy, facts: &Facts) -> Vec<Plan> {
 fn runtimes(caller: &Caller) -> Vec<PathBuf> {
     let usual = PathBuf::from(format!("/run/user/{}", caller.uid));
     let named = caller.directories.get("XDG_RUNTIME_DIR").cloned();
-    let mut all: Vec<PathBuf> = named.into_iter().filter(|path| path.is_absolute()).collect();
+    let mut all: Vec<PathBuf> = named
+        .into_iter()
+        .filter(|path| path.is_absolute())
+        .collect();
     if !all.contains(&usual) {
         all.push(usual);
     }
@@ -182,8 +189,13 @@ fn variable(bus: Bus) -> &'static str {
 /// Where a bus of the caller's listens.
 fn find(bus: Bus, caller: &Caller) -> Result<Address, Lack> {
     let runtimes = runtimes(caller);
-    match caller.variable(variable(bus)).filter(|text| !text.is_empty()) {
-        Some(list) => Address::parse(list, runtimes.first().map(PathBuf::as_path)).map_err(Lack::Address),
+    match caller
+        .variable(variable(bus))
+        .filter(|text| !text.is_empty())
+    {
+        Some(list) => {
+            Address::parse(list, runtimes.first().map(PathBuf::as_path)).map_err(Lack::Address)
+        }
         None => Ok(Address::Path(usual(bus, caller))),
     }
 }
@@ -227,7 +239,14 @@ pub fn fixtures(policy: &Policy, facts: &Facts) -> Vec<Fixture> {
 /// By which paths a bus, or somebody with the same power, is reached without a filter.
 fn doors(bus: Bus, caller: &Caller) -> Vec<PathBuf> {
     match bus {
-        Bus::System => vec![SYSTEM_BUS.into()],
+        // Beside it the service manager's own sockets, which root may use.
+        Bus::System => [
+            SYSTEM_BUS,
+            "/run/systemd/private",
+            "/run/systemd/io.systemd.Manager",
+        ]
+        .map(PathBuf::from)
+        .to_vec(),
         Bus::Session => {
             // The service manager's own socket; the bus of screen readers, which operates windows; file systems of GNOME;
             // filters of other sandboxes.
@@ -342,7 +361,11 @@ fn misfit(who: &Who, right: &str) -> Option<&'static str> {
 
 /// The filter for the buses that have one; none when none has.
 #[must_use]
-pub fn companion(plans: &[Plan], rules: &BTreeMap<Bus, Vec<String>>, facts: &Facts) -> Option<Companion> {
+pub fn companion(
+    plans: &[Plan],
+    rules: &BTreeMap<Bus, Vec<String>>,
+    facts: &Facts,
+) -> Option<Companion> {
     let proxy = facts.dbus.proxy.as_ref()?;
     let mut arguments = vec![Word::text("--fd=3")];
     for plan in plans.iter().filter(|plan| plan.mode == Mode::Filtered) {
@@ -377,9 +400,12 @@ pub fn set_variables(
     mounts: bool,
 ) {
     let said = |name: &str| {
-        policy
-            .get(Section::Environment, name)
-            .is_some_and(|said| matches!(said.value, Value::Variable(Variable::Set(_) | Variable::Unset)))
+        policy.get(Section::Environment, name).is_some_and(|said| {
+            matches!(
+                said.value,
+                Value::Variable(Variable::Set(_) | Variable::Unset)
+            )
+        })
     };
     for plan in plans {
         let name = variable(plan.bus);
@@ -389,8 +415,13 @@ pub fn set_variables(
             _ => None,
         };
         if plan.mode != Mode::Host && plan.bus == Bus::Session {
-            let others = ["DBUS_STARTER_ADDRESS", "DBUS_STARTER_BUS_TYPE", "AT_SPI_BUS_ADDRESS"];
-            environment.retain(|(name, _)| !others.iter().any(|other| name == other && !said(other)));
+            let others = [
+                "DBUS_STARTER_ADDRESS",
+                "DBUS_STARTER_BUS_TYPE",
+                "AT_SPI_BUS_ADDRESS",
+            ];
+            environment
+                .retain(|(name, _)| !others.iter().any(|other| name == other && !said(other)));
         }
         if said(name) {
             continue;

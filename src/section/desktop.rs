@@ -149,6 +149,30 @@ fn first(policy: &Policy) -> Site {
         .map_or(Site::DEFAULT, |(.., rule)| rule.site)
 }
 
+/// What the section opens that leads out of the sandbox, and where that is said.
+#[must_use]
+pub fn risks(policy: &Policy) -> Vec<(Site, String)> {
+    let words = [
+        ("x11", "host", "every X client reads all keys, sees all windows and types into them: nothing keeps this program from the caller's others"),
+        ("wayland", "host", "many compositors let every client of their ordinary socket record the screen, type, and read the clipboard"),
+        ("audio", "pipewire", "through PipeWire's own socket the program may record microphones, cameras and screens"),
+        ("gpg-agent", "host", "the program can use, show and change the caller's keys as far as the agent does without a passphrase"),
+    ];
+    let flags = [
+        ("accessibility", "on the bus of assistive technologies programs read each other's texts and press each other's buttons"),
+        ("ssh-agent", "the program can log in wherever the caller's keys let it"),
+    ];
+    let said = words.iter().filter_map(|(key, risky, text)| {
+        let said = word(policy, key).filter(|said| said.value == *risky)?;
+        Some((said.site, (*text).to_owned()))
+    });
+    let on = flags.iter().filter_map(|(key, text)| {
+        let said = flag(policy, key).filter(|said| said.value)?;
+        Some((said.site, (*text).to_owned()))
+    });
+    said.chain(on).collect()
+}
+
 /// What has to be found out about the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {

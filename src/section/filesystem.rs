@@ -8,6 +8,8 @@
 
 mod enter;
 mod fixture;
+#[cfg(test)]
+mod fixture_tests;
 mod gather;
 mod groups;
 mod guard;

@@ -448,8 +448,42 @@ fn helpers(found: &Findings) -> Vec<Check> {
     checks
 }
 
+/// The program that filters message buses.
+fn bus_filter(found: &Findings) -> Check {
+    let costs = "`dbus.session = \"filtered\"`, and names on a bus";
+    let name = "xdg-dbus-proxy";
+    let Some(proxy) = &found.facts.dbus.proxy else {
+        return check(name, Group::Helpers, State::Missing, "not installed")
+            .costs(costs, ["install the package xdg-dbus-proxy".to_owned()]);
+    };
+    let version = proxy.version.as_ref();
+    let version = version.map_or_else(String::new, |version| format!(" {version}"));
+    let place = format!("{}{version}", proxy.path.display());
+    if proxy.holes.is_empty() {
+        return check(name, Group::Helpers, State::Ok, place);
+    }
+    let holes: Vec<&str> = proxy.holes.iter().map(|hole| hole.name).collect();
+    let lets: Vec<&str> = proxy.holes.iter().map(|hole| hole.lets).collect();
+    check(
+        name,
+        Group::Helpers,
+        State::Missing,
+        format!(
+            "{place} is older than the version that closes {}, and no changelog of a package says that it is closed",
+            holes.join(" and ")
+        ),
+    )
+    .costs(
+        format!("what `[dbus]` promises: a program can {}", lets.join(", and ")),
+        ["install xdg-dbus-proxy 0.1.8 or later, or your distribution's security update".to_owned()],
+    )
+}
+
 fn program(found: &Findings, helper: &Helper) -> Check {
     let place = helper.path.as_ref().map(|path| path.display().to_string());
+    if helper.name == "xdg-dbus-proxy" {
+        return bus_filter(found);
+    }
     let maps_ids = matches!(helper.name, "newuidmap" | "newgidmap");
     if !maps_ids {
         let there = place.unwrap_or_else(|| "not installed".to_owned());

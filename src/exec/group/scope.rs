@@ -72,6 +72,15 @@ impl Scope {
         &self.request.unit
     }
 
+    /// Puts a process into that group. From a login session only the service manager may: what moves leaves a part of the
+    /// tree that is not the user's.
+    pub fn take_in(&self, pid: i32) -> Result<(), GroupError> {
+        match self.keep.as_ref().map(|keep| keep.enter(pid)) {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(_)) => self.add(KEEP, &[pid]),
+        }
+    }
+
     /// The group beside the program's, once the scope runs.
     pub fn home(&self) -> Option<&Directory> {
         self.keep.as_ref()

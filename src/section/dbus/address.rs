@@ -114,7 +114,15 @@ mod tests {
             parse("unix:abstract=/tmp/dbus-x,guid=1"),
             Ok(Address::Abstract("/tmp/dbus-x".into()))
         );
-        for other in ["", "autolaunch:", "unixexec:path=/bin/sh", "unix:path=a", "unix:path=/a%0", "unix:path=/a%00", "unix:tmpdir=/tmp"] {
+        for other in [
+            "",
+            "autolaunch:",
+            "unixexec:path=/bin/sh",
+            "unix:path=a",
+            "unix:path=/a%0",
+            "unix:path=/a%00",
+            "unix:tmpdir=/tmp",
+        ] {
             assert!(parse(other).is_err(), "{other}");
         }
     }

@@ -30,34 +30,98 @@ const fn system(name: &'static str, below: bool, does: &'static str) -> Danger {
 
 /// What starts programs outside, hands out secrets or files, or speaks for the user.
 const DANGERS: &[Danger] = &[
-    session("org.freedesktop.systemd1", false, "starts any program outside of the sandbox"),
-    session("org.freedesktop.Flatpak", true, "starts programs outside of the sandbox"),
-    session("org.freedesktop.portal.Flatpak", false, "starts programs outside of the sandbox"),
-    session("org.freedesktop.impl.portal", true, "grants itself what portals ask the user about"),
-    session("org.freedesktop.host.portal", true, "lets a program register as another application"),
+    session(
+        "org.freedesktop.systemd1",
+        false,
+        "starts any program outside of the sandbox",
+    ),
+    session(
+        "org.freedesktop.Flatpak",
+        true,
+        "starts programs outside of the sandbox",
+    ),
+    session(
+        "org.freedesktop.portal.Flatpak",
+        false,
+        "starts programs outside of the sandbox",
+    ),
+    session(
+        "org.freedesktop.impl.portal",
+        true,
+        "grants itself what portals ask the user about",
+    ),
+    session(
+        "org.freedesktop.host.portal",
+        true,
+        "lets a program register as another application",
+    ),
     session("org.gtk.vfs", true, "opens files outside of the sandbox"),
     session("org.freedesktop.secrets", false, "hands out passwords"),
     session("org.gnome.keyring", true, "hands out passwords"),
     session("org.kde.kwalletd", true, "hands out passwords"),
     session("org.kde.kwalletd5", true, "hands out passwords"),
     session("org.kde.kwalletd6", true, "hands out passwords"),
-    session("ca.desrt.dconf", true, "changes settings, commands behind keys among them"),
+    session(
+        "ca.desrt.dconf",
+        true,
+        "changes settings, commands behind keys among them",
+    ),
     session("org.gnome.Shell", true, "controls the desktop"),
     session("org.gnome.Mutter", true, "sees the screen and types"),
     session("org.kde.KWin", true, "controls the desktop"),
     session("org.kde.plasmashell", true, "controls the desktop"),
-    session("org.kde.klauncher", true, "starts programs outside of the sandbox"),
-    session("org.kde.krunner", true, "starts programs outside of the sandbox"),
-    session("org.gnome.Terminal", true, "starts programs outside of the sandbox"),
-    session("org.gnome.Ptyxis", true, "starts programs outside of the sandbox"),
-    session("org.freedesktop.FileManager1", false, "opens files outside of the sandbox"),
-    session("org.a11y.Bus", false, "reads and operates the windows of all programs"),
-    system("org.freedesktop.systemd1", false, "starts any program outside of the sandbox, for whom it trusts"),
-    system("org.freedesktop.login1", false, "ends sessions and takes devices"),
+    session(
+        "org.kde.klauncher",
+        true,
+        "starts programs outside of the sandbox",
+    ),
+    session(
+        "org.kde.krunner",
+        true,
+        "starts programs outside of the sandbox",
+    ),
+    session(
+        "org.gnome.Terminal",
+        true,
+        "starts programs outside of the sandbox",
+    ),
+    session(
+        "org.gnome.Ptyxis",
+        true,
+        "starts programs outside of the sandbox",
+    ),
+    session(
+        "org.freedesktop.FileManager1",
+        false,
+        "opens files outside of the sandbox",
+    ),
+    session(
+        "org.a11y.Bus",
+        false,
+        "reads and operates the windows of all programs",
+    ),
+    system(
+        "org.freedesktop.systemd1",
+        false,
+        "starts any program outside of the sandbox, for whom it trusts",
+    ),
+    system(
+        "org.freedesktop.login1",
+        false,
+        "ends sessions and takes devices",
+    ),
     system("org.freedesktop.UDisks2", true, "mounts file systems"),
     system("org.freedesktop.PackageKit", true, "installs packages"),
-    system("org.freedesktop.PolicyKit1", true, "decides who may do what"),
-    system("org.freedesktop.machine1", false, "starts programs outside of the sandbox"),
+    system(
+        "org.freedesktop.PolicyKit1",
+        true,
+        "decides who may do what",
+    ),
+    system(
+        "org.freedesktop.machine1",
+        false,
+        "starts programs outside of the sandbox",
+    ),
 ];
 
 /// What whoever may talk to these names can have done for him; none when nothing is known of them.
@@ -66,7 +130,10 @@ pub fn of(who: &Who) -> Option<String> {
     if who.bus == Bus::Session
         && who.meets("org.freedesktop.portal", true)
         && who.covers("org.freedesktop.portal.Desktop")
-        && who.part.as_deref().is_none_or(|part| part.starts_with(['*', '@']) || part.contains(".host."))
+        && who
+            .part
+            .as_deref()
+            .is_none_or(|part| part.starts_with(['*', '@']) || part.contains(".host."))
     {
         return Some(
             "any method of the portals: `org.freedesktop.host.portal.Registry`, which lets a program register as another \

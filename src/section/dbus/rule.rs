@@ -62,7 +62,10 @@ impl Who {
             None => (rest, None),
             Some((name, part)) => {
                 let part = part.strip_suffix(')');
-                (name, Some(part.ok_or("`)` is missing at the end")?.to_owned()))
+                (
+                    name,
+                    Some(part.ok_or("`)` is missing at the end")?.to_owned()),
+                )
             }
         };
         let (name, below) = match name.strip_suffix(".*") {
@@ -175,7 +178,9 @@ fn check_part(part: &str) -> Result<(), String> {
         || (trunk.starts_with('/') && trunk.split('/').skip(1).all(|one| is_part_of_path(one)));
     match path_fits {
         true => Ok(()),
-        false => Err("behind `@` stands the path of an object: `/org/example`, `/org/example/*`".to_owned()),
+        false => Err(
+            "behind `@` stands the path of an object: `/org/example`, `/org/example/*`".to_owned(),
+        ),
     }
 }
 
@@ -193,10 +198,19 @@ mod tests {
     #[test]
     fn keys_are_read_and_written() {
         for (text, canonical) in [
-            ("org.freedesktop.Notifications", "org.freedesktop.Notifications"),
+            (
+                "org.freedesktop.Notifications",
+                "org.freedesktop.Notifications",
+            ),
             ("session:org.a.b", "org.a.b"),
-            ("system:org.freedesktop.UPower", "system:org.freedesktop.UPower"),
-            ("org.mpris.MediaPlayer2.a-b.*", "org.mpris.MediaPlayer2.a-b.*"),
+            (
+                "system:org.freedesktop.UPower",
+                "system:org.freedesktop.UPower",
+            ),
+            (
+                "org.mpris.MediaPlayer2.a-b.*",
+                "org.mpris.MediaPlayer2.a-b.*",
+            ),
             ("org.a.b(*)", "org.a.b(*)"),
             ("org.a.b(org.c.d.*@/org/e/*)", "org.a.b(org.c.d.*@/org/e/*)"),
             ("org.a.b(@/org/e)", "org.a.b(@/org/e)"),
@@ -205,9 +219,28 @@ mod tests {
             assert_eq!(Who::parse(text).unwrap().to_string(), canonical);
         }
         for text in [
-            "", "org", "*", "org.*.b", "org..b", "org.1a", ".org.a", "org.a.", ":1.5", "user:org.a.b", "org.a*", "org.a b",
-            "org.a.b(", "org.a.b()", "org.a.b(Call)", "org.a.b(org.c@e)", "org.a.b(org.c.d@/e/)", "org.a.b(org.c-d.e)",
-            "org.a.b(*)x", "org.a.b=x", "org.a.b --talk=org.c.d", "org.a.b\0",
+            "",
+            "org",
+            "*",
+            "org.*.b",
+            "org..b",
+            "org.1a",
+            ".org.a",
+            "org.a.",
+            ":1.5",
+            "user:org.a.b",
+            "org.a*",
+            "org.a b",
+            "org.a.b(",
+            "org.a.b()",
+            "org.a.b(Call)",
+            "org.a.b(org.c@e)",
+            "org.a.b(org.c.d@/e/)",
+            "org.a.b(org.c-d.e)",
+            "org.a.b(*)x",
+            "org.a.b=x",
+            "org.a.b --talk=org.c.d",
+            "org.a.b\0",
         ] {
             assert!(Who::parse(text).is_err(), "{text:?}");
         }

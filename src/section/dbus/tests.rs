@@ -3,8 +3,8 @@ use std::path::Path;
 use super::*;
 use crate::host::dbus::Proxy;
 use crate::host::facts::PathFact;
-use crate::profile::document::parse;
 use crate::policy::resolve;
+use crate::profile::document::parse;
 use crate::report::SourceId;
 
 fn policy(rules: &str) -> Policy {
@@ -17,7 +17,10 @@ fn policy(rules: &str) -> Policy {
 fn facts() -> Facts {
     let mut facts = Facts::default();
     facts.caller.uid = 5;
-    facts.caller.directories.insert("XDG_RUNTIME_DIR".to_owned(), "/run/user/5".into());
+    facts
+        .caller
+        .directories
+        .insert("XDG_RUNTIME_DIR".to_owned(), "/run/user/5".into());
     facts.dbus.proxy = Some(Proxy {
         path: "/usr/bin/xdg-dbus-proxy".into(),
         ..Proxy::default()
@@ -29,8 +32,12 @@ fn words(rules: &str, facts: &Facts) -> Vec<String> {
     let policy = policy(rules);
     let rules = super::rules(&policy).unwrap();
     let companion = companion(&plans(&policy, facts), &rules, facts);
-    let words = companion.into_iter().flat_map(|companion| companion.arguments);
-    words.map(|word| word.shown().into_string().unwrap()).collect()
+    let words = companion
+        .into_iter()
+        .flat_map(|companion| companion.arguments);
+    words
+        .map(|word| word.shown().into_string().unwrap())
+        .collect()
 }
 
 #[test]
@@ -58,7 +65,10 @@ fn rules_become_options_of_one_filter() {
             "--talk=org.b.C",
         ]
     );
-    assert_eq!(words("session = \"none\"\n\"org.a.b\" = \"talk\"\n", &facts()), [""; 0]);
+    assert_eq!(
+        words("session = \"none\"\n\"org.a.b\" = \"talk\"\n", &facts()),
+        [""; 0]
+    );
     assert_eq!(words("session = \"host\"\n", &facts()), [""; 0]);
 }
 
@@ -81,15 +91,25 @@ fn a_filter_that_cannot_be_had_is_no_bus() {
     };
     facts.paths.insert("/run/user/5/bus".into(), missing);
     assert_eq!(one(&facts), (Mode::None, Some(Lack::Bus)));
-    facts.caller.environment.push((variable(Bus::Session).into(), "unixexec:path=/bin/sh".into()));
+    facts.caller.environment.push((
+        variable(Bus::Session).into(),
+        "unixexec:path=/bin/sh".into(),
+    ));
     assert!(matches!(one(&facts), (Mode::None, Some(Lack::Address(_)))));
-    assert!(fixtures(&policy, &facts).iter().all(|one| one.what == Fixed::Hidden));
+    assert!(
+        fixtures(&policy, &facts)
+            .iter()
+            .all(|one| one.what == Fixed::Hidden)
+    );
 }
 
 #[test]
 fn every_other_door_is_shut() {
     let mut facts = facts();
-    facts.caller.environment.push((variable(Bus::Session).into(), "unix:path=/tmp/dbus-x".into()));
+    facts.caller.environment.push((
+        variable(Bus::Session).into(),
+        "unix:path=/tmp/dbus-x".into(),
+    ));
     let at = |mode: &str, place: &str| {
         let all = fixtures(&policy(&format!("session = \"{mode}\"\n")), &facts);
         let mut found = all.into_iter().filter(|one| one.place == Path::new(place));
@@ -97,14 +117,24 @@ fn every_other_door_is_shut() {
         assert_eq!(found.next(), None);
         what
     };
-    for door in ["/run/user/5/bus", "/run/user/5/systemd", "/run/user/5/at-spi"] {
+    for door in [
+        "/run/user/5/bus",
+        "/run/user/5/systemd",
+        "/run/user/5/at-spi",
+    ] {
         assert_eq!(at("filtered", door), Some(Fixed::Hidden), "{door}");
         assert_eq!(at("none", door), Some(Fixed::Hidden), "{door}");
         assert_eq!(at("host", door), None, "{door}");
     }
-    assert_eq!(at("filtered", "/tmp/dbus-x"), Some(Fixed::Made("session-bus".into())));
+    assert_eq!(
+        at("filtered", "/tmp/dbus-x"),
+        Some(Fixed::Made("session-bus".into()))
+    );
     assert_eq!(at("none", "/tmp/dbus-x"), Some(Fixed::Hidden));
-    assert_eq!(at("host", "/tmp/dbus-x"), Some(Fixed::Shown(Access::ReadOnly)));
+    assert_eq!(
+        at("host", "/tmp/dbus-x"),
+        Some(Fixed::Shown(Access::ReadOnly))
+    );
 }
 
 #[test]
@@ -129,7 +159,10 @@ fn addresses_are_those_of_what_is_seen() {
     assert_eq!(after("filtered", true), ["A=b", bus]);
     assert_eq!(after("filtered", false), ["A=b"]);
     assert_eq!(after("none", true), ["A=b"]);
-    assert_eq!(after("host", true), ["A=b", "AT_SPI_BUS_ADDRESS=unix:path=/x", bus]);
+    assert_eq!(
+        after("host", true),
+        ["A=b", "AT_SPI_BUS_ADDRESS=unix:path=/x", bus]
+    );
 }
 
 #[test]
@@ -140,7 +173,11 @@ fn rights_that_do_not_fit_are_errors() {
         "\"org.a.*\" = \"talk\"\n\"org.a.b(*)\" = \"none\"\n",
         "\"org.a.*\" = \"own\"\n\"org.a.b.*\" = \"talk\"\n",
     ] {
-        assert_eq!(super::rules(&policy(rules)).unwrap_err().len(), 1, "{rules}");
+        assert_eq!(
+            super::rules(&policy(rules)).unwrap_err().len(),
+            1,
+            "{rules}"
+        );
     }
     for rules in [
         "\"org.a.b\" = \"talk\"\n\"org.a.b.*\" = \"see\"\n",

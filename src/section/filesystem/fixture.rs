@@ -63,10 +63,9 @@ pub fn put(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Access, String, S
         if !matches!(fixture.what, Fixed::Shown(_)) {
             let because = format!("`{}` holds here too", fixture.key);
             kept.push((place.clone(), Access::Hidden, because, fixture.site));
-            if let Some(rule) = rules
-                .iter()
-                .find(|rule| (rule.place == place || rule.host == place) && rule.layer.is_some() && !rule.hides())
-            {
+            if let Some(rule) = rules.iter().find(|rule| {
+                (rule.place == place || rule.host == place) && rule.layer.is_some() && !rule.hides()
+            }) {
                 contradiction(draft, fixture, rule);
                 continue;
             }
@@ -76,21 +75,21 @@ pub fn put(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Access, String, S
         if what == What::Hidden && !seen {
             continue;
         }
-        draft.table.insert(
-            place,
-            Item {
-                what,
-                name: fixture.key.clone(),
-                site: fixture.site,
-                because: format!("`{}`", fixture.key),
-            },
-        );
+        let item = Item {
+            what,
+            name: place.display().to_string(),
+            site: fixture.site,
+            because: format!("implied by {}", fixture.key),
+        };
+        draft.table.insert(place, item);
     }
     kept
 }
 
 fn shows(draft: &Draft, place: &Path) -> bool {
-    draft.shown(place).is_some_and(|(source, _)| source == place)
+    draft
+        .shown(place)
+        .is_some_and(|(source, _)| source == place)
 }
 
 fn contradiction(draft: &mut Draft, fixture: &Fixture, rule: &Rule) {
@@ -100,7 +99,10 @@ fn contradiction(draft: &mut Draft, fixture: &Fixture, rule: &Rule) {
             rule.site,
             "this one, in [filesystem]",
         )
-        .related(fixture.site, format!("`{}` decides about it too", fixture.key))
+        .related(
+            fixture.site,
+            format!("`{}` decides about it too", fixture.key),
+        )
         .help(format!(
             "remove `{}` from [filesystem] (`\"{0}\" = \"inherit\"`)",
             rule.key

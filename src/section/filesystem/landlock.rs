@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{
-    Draft, Item, Lowered, Surroundings, What, asks, enter, first_of_devices, fixture, groups, guard,
-    host_dev, moved, rule,
+    Draft, Item, Lowered, Surroundings, What, asks, enter, first_of_devices, fixture, groups,
+    guard, host_dev, moved, rule,
 };
 use crate::host::Facts;
 use crate::host::facts::PathKind;

@@ -159,22 +159,22 @@ pub fn policy(rules: &[(Section, &str, Value)]) -> Policy {
 
 const NEXT: &str = "next layer";
 
-fn fs(key: &'static str, view: View) -> (Section, &'static str, Value) {
+pub(super) fn fs(key: &'static str, view: View) -> (Section, &'static str, Value) {
     (Section::Filesystem, key, Value::View(view))
 }
-fn ro(key: &'static str) -> (Section, &'static str, Value) {
+pub(super) fn ro(key: &'static str) -> (Section, &'static str, Value) {
     fs(key, View::Host(Access::ReadOnly))
 }
-fn rw(key: &'static str) -> (Section, &'static str, Value) {
+pub(super) fn rw(key: &'static str) -> (Section, &'static str, Value) {
     fs(key, View::Host(Access::ReadWrite))
 }
-fn hidden(key: &'static str) -> (Section, &'static str, Value) {
+pub(super) fn hidden(key: &'static str) -> (Section, &'static str, Value) {
     fs(key, View::Host(Access::Hidden))
 }
 fn private(key: &'static str) -> (Section, &'static str, Value) {
     fs(key, View::Private)
 }
-fn tmpfs(key: &'static str) -> (Section, &'static str, Value) {
+pub(super) fn tmpfs(key: &'static str) -> (Section, &'static str, Value) {
     fs(key, View::Tmpfs { size: None })
 }
 fn bind(key: &'static str, source: &str, access: Access) -> (Section, &'static str, Value) {
@@ -202,7 +202,7 @@ fn caller() -> Caller {
     }
 }
 
-fn around() -> Surroundings {
+pub(super) fn around() -> Surroundings {
     Surroundings {
         private_root: "/home/u/.local/share/sandbox/private/test".into(),
         configuration: vec![
@@ -214,14 +214,14 @@ fn around() -> Surroundings {
     }
 }
 
-const HOST: &str = "/usr/bin/sh /usr/lib/ /usr/lib64/ /bin>usr/bin /lib>usr/lib /lib64>usr/lib64 /etc/passwd /etc/motd
+pub(super) const HOST: &str = "/usr/bin/sh /usr/lib/ /usr/lib64/ /bin>usr/bin /lib>usr/lib /lib64>usr/lib64 /etc/passwd /etc/motd
     /etc/resolv.conf>../run/resolv.conf /run/resolv.conf /tmp/ /var/tmp/ /home/u/.mozilla/ /home/u/Downloads/
     /home/u/.ssh/id /home/u/.ssh/known_hosts /home/u/work/src/ /home/u/work/.env /home/u/.config/ /home/u/.local/share/
     /home/u/.bashrc /proc/sys/ /proc/kcore /proc/self>1234 /proc/1234/net/ /srv/data/secret /root?
     /dev/null! /dev/zero! /dev/full! /dev/random! /dev/urandom! /dev/tty! /dev/pts/3! /dev/shm/ /dev/kvm! /dev/dri/card0!
     /rootfs/etc/passwd /rootfs/bin/sh /rootfs/proc/ /rootfs/lib64>lib /rootfs/lib/x";
 
-fn lowered(
+pub(super) fn lowered(
     rules: &[(Section, &str, Value)],
     around: &Surroundings,
     host: &str,
@@ -233,7 +233,7 @@ fn lowered(
 }
 
 /// One line a step.
-fn show(lowered: &Lowered) -> String {
+pub(super) fn show(lowered: &Lowered) -> String {
     let mut out = String::new();
     let flag = |on: bool, word: &str| {
         if on {
