@@ -167,7 +167,8 @@ fn body(text: &str) -> String {
 }
 
 fn wanted(when: When, around: Surroundings) -> Option<String> {
-    let unseen = !around.stderr_is_terminal && (around.from_entry || !around.has_terminal || around.on_display_alone);
+    let unseen = !around.stderr_is_terminal
+        && (around.from_entry || !around.has_terminal || around.on_display_alone);
     match when {
         When::Never => None,
         When::Auto if !unseen => None,

@@ -141,9 +141,15 @@ mod tests {
         .concat();
         assert_eq!(find(&file, b"box", 0).as_deref(), Some(&b"this"[..]));
         assert_eq!(find(&file, b"box", 10).as_deref(), Some(&b"tunnel"[..]));
-        assert_eq!(find(&file, b"new", 0).as_deref(), Some(&b"by another name"[..]));
+        assert_eq!(
+            find(&file, b"new", 0).as_deref(),
+            Some(&b"by another name"[..])
+        );
         assert_eq!(find(&file, b"box", 1), None);
-        assert_eq!(find(&file[..file.len() - 1], b"new", 10).as_deref(), Some(&b"tunnel"[..]));
+        assert_eq!(
+            find(&file[..file.len() - 1], b"new", 10).as_deref(),
+            Some(&b"tunnel"[..])
+        );
         assert_eq!(find(b"\x01\x00\xff", b"box", 0), None);
     }
 
@@ -151,7 +157,10 @@ mod tests {
     fn what_is_written_fits_every_display() {
         let file = encode(b"0123456789abcdef");
         for number in [0, 7, 100] {
-            assert_eq!(find(&file, b"any", number).as_deref(), Some(&b"0123456789abcdef"[..]));
+            assert_eq!(
+                find(&file, b"any", number).as_deref(),
+                Some(&b"0123456789abcdef"[..])
+            );
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::desktop::wayland::{Identity, Listener, Refusal, listen};
 use crate::desktop::authority;
+use crate::desktop::wayland::{Identity, Listener, Refusal, listen};
 use crate::kernel::Errno;
 
 use super::failure::LaunchError;
@@ -27,7 +27,10 @@ pub(super) enum Made {
 }
 
 /// Makes everything; what is returned must live as long as the sandbox.
-pub(super) fn make(made: &[(usize, Made)], run: Option<&Path>) -> Result<Vec<Listener>, LaunchError> {
+pub(super) fn make(
+    made: &[(usize, Made)],
+    run: Option<&Path>,
+) -> Result<Vec<Listener>, LaunchError> {
     let mut kept = Vec::new();
     for (step, one) in made {
         let refused = |errno: Option<Errno>, detail: String| LaunchError {

@@ -66,8 +66,7 @@ pub fn compositor(caller: &Caller) -> Option<PathBuf> {
 
 /// Whether a program has a text in it: its options, which it would have to be started to list.
 fn knows(program: &Path, text: &[u8]) -> bool {
-    std::fs::read(program)
-        .is_ok_and(|bytes| bytes.windows(text.len()).any(|window| window == text))
+    std::fs::read(program).is_ok_and(|bytes| bytes.windows(text.len()).any(|window| window == text))
 }
 
 /// What the compositor at a socket says about security contexts.
@@ -88,7 +87,9 @@ fn used_displays() -> BTreeSet<u32> {
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
     };
     used.extend(names(SOCKETS).filter_map(|name| number(&name)));
-    used.extend(names("/tmp").filter_map(|name| number(name.strip_prefix('.')?.strip_suffix("-lock")?)));
+    used.extend(
+        names("/tmp").filter_map(|name| number(name.strip_prefix('.')?.strip_suffix("-lock")?)),
+    );
     used
 }
 

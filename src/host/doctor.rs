@@ -94,12 +94,7 @@ pub struct Helper {
     pub privileged: bool,
 }
 
-const HELPERS: [&str; 4] = [
-    "newuidmap",
-    "newgidmap",
-    "pasta",
-    "xdg-dbus-proxy",
-];
+const HELPERS: [&str; 4] = ["newuidmap", "newgidmap", "pasta", "xdg-dbus-proxy"];
 
 /// Looks and tries.
 ///

@@ -515,8 +515,7 @@ impl Builder<'_> {
         let mut arguments = vec![self.request.program.clone()];
         arguments.extend(self.request.arguments.iter().cloned());
         let mut environment = environment::lower(self.policy, &self.facts.caller.environment);
-        environment =
-            desktop::environment(self.policy, &self.desktop.variables, environment);
+        environment = desktop::environment(self.policy, &self.desktop.variables, environment);
         let buses = dbus::plans(self.policy, self.facts);
         dbus::set_variables(&mut environment, self.policy, &buses, self.mounts);
         let site = self

@@ -41,7 +41,12 @@ impl Builder<'_> {
         let Some(screen) = self.desktop.screen.clone().filter(|_| self.mounts) else {
             return;
         };
-        if !self.facts.caller.directories.contains_key("XDG_RUNTIME_DIR") {
+        if !self
+            .facts
+            .caller
+            .directories
+            .contains_key("XDG_RUNTIME_DIR")
+        {
             return;
         }
         const BECAUSE: &str = "sockets and cookies of displays are made there";
@@ -96,8 +101,17 @@ impl Builder<'_> {
         number: u32,
     ) -> Companion {
         let mut arguments = vec![Word::text(format!(":{number}"))];
-        let usual = ["-noreset", "-displayfd", "3", "-nolisten", "tcp", "-nolisten", "local", "-auth"]
-            .map(Word::text);
+        let usual = [
+            "-noreset",
+            "-displayfd",
+            "3",
+            "-nolisten",
+            "tcp",
+            "-nolisten",
+            "local",
+            "-auth",
+        ]
+        .map(Word::text);
         arguments.extend(usual);
         arguments.push(Word::run("", AUTHORITY));
         let size = format!("{width}x{height}");

@@ -103,9 +103,9 @@ pub fn mode(policy: &Policy, bus: Bus) -> Option<Traced<Mode>> {
         };
         return Some(Traced::new(mode, said.site));
     }
-    let mut named = policy.section(Section::Dbus).filter(|(key, ..)| {
-        Who::parse(key).is_ok_and(|who| who.bus == bus)
-    });
+    let mut named = policy
+        .section(Section::Dbus)
+        .filter(|(key, ..)| Who::parse(key).is_ok_and(|who| who.bus == bus));
     let named = named.next().map(|(.., rule)| rule.site);
     let implied = || match bus {
         Bus::Session => implied(policy).next().map(|rule| rule.site),

@@ -153,14 +153,36 @@ fn first(policy: &Policy) -> Site {
 #[must_use]
 pub fn risks(policy: &Policy) -> Vec<(Site, String)> {
     let words = [
-        ("x11", "host", "every X client reads all keys, sees all windows and types into them: nothing keeps this program from the caller's others"),
-        ("wayland", "host", "many compositors let every client of their ordinary socket record the screen, type, and read the clipboard"),
-        ("audio", "pipewire", "through PipeWire's own socket the program may record microphones, cameras and screens"),
-        ("gpg-agent", "host", "the program can use, show and change the caller's keys as far as the agent does without a passphrase"),
+        (
+            "x11",
+            "host",
+            "every X client reads all keys, sees all windows and types into them: nothing keeps this program from the caller's others",
+        ),
+        (
+            "wayland",
+            "host",
+            "many compositors let every client of their ordinary socket record the screen, type, and read the clipboard",
+        ),
+        (
+            "audio",
+            "pipewire",
+            "through PipeWire's own socket the program may record microphones, cameras and screens",
+        ),
+        (
+            "gpg-agent",
+            "host",
+            "the program can use, show and change the caller's keys as far as the agent does without a passphrase",
+        ),
     ];
     let flags = [
-        ("accessibility", "on the bus of assistive technologies programs read each other's texts and press each other's buttons"),
-        ("ssh-agent", "the program can log in wherever the caller's keys let it"),
+        (
+            "accessibility",
+            "on the bus of assistive technologies programs read each other's texts and press each other's buttons",
+        ),
+        (
+            "ssh-agent",
+            "the program can log in wherever the caller's keys let it",
+        ),
     ];
     let said = words.iter().filter_map(|(key, risky, text)| {
         let said = word(policy, key).filter(|said| said.value == *risky)?;
@@ -221,7 +243,8 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Result<Desktop, Diagnostics> {
         x11,
     };
     if let Some(said) = word(policy, "audio").filter(|said| said.value == "pipewire") {
-        let text = "through PipeWire's own socket the program may record microphones, cameras and screens";
+        let text =
+            "through PipeWire's own socket the program may record microphones, cameras and screens";
         desktop.notes.push((said.site, text.to_owned()));
     }
     desktop.paths = paths::rules(policy, &facts.caller, &screen, &mut desktop.notes);

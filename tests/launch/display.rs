@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::programs::browser::Display;
-use super::support::{Case, Need, Outcome, Sandbox, Scene, case};
+use super::support::{Case, Finished, Need, Outcome, Sandbox, Scene, case};
 
 const X: &[Need] = &[
     Need::UserNamespaces,
@@ -34,11 +34,7 @@ pub fn cases() -> Vec<Case> {
         case("host_x_server", X, host_x_server),
         case("no_x_server", X, no_x_server),
         case("virtual_x_server", X, virtual_x_server),
-        case(
-            "nested_x_server",
-            NESTED,
-            nested_x_server,
-        ),
+        case("nested_x_server", NESTED, nested_x_server),
         case("servers_at_once", X, servers_at_once),
         case("other_cookies_stay_out", X, other_cookies_stay_out),
         case("isolated_wayland", PLAIN, isolated_wayland),
@@ -62,10 +58,12 @@ fn sandbox<'a>(scene: &'a Scene, words: &str) -> std::io::Result<Sandbox<'a>> {
     let profile = format!("extends = [\"base\"]\n[desktop]\n{words}");
     let sandbox = scene.sandbox().profile_text(&profile)?;
     // As it is without a desktop, whatever runs these tests.
-    Ok(["DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "SSH_AUTH_SOCK"]
-        .iter()
-        .fold(sandbox, |sandbox, name| sandbox.without_env(name))
-        .limit(Duration::from_secs(60)))
+    Ok(
+        ["DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "SSH_AUTH_SOCK"]
+            .iter()
+            .fold(sandbox, |sandbox, name| sandbox.without_env(name))
+            .limit(Duration::from_secs(60)),
+    )
 }
 
 fn shell<'a>(sandbox: Sandbox<'a>, script: &str) -> Sandbox<'a> {
@@ -110,6 +108,14 @@ impl Drop for Window {
     }
 }
 
+/// Whether a text is somewhere in its output.
+fn says(out: &Finished, text: &str) -> Outcome {
+    match out.stdout().contains(text) {
+        true => Ok(()),
+        false => Err(format!("`{text}` was not printed: {out}").into()),
+    }
+}
+
 const LOOK: &str = "xwininfo -root -tree 2>&1; echo sockets: $(ls -A /tmp/.X11-unix 2>/dev/null); echo display: $DISPLAY;
     echo files: $(ls -A $XDG_RUNTIME_DIR)";
 
@@ -118,8 +124,8 @@ fn host_x_server(scene: &Scene) -> Outcome {
     let _window = Window::open(&display)?;
     let out = shell(display.client(sandbox(scene, "x11 = \"host\"\n")?), LOOK).run()?;
     out.succeeds()?;
-    out.prints(SECRET)?;
-    out.prints("files: Xauthority")?;
+    says(&out, SECRET)?;
+    says(&out, "files: Xauthority")?;
     // Its socket alone, under a number that nobody else has.
     let stdout = out.stdout();
     let number = stdout
@@ -127,11 +133,11 @@ fn host_x_server(scene: &Scene) -> Outcome {
         .find_map(|line| line.strip_prefix("display: :"))
         .ok_or("no display")?;
     assert_ne!(format!(":{number}"), display.name, "{out}");
-    out.prints(&format!("sockets: X{number}\n"))?;
+    says(&out, &format!("sockets: X{number}\n"))?;
     // Where Wayland shows nothing, it is the fallback.
     let words = "wayland = \"auto\"\nx11 = \"fallback\"\n";
     let out = shell(display.client(sandbox(scene, words)?), LOOK).run()?;
-    out.prints(SECRET)
+    says(&out, SECRET)
 }
 
 fn no_x_server(scene: &Scene) -> Outcome {
@@ -141,7 +147,7 @@ fn no_x_server(scene: &Scene) -> Outcome {
         let line = shell(display.client(sandbox(scene, words)?), LOOK);
         let out = line.run()?;
         assert!(!out.stdout().contains(SECRET), "{words}: {out}");
-        out.prints("sockets:\ndisplay:\nfiles:\n")?;
+        says(&out, "sockets:\ndisplay:\nfiles:\n")?;
         // Knowing where it is and what opens it helps nobody: neither the file nor the abstract socket is there.
         let script = format!(
             "cat > /tmp/cookie; XAUTHORITY=/tmp/cookie DISPLAY={} xwininfo -root 2>&1",
@@ -153,7 +159,7 @@ fn no_x_server(scene: &Scene) -> Outcome {
         let out = line.run()?;
         if scene.host.lacks(&Need::Landlock(6)).is_none() {
             out.exits_with(1)?;
-            out.prints("unable to open display")?;
+            says(&out, "unable to open display")?;
         }
     }
     Ok(())
@@ -164,18 +170,20 @@ fn own_x_server(scene: &Scene, words: &str) -> Outcome {
     let display = Display::start(scene)?;
     let _window = Window::open(&display)?;
     let before = sockets();
-    let script = format!("{LOOK}; xdpyinfo | grep dimensions; XAUTHORITY=/nowhere xdpyinfo 2>&1; echo ${{DISPLAY#:}} >/tmp/x; cat /tmp/x");
+    let script = format!(
+        "{LOOK}; xdpyinfo | grep dimensions; XAUTHORITY=/nowhere xdpyinfo 2>&1; echo ${{DISPLAY#:}} >/tmp/x; cat /tmp/x"
+    );
     let out = shell(display.client(sandbox(scene, words)?), &script).run()?;
     assert!(!out.stdout().contains(SECRET), "{out}");
-    out.prints("Root window id")?;
-    out.prints("dimensions:    800x600")?;
-    out.prints("files: Xauthority")?;
+    says(&out, "Root window id")?;
+    says(&out, "dimensions:    800x600")?;
+    says(&out, "files: Xauthority")?;
     // Without the cookie there is nothing.
-    out.prints("unable to open display")?;
+    says(&out, "unable to open display")?;
     let stdout = out.stdout();
     let number = stdout.lines().last().ok_or("no display")?;
     assert_ne!(format!(":{number}"), display.name);
-    out.prints(&format!("sockets: X{number}\n"))?;
+    says(&out, &format!("sockets: X{number}\n"))?;
     // It leaves nothing behind.
     assert_eq!(sockets(), before, "{out}");
     assert!(!Path::new(&format!("/tmp/.X{number}-lock")).exists());
@@ -209,7 +217,7 @@ fn servers_at_once(scene: &Scene) -> Outcome {
     for running in started? {
         let out = running.wait()?;
         out.succeeds()?;
-        out.prints("name of display")?;
+        says(&out, "name of display")?;
     }
     Ok(())
 }
@@ -230,7 +238,7 @@ fn other_cookies_stay_out(scene: &Scene) -> Outcome {
     );
     let out = line.run()?;
     out.succeeds()?;
-    out.prints(&format!("{one}\n"))?;
+    says(&out, &format!("{one}\n"))?;
     assert!(!out.stdout().contains("not to be seen"), "{out}");
     Ok(())
 }
@@ -247,7 +255,11 @@ const MANAGER: &str = "wp_security_context_manager_v1";
 
 impl Compositor {
     /// Answers syncs, and lists these interfaces. What it hears is what it returns in the end.
-    fn start(scene: &Scene, interfaces: &'static [&'static str], clients: usize) -> std::io::Result<Self> {
+    fn start(
+        scene: &Scene,
+        interfaces: &'static [&'static str],
+        clients: usize,
+    ) -> std::io::Result<Self> {
         let socket = scene.runtime().join("wayland-7");
         let listener = UnixListener::bind(&socket)?;
         let thread = thread::spawn(move || {
@@ -336,10 +348,14 @@ fn isolated_wayland(scene: &Scene) -> Outcome {
         let words = format!("wayland = \"{word}\"\n");
         let line = compositor.client(sandbox(scene, &words)?);
         let out = shell(line.env("WAYLAND_SOCKET", "3"), WAYLAND).run()?;
-        out.prints("wayland-0 wayland\nsocket\n")?;
+        says(&out, "wayland-0 wayland\nsocket\n")?;
         assert_eq!(out.stderr(), "");
         let heard = compositor.heard()?;
-        let said = |text: &str| heard.windows(text.len()).any(|window| window == text.as_bytes());
+        let said = |text: &str| {
+            heard
+                .windows(text.len())
+                .any(|window| window == text.as_bytes())
+        };
         assert!(said(MANAGER) && said("sh\0"), "{heard:?}");
         std::fs::remove_file(&compositor.socket)?;
     }
@@ -356,10 +372,10 @@ fn wayland_without_contexts(scene: &Scene) -> Outcome {
     let line = compositor.client(sandbox(scene, "wayland = \"auto\"\n")?);
     let out = shell(line, WAYLAND).run()?;
     out.complains("does not keep sandboxes apart")?;
-    out.prints("wayland-0 wayland\nsocket\n")?;
+    says(&out, "wayland-0 wayland\nsocket\n")?;
     let line = compositor.client(sandbox(scene, "wayland = \"host\"\n")?);
     let out = shell(line, WAYLAND).run()?;
-    out.prints("wayland-0 wayland\nsocket\n")?;
+    says(&out, "wayland-0 wayland\nsocket\n")?;
     assert_eq!(out.stderr(), "");
     Ok(())
 }
@@ -367,7 +383,11 @@ fn wayland_without_contexts(scene: &Scene) -> Outcome {
 fn silent_compositor(scene: &Scene) -> Outcome {
     // It takes clients, and closes at once: it might be able to.
     let listener = UnixListener::bind(scene.runtime().join("wayland-7"))?;
-    thread::spawn(move || while let Ok((stream, _)) = listener.accept() { drop(stream) });
+    thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            drop(stream)
+        }
+    });
     for word in ["isolated", "auto"] {
         let line = sandbox(scene, &format!("wayland = \"{word}\"\n"))?;
         let out = shell(line.env("WAYLAND_DISPLAY", "wayland-7"), "echo ran").run()?;
@@ -380,7 +400,11 @@ fn silent_compositor(scene: &Scene) -> Outcome {
 fn weston_has_no_contexts(scene: &Scene) -> Outcome {
     let mut weston = scene
         .command("weston")
-        .args(["--backend=headless-backend.so", "--socket=wayland-w", "--idle-time=0"])
+        .args([
+            "--backend=headless-backend.so",
+            "--socket=wayland-w",
+            "--idle-time=0",
+        ])
         .limit(Duration::from_secs(60))
         .spawn()?;
     let socket = scene.runtime().join("wayland-w");
@@ -401,7 +425,7 @@ fn weston_has_no_contexts(scene: &Scene) -> Outcome {
         out.stderr().is_empty() || out.stderr().contains("does not keep sandboxes apart"),
         "{out}"
     );
-    out.prints("wayland-0 wayland\nsocket\n")
+    says(&out, "wayland-0 wayland\nsocket\n")
 }
 
 // ------------------------------------------------------------------------------------------------ others
@@ -410,7 +434,8 @@ fn sound(scene: &Scene) -> Outcome {
     std::fs::create_dir(scene.runtime().join("pulse"))?;
     let _pulse = UnixListener::bind(scene.runtime().join("pulse/native"))?;
     let _pipewire = UnixListener::bind(scene.runtime().join("pipewire-0"))?;
-    let look = "cd $XDG_RUNTIME_DIR; echo $(find . -type s | sort) \"$PULSE_SERVER $PIPEWIRE_REMOTE\"";
+    let look =
+        "cd $XDG_RUNTIME_DIR; echo $(find . ! -type d | sort) \"$PULSE_SERVER $PIPEWIRE_REMOTE\"";
     let runtime = scene.runtime();
     let server = format!("unix:{}/pulse/native", runtime.display());
     for (words, expected) in [
@@ -435,7 +460,7 @@ fn agents(scene: &Scene) -> Outcome {
     let full = UnixListener::bind(scene.runtime().join("gnupg/S.gpg-agent"))?;
     let _extra = UnixListener::bind(scene.runtime().join("gnupg/S.gpg-agent.extra"))?;
     drop(full);
-    let look = "cd $XDG_RUNTIME_DIR; find . -type s | sort; echo \"${SSH_AUTH_SOCK##*/}\"";
+    let look = "cd $XDG_RUNTIME_DIR; find . ! -type d | sort; echo \"${SSH_AUTH_SOCK##*/}\"";
     for (words, expected) in [
         ("fonts = true\n", "\n"),
         ("ssh-agent = true\n", "./ssh-agent\nssh-agent\n"),
@@ -459,7 +484,11 @@ fn nothing_unless_said(scene: &Scene) -> Outcome {
     let home = "extends = [\"base\"]\n[filesystem]\n\"~\" = \"tmpfs\"\n[desktop]\n";
     for (words, seen) in [("themes = true\n", true), ("themes = false\n", false)] {
         let line = scene.sandbox().profile_text(&format!("{home}{words}"))?;
-        let out = shell(line, "cat ~/.themes/mine/index.theme; touch ~/.themes/mine/new").run()?;
+        let out = shell(
+            line,
+            "cat ~/.themes/mine/index.theme; touch ~/.themes/mine/new",
+        )
+        .run()?;
         assert_eq!(out.stdout() == "x", seen, "{out}");
         assert_ne!(out.code(), 0, "{out}");
     }
@@ -472,7 +501,7 @@ fn rules_about_paths_win(scene: &Scene) -> Outcome {
     let words = "audio = \"pulse\"\n[filesystem]\n\"${XDG_RUNTIME_DIR}/pulse/native\" = \"hidden\"\n[environment]\nPULSE_SERVER = \"none\"\n";
     let out = shell(
         sandbox(scene, words)?,
-        "find $XDG_RUNTIME_DIR -type s; echo $PULSE_SERVER",
+        "find $XDG_RUNTIME_DIR ! -type d; echo $PULSE_SERVER",
     )
     .run()?;
     assert_eq!(out.stdout(), "none\n", "{out}");
@@ -480,7 +509,9 @@ fn rules_about_paths_win(scene: &Scene) -> Outcome {
 }
 
 fn mistakes(scene: &Scene) -> Outcome {
-    let out = sandbox(scene, "x11 = \"nested\"\n")?.program(["true"]).run()?;
+    let out = sandbox(scene, "x11 = \"nested\"\n")?
+        .program(["true"])
+        .run()?;
     out.exits_with(125)?;
     out.complains("there is no display to show a nested X server on")?;
     let out = sandbox(scene, "x11 = \"virtual\"\nx11-screen = \"big\"\n")?

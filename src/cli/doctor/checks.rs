@@ -1,9 +1,9 @@
 //! From what was found to answers. Pure.
 
 use crate::host::desktop::Survey;
-use crate::host::facts::desktop::Context;
 use crate::host::doctor::verdict::NEEDED_FOR_MOUNTS;
 use crate::host::doctor::{Cause, Findings, Helper, Step, classify};
+use crate::host::facts::desktop::Context;
 use crate::kernel::Errno;
 use crate::section::landlock;
 use crate::section::limits::CONTROLS;
@@ -350,9 +350,15 @@ fn desktop(found: &Survey) -> Vec<Check> {
         Some(compositor) => {
             let at = compositor.socket.display();
             let (state, why) = match &compositor.context {
-                Some(Context::Known) => (State::Ok, "keeps sandboxes apart (security-context-v1)".to_owned()),
+                Some(Context::Known) => (
+                    State::Ok,
+                    "keeps sandboxes apart (security-context-v1)".to_owned(),
+                ),
                 Some(Context::Failed(why)) => (State::Missing, format!("does not answer: {why}")),
-                _ => (State::Missing, "does not keep sandboxes apart (no security-context-v1)".to_owned()),
+                _ => (
+                    State::Missing,
+                    "does not keep sandboxes apart (no security-context-v1)".to_owned(),
+                ),
             };
             check("wayland", Group::Desktop, state, format!("{at} {why}")).costs(
                 "`desktop.wayland = \"isolated\"`; with \"auto\" programs reach whatever the compositor gives to any client",
@@ -367,7 +373,10 @@ fn desktop(found: &Survey) -> Vec<Check> {
                 true => ", also by an abstract socket, which `network.abstract-sockets` keeps away",
                 false => "",
             };
-            info("x11", format!("{display}{open}; its clients are not kept apart"))
+            info(
+                "x11",
+                format!("{display}{open}; its clients are not kept apart"),
+            )
         }
     };
     let sockets = [("PulseAudio", &found.pulse), ("PipeWire", &found.pipewire)];

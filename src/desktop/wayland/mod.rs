@@ -177,8 +177,8 @@ impl Connection {
     /// Hears what the compositor says until it has answered a sync.
     fn until(&mut self, answer: u32, mut hear: impl FnMut(Event)) -> Result<(), Refusal> {
         loop {
-            while let Some((event, length)) =
-                Event::read(&self.pending, REGISTRY).map_err(|why| Refusal::Failed(why.to_owned()))?
+            while let Some((event, length)) = Event::read(&self.pending, REGISTRY)
+                .map_err(|why| Refusal::Failed(why.to_owned()))?
             {
                 self.pending.drain(..length);
                 match event {

@@ -18,7 +18,10 @@ fn event(object: u32, opcode: u16, arguments: &[u8]) -> Vec<u8> {
 }
 
 fn text(text: &str) -> Vec<u8> {
-    let mut out = u32::try_from(text.len() + 1).unwrap().to_ne_bytes().to_vec();
+    let mut out = u32::try_from(text.len() + 1)
+        .unwrap()
+        .to_ne_bytes()
+        .to_vec();
     out.extend(text.bytes());
     out.push(0);
     while out.len() % 4 != 0 {
@@ -85,7 +88,10 @@ fn a_compositor_without_contexts_is_told_from_one_that_fails() {
     let (_kept, socket, thread) = compositor(drop);
     assert!(matches!(ask(&socket), Err(Refusal::Failed(_))));
     thread.join().unwrap();
-    assert!(matches!(ask(Path::new("/nowhere")), Err(Refusal::Failed(_))));
+    assert!(matches!(
+        ask(Path::new("/nowhere")),
+        Err(Refusal::Failed(_))
+    ));
 }
 
 #[test]
@@ -176,7 +182,10 @@ fn hostile_bytes_are_refused() {
     let mut short = event(REGISTRY, 0, &[]);
     assert!(Event::read(&short, REGISTRY).is_err(), "no arguments");
     short[4..8].copy_from_slice(&(4u32 << 16).to_ne_bytes());
-    assert!(Event::read(&short, REGISTRY).is_err(), "shorter than its head");
+    assert!(
+        Event::read(&short, REGISTRY).is_err(),
+        "shorter than its head"
+    );
     // A text longer than its message.
     let mut arguments = 1u32.to_ne_bytes().to_vec();
     arguments.extend(u32::MAX.to_ne_bytes());

@@ -44,8 +44,16 @@ const NAMES: &[(&str, &str, Leave)] = &[
     ("input-methods", "org.freedesktop.portal.IBus", Leave::Talk),
     ("input-methods", "org.freedesktop.IBus.Portal", Leave::Talk),
     ("mpris", "org.mpris.MediaPlayer2.*", Leave::Own),
-    ("notifications", "org.freedesktop.Notifications", Leave::Talk),
-    ("portals", "org.freedesktop.portal.Desktop", Leave::Call(PORTALS)),
+    (
+        "notifications",
+        "org.freedesktop.Notifications",
+        Leave::Talk,
+    ),
+    (
+        "portals",
+        "org.freedesktop.portal.Desktop",
+        Leave::Call(PORTALS),
+    ),
     (
         "portals",
         "org.freedesktop.portal.Documents",

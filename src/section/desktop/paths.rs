@@ -102,7 +102,12 @@ const SYSTEM: [(&str, &[&str]); 3] = [
     ),
     (
         "locale",
-        &["/usr/share/locale", "/usr/lib/locale", "/etc/localtime", "/usr/share/zoneinfo"],
+        &[
+            "/usr/share/locale",
+            "/usr/lib/locale",
+            "/etc/localtime",
+            "/usr/share/zoneinfo",
+        ],
     ),
 ];
 
@@ -170,7 +175,10 @@ impl Gathered<'_> {
                 let source = text.to_owned();
                 self.push(key, path, Shown::View(View::Bind { source, access }));
             }
-            None => self.note(key, &format!("`{}` is no text, and not shown", source.display())),
+            None => self.note(
+                key,
+                &format!("`{}` is no text, and not shown", source.display()),
+            ),
         }
     }
 
@@ -252,7 +260,10 @@ impl Gathered<'_> {
         };
         let native = runtime.join("pulse/native");
         // `unix:/path`, behind an optional `{machine}` (pulse's ServerStrings); the network needs no socket.
-        let said = self.caller.variable("PULSE_SERVER").and_then(|text| text.to_str());
+        let said = self
+            .caller
+            .variable("PULSE_SERVER")
+            .and_then(|text| text.to_str());
         let said = said.map(|text| text.rsplit('}').next().unwrap_or(text));
         let socket = said.and_then(|text| {
             let path = text.strip_prefix("unix:").unwrap_or(text);
@@ -300,7 +311,11 @@ impl Gathered<'_> {
         if is_on(self.policy, "accessibility")
             && let Some(runtime) = self.runtime_for("accessibility")
         {
-            self.show("accessibility", runtime.join(ACCESSIBILITY), Access::ReadWrite);
+            self.show(
+                "accessibility",
+                runtime.join(ACCESSIBILITY),
+                Access::ReadWrite,
+            );
         }
         let gpg = word(self.policy, "gpg-agent").map_or("none", |said| said.value);
         if gpg != "none"
@@ -332,7 +347,11 @@ impl Gathered<'_> {
     fn files(&mut self) {
         for (key, paths) in OWN {
             if flag(self.policy, key).is_some_and(|said| said.value) {
-                for path in paths.iter().filter_map(|path| self.expanded(path)).collect::<Vec<_>>() {
+                for path in paths
+                    .iter()
+                    .filter_map(|path| self.expanded(path))
+                    .collect::<Vec<_>>()
+                {
                     self.show(key, path, Access::ReadOnly);
                 }
             }

@@ -100,7 +100,13 @@ fn silence_changes_nothing_and_a_word_closes_the_rest() {
     );
     let hidden = Some(Shown::View(View::Host(Access::Hidden)));
     assert_eq!(shown(&desktop, "/tmp/.X11-unix"), hidden);
-    for name in ["DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "SSH_AUTH_SOCK", "PULSE_SERVER"] {
+    for name in [
+        "DISPLAY",
+        "WAYLAND_DISPLAY",
+        "XAUTHORITY",
+        "SSH_AUTH_SOCK",
+        "PULSE_SERVER",
+    ] {
         assert_eq!(variable(&desktop, &policy, name), None, "{name}");
     }
     assert_eq!(variable(&desktop, &policy, "LANG"), Some("theirs".into()));
@@ -161,16 +167,25 @@ fn a_server_of_ones_own_needs_a_program_and_a_place_to_be_seen() {
     };
     let nested = words(&[("x11", "nested")]);
     let x = facts(&[("DISPLAY", ":0")], None);
-    assert!(
-        matches!(server(&nested, &x), Ok(X11::Own { server: Server::Xephyr, screen: (1280, 800), .. }))
-    );
+    assert!(matches!(
+        server(&nested, &x),
+        Ok(X11::Own {
+            server: Server::Xephyr,
+            screen: (1280, 800),
+            ..
+        })
+    ));
     assert!(server(&nested, &facts(&[], None)).is_err());
     // Xwayland is not installed, and there is no X for Xephyr.
     assert!(server(&nested, &facts(&[], Some(Context::Known))).is_err());
     let unseen = words(&[("x11", "virtual")]);
-    assert!(
-        matches!(server(&unseen, &facts(&[], None)), Ok(X11::Own { server: Server::Xvfb, .. }))
-    );
+    assert!(matches!(
+        server(&unseen, &facts(&[], None)),
+        Ok(X11::Own {
+            server: Server::Xvfb,
+            ..
+        })
+    ));
 }
 
 #[test]
@@ -186,7 +201,16 @@ fn displays_and_sizes_are_read() {
         assert_eq!(display.number, number, "{text}");
         assert_eq!(display.socket(), socket.map(PathBuf::from), "{text}");
     }
-    for text in ["", "0", ":", ":x", ":-1", ":0x1", ":99999999999", "/tmp/x:/../0/../../etc"] {
+    for text in [
+        "",
+        "0",
+        ":",
+        ":x",
+        ":-1",
+        ":0x1",
+        ":99999999999",
+        "/tmp/x:/../0/../../etc",
+    ] {
         assert_eq!(Display::parse(text), None, "{text}");
     }
     for (text, size) in [

@@ -102,7 +102,10 @@ pub(super) fn rules(policy: &Policy, caller: &Caller, screen: &Screen) -> Vec<Va
         all.set("accessibility", "NO_AT_BRIDGE", "1");
     }
     for name in INPUT_METHODS {
-        match caller.variable(name).filter(|_| is_on(policy, "input-methods")) {
+        match caller
+            .variable(name)
+            .filter(|_| is_on(policy, "input-methods"))
+        {
             Some(value) => all.set("input-methods", name, value),
             None => all.unset("input-methods", name),
         }
@@ -148,7 +151,8 @@ fn languages(all: &mut Gathered, caller: &Caller) {
         }
     }
     if said.value == "none" {
-        all.out.retain(|variable| !LANGUAGES.contains(&variable.name.as_str()));
+        all.out
+            .retain(|variable| !LANGUAGES.contains(&variable.name.as_str()));
         all.set("locale", "LANG", "C.UTF-8");
         all.set("locale", "TZ", "UTC");
         all.unset("locale", "LANGUAGE");
