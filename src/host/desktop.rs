@@ -30,6 +30,7 @@ pub fn probe(wanted: Wanted, caller: &Caller) -> DesktopFacts {
             .is_some_and(|program| knows(program, b"-geometry"));
     }
     if wanted.displays {
+        facts.abstract_displays = abstract_displays();
         let used = used_displays();
         facts.free_display = free_display(FIRST_DISPLAY, &used);
         let apart = std::process::id() % SPREAD;

@@ -390,6 +390,7 @@ impl Builder<'_> {
         }
         self.hold(&lowered.held, decided, process, self.mounts);
         self.abstract_buses(decided);
+        self.abstract_displays(decided);
         self.plan
             .notes
             .extend(self.facts.notes.iter().map(|text| Note {

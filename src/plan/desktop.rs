@@ -5,9 +5,13 @@ use std::path::Path;
 
 use super::companion::{Companion, Loss, Ready, Stop, Word};
 use super::compile::Builder;
+use super::step::NamespaceKind;
 use super::{Action, Note};
+use crate::profile::key::Section;
+use crate::profile::value::Value;
 use crate::report::Site;
 use crate::section::desktop::{self, AUTHORITY, Server, WAYLAND, Wayland, X11, X11_SOCKETS};
+use crate::section::namespaces::Namespaces;
 
 /// What compositors are told makes the sandbox.
 const ENGINE: &str = "sandbox";
@@ -89,6 +93,30 @@ impl Builder<'_> {
             let companion = self.x_server(*server, program, *screen, number);
             self.step(Action::StartCompanion(companion), site, "");
         }
+    }
+
+    /// An X server's abstract socket is kept away by no mount. What is asked for the caller's server to be out of reach is told
+    /// where it is not.
+    pub(super) fn abstract_displays(&mut self, decided: &Namespaces) {
+        let asked = self
+            .policy
+            .get(Section::Desktop, "x11")
+            .filter(|said| matches!(said.value, Value::Word("none" | "nested" | "virtual")));
+        let apart = decided.is_new(NamespaceKind::Net)
+            || self
+                .ruleset
+                .as_ref()
+                .is_some_and(|ruleset| ruleset.scopes.abstract_sockets);
+        let (Some(said), Some(number), false) =
+            (asked, self.facts.desktop.abstract_displays.first(), apart)
+        else {
+            return;
+        };
+        self.plan.warnings.push(Note {
+            text: format!("the X server :{number} can still be tried at its abstract socket: only its cookie keeps the program out"),
+            help: Some("`network.abstract-sockets = \"own\"` (Linux 6.12 or later), `network.mode = \"none\"`, or an X server that is started with `-nolisten local`".to_owned()),
+            site: said.site,
+        });
     }
 
     /// It is told its number: a server that looks for a free one takes the sockets of others for left over when it has no

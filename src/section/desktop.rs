@@ -218,7 +218,7 @@ pub fn wanted(policy: &Policy) -> Wanted {
         compositor: wayland != "none" || x11 == "nested",
         context: matches!(wayland, "isolated" | "auto"),
         servers: own,
-        displays: x11 != "none",
+        displays: word(policy, "x11").is_some(),
     }
 }
 

@@ -113,7 +113,7 @@ fn a_socket_is_handed_over_with_everything_that_names_it() {
     let at = kept.path().join("inside");
     let listener = listen(&socket, &at, &identity()).unwrap();
     let (heard, beside) = thread.join().unwrap();
-    let mut expected = Vec::new();
+    let mut expected: Vec<u8> = Vec::new();
     for message in [
         Request::bind(REGISTRY, 42, MANAGER, 1, MANAGER_ID),
         Request::create_listener(MANAGER_ID, CONTEXT),

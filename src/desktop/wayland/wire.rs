@@ -49,10 +49,9 @@ impl Message {
     /// Fills the length in.
     fn end(mut self) -> Self {
         let length = u32::try_from(self.0.len()).unwrap_or(u32::MAX) << 16;
-        if let Some(word) = self.0.get_mut(4..8) {
-            let opcode = word.iter().copied().collect::<Vec<_>>();
-            let opcode = u32::from_ne_bytes(opcode.try_into().unwrap_or_default());
-            word.copy_from_slice(&(length | opcode).to_ne_bytes());
+        let opcode = word(&self.0, 4).unwrap_or(0);
+        if let Some(place) = self.0.get_mut(4..8) {
+            place.copy_from_slice(&(length | opcode).to_ne_bytes());
         }
         self
     }

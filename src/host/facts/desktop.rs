@@ -14,6 +14,8 @@ pub struct DesktopFacts {
     pub servers: BTreeMap<&'static str, PathBuf>,
     /// Whether Xwayland can be told how large its window is to be (23.1).
     pub sized_xwayland: bool,
+    /// X displays that are reached without a file.
+    pub abstract_displays: Vec<u32>,
     /// A number that no X display on this machine has.
     pub free_display: u32,
     /// Another one, that no two launchers find at the same time: for a server of the sandbox's own.
@@ -26,6 +28,7 @@ impl Default for DesktopFacts {
             compositor: None,
             servers: BTreeMap::new(),
             sized_xwayland: false,
+            abstract_displays: Vec::new(),
             free_display: FIRST_DISPLAY,
             own_display: FIRST_DISPLAY,
         }

@@ -175,7 +175,7 @@ fn check_part(part: &str) -> Result<(), String> {
     let trunk = path.strip_suffix("/*").unwrap_or(path);
     let path_fits = path == "/"
         || path == "/*"
-        || (trunk.starts_with('/') && trunk.split('/').skip(1).all(|one| is_part_of_path(one)));
+        || (trunk.starts_with('/') && trunk.split('/').skip(1).all(is_part_of_path));
     match path_fits {
         true => Ok(()),
         false => Err(
