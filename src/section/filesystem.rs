@@ -22,6 +22,7 @@ mod model;
 mod mount;
 mod rule;
 pub mod seen;
+mod system;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 pub use fixture::{Fixed, Fixture};
 pub use landlock::{Held, Refusal, lower_without_mounts};
+use system::{IMPLIED_BY_DEVICES, KERNEL_WIDE, first_of_devices, host_dev, system_trees};
 
 use super::desktop::PathRule;
 use super::devices;
@@ -42,7 +44,7 @@ use crate::plan::Step;
 use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Value, View};
-use crate::report::{Diagnostic, Diagnostics, Site};
+use crate::report::{Diagnostics, Site};
 
 /// What the lowering must know beside the policy and the host.
 #[derive(Clone, Debug, Default)]
@@ -149,17 +151,6 @@ pub struct Lowered {
     /// Rules that cannot be held without mounts, when there are to be none.
     pub refused: Vec<Refusal>,
 }
-
-/// Parts of /proc that are about the whole machine, which root could change from inside.
-const KERNEL_WIDE: [&str; 7] = [
-    "/proc/acpi",
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/scsi",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];
 
 /// Whether the two sections and the namespaces ask for a view of one's own.
 #[must_use]
@@ -421,61 +412,6 @@ impl Draft<'_> {
     }
 }
 
-/// Adds /dev and /proc where no rule has the last word about them.
-fn system_trees(draft: &mut Draft) {
-    let proc = Path::new("/proc");
-    if devices::is_minimal(draft.policy) {
-        minimal_dev(draft);
-    } else {
-        host_dev(draft);
-    }
-    if !draft.around.pid_namespace {
-        return;
-    }
-    let because = "implied by namespaces.pid";
-    match draft.table.get_mut(proc) {
-        None => draft.imply(
-            proc,
-            What::Proc {
-                access: Access::ReadWrite,
-            },
-            Site::DEFAULT,
-            because,
-        ),
-        Some(item) => {
-            if let What::Show { source, access, .. } = &item.what
-                && source == proc
-            {
-                item.what = What::Proc { access: *access };
-            }
-        }
-    }
-    let root_is_writable = draft
-        .shown(Path::new("/"))
-        .is_some_and(|(_, access)| access == Access::ReadWrite);
-    let proc_is_ours = matches!(
-        draft.table.get(proc),
-        Some(Item {
-            what: What::Proc { .. },
-            ..
-        })
-    );
-    if draft.around.real_root && proc_is_ours && (!root_is_writable || draft.around.user_namespace)
-    {
-        for part in KERNEL_WIDE.map(PathBuf::from) {
-            if let Some(kind @ (PathKind::Directory | PathKind::File)) = draft.known.get(&part) {
-                let what = What::Show {
-                    source: part.clone(),
-                    access: Access::ReadOnly,
-                    devices: false,
-                    directory: *kind == PathKind::Directory,
-                };
-                draft.imply(part, what, Site::DEFAULT, "it is about the whole machine");
-            }
-        }
-    }
-}
-
 /// An imported root cannot know whom this host asks for names: the host's own list is shown, where the network is the
 /// host's too and no rule has the last word.
 fn resolver(draft: &mut Draft) {
@@ -517,89 +453,8 @@ fn resolver(draft: &mut Draft) {
     }
 }
 
-/// Devices work in the host's /dev, where that is shown.
-fn host_dev(draft: &mut Draft) {
-    let dev = Path::new("/dev");
-    if !draft.table.contains_key(dev)
-        && draft.known.get(dev) == Some(&PathKind::Directory)
-        && let Some((source, access)) = draft.shown(dev)
-        && source == dev
-    {
-        let what = What::Show {
-            source,
-            access,
-            devices: true,
-            directory: true,
-        };
-        draft.imply(dev, what, Site::DEFAULT, "device nodes work in /dev only");
-    }
-}
-
-/// Why something of [devices] is there that no key names.
-const IMPLIED_BY_DEVICES: &str = "implied by [devices]";
-
 /// Why something of [desktop] is there that no key names.
 const IMPLIED_BY_DESKTOP: &str = "implied by [desktop]";
-
-/// The first rule of [devices].
-fn first_of_devices(policy: &Policy) -> Site {
-    policy
-        .section(Section::Devices)
-        .next()
-        .map_or(Site::DEFAULT, |(.., rule)| rule.site)
-}
-
-fn minimal_dev(draft: &mut Draft) {
-    let because = IMPLIED_BY_DEVICES;
-    let said = first_of_devices(draft.policy);
-    if let Some(item) = draft.table.remove(Path::new("/dev")) {
-        if matches!(item.what, What::Show { .. }) {
-            draft.note(
-                item.site,
-                "`/dev` has no effect: [devices] makes a /dev of its own",
-            );
-        } else {
-            draft.errors.push(
-                Diagnostic::error(
-                    "two rules make /dev",
-                    item.site,
-                    "this one, in [filesystem]",
-                )
-                .related(said, "[devices] makes a /dev of its own")
-                .help("set one of them to \"inherit\", or `devices.default = \"host\"`"),
-            );
-        }
-    }
-    draft.imply("/dev", What::MinimalDev, said, because);
-    draft.imply("/dev/pts", What::Devpts, said, because);
-    draft.imply(
-        "/dev/shm",
-        What::Tmpfs {
-            size: None,
-            mode: 0o1777,
-        },
-        said,
-        because,
-    );
-    if draft.around.ipc_namespace {
-        draft.imply("/dev/mqueue", What::Mqueue, said, because);
-    }
-    for (place, target) in devices::LINKS {
-        draft.imply(place, What::Link(target.into()), said, because);
-    }
-    if let Some(terminal) = draft.around.terminal.clone()
-        && terminal.starts_with("/dev")
-        && draft.known.get(&terminal) == Some(&PathKind::Special)
-    {
-        let what = What::Show {
-            source: terminal,
-            access: Access::ReadWrite,
-            devices: true,
-            directory: false,
-        };
-        draft.imply("/dev/console", what, said, "the program keeps its terminal");
-    }
-}
 
 /// `path`, which lies at or below `from`, moved to the same place below `to`.
 fn moved(path: &Path, from: &Path, to: &Path) -> PathBuf {
