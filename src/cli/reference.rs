@@ -11,9 +11,7 @@ pub fn title(section: Section) -> &'static str {
         Section::Namespaces => "which views of the system are the program's own",
         Section::Filesystem => "what is seen at which path, and what may be done with it",
         Section::Devices => "which device nodes exist below /dev",
-        Section::Desktop => {
-            "which parts of the desktop the program reaches: screen, sound, fonts, services"
-        }
+        Section::Desktop => "which of screen, sound, fonts and services the program reaches",
         Section::Network => "which network the program has",
         Section::Dbus => "which message buses the program reaches, and whom on them",
         Section::Syscalls => "which system calls are carried out",
