@@ -10,7 +10,7 @@ use crate::profile::search::Library;
 use crate::report::paint::Paint;
 use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 
-use crate::section::dbus;
+use crate::section::{dbus, desktop};
 
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
@@ -297,6 +297,7 @@ fn check_one(name: &str, library: &Library, sources: &mut SourceMap) -> (i32, Di
     match inspect::plan(&resolved.policy, &roots, &request, None) {
         Ok((plan, _)) => {
             let risks = dbus::risks(&resolved.policy).into_iter();
+            let risks = risks.chain(desktop::risks(&resolved.policy));
             found.extend(
                 risks.map(|(site, text)| Diagnostic::error(text, site, "opened here").as_warning()),
             );

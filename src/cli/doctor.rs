@@ -41,6 +41,8 @@ pub(super) enum Group {
     Namespaces,
     /// Control groups.
     Limits,
+    /// Displays and sound.
+    Desktop,
     /// Programs of others.
     Helpers,
     /// Settings of the host.
@@ -48,10 +50,11 @@ pub(super) enum Group {
 }
 
 impl Group {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Kernel,
         Self::Namespaces,
         Self::Limits,
+        Self::Desktop,
         Self::Helpers,
         Self::Host,
     ];
@@ -61,6 +64,7 @@ impl Group {
             Self::Kernel => "kernel",
             Self::Namespaces => "namespaces",
             Self::Limits => "limits",
+            Self::Desktop => "desktop",
             Self::Helpers => "helpers",
             Self::Host => "host",
         }

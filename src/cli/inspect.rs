@@ -22,7 +22,7 @@ use crate::report::render::{Style, render};
 use crate::report::{Diagnostic, Diagnostics, Label, Site, Source, SourceKind, SourceMap};
 use crate::section::expand::{Expanded, expand};
 use crate::section::process::{Process, Terminal};
-use crate::section::{dbus, devices, execute, filesystem, limits};
+use crate::section::{dbus, desktop, devices, execute, filesystem, limits};
 
 use super::complain;
 
@@ -326,6 +326,7 @@ pub(super) fn facts_for(
         .iter()
         .map(|(source, held)| (source.clone(), held.root.tree()))
         .collect();
+    facts.desktop = host::desktop::probe(desktop::wanted(policy), &facts.caller);
     let cache = super::root::store();
     facts.root_cache = cache.path().is_dir().then(|| cache.path().to_owned());
     if dbus::wants_filter(policy) {

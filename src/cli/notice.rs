@@ -16,7 +16,7 @@ use crate::report::escape;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum When {
     /// Where nobody would see a message: standard error is no terminal, there is a session bus, and the program was
-    /// started by a desktop entry or without any terminal
+    /// started by a desktop entry, without any terminal, or on a display with none of the standard streams on one
     #[default]
     Auto,
     /// In any case
@@ -32,6 +32,9 @@ struct Surroundings {
     bus: Option<String>,
     stderr_is_terminal: bool,
     has_terminal: bool,
+    /// Whether there is a display, and no standard stream leads to a terminal: a session that was started from a console keeps
+    /// that as the terminal of all its programs.
+    on_display_alone: bool,
     /// Whether this very process was started from a desktop entry.
     from_entry: bool,
 }
@@ -164,7 +167,8 @@ fn body(text: &str) -> String {
 }
 
 fn wanted(when: When, around: Surroundings) -> Option<String> {
-    let unseen = !around.stderr_is_terminal && (around.from_entry || !around.has_terminal);
+    let unseen = !around.stderr_is_terminal
+        && (around.from_entry || !around.has_terminal || around.on_display_alone);
     match when {
         When::Never => None,
         When::Auto if !unseen => None,
@@ -189,8 +193,11 @@ fn look_around() -> Surroundings {
     });
     // GLib's launcher names the process that it started: an entry's terminal, say, hands the variable on.
     let started = variable("GIO_LAUNCHED_DESKTOP_FILE_PID");
+    let display = variable("DISPLAY").or_else(|| variable("WAYLAND_DISPLAY"));
+    let on_terminal = std::io::stdin().is_terminal() || std::io::stdout().is_terminal();
     Surroundings {
         bus,
+        on_display_alone: display.is_some() && !on_terminal,
         stderr_is_terminal: std::io::stderr().is_terminal(),
         has_terminal: File::open("/dev/tty").is_ok(),
         from_entry: started.is_some_and(|pid| pid == std::process::id().to_string()),
@@ -217,6 +224,7 @@ mod tests {
             stderr_is_terminal,
             has_terminal,
             from_entry,
+            on_display_alone: false,
         };
         for (when, around, sends) in [
             (When::Auto, around(true, true, false), false),
@@ -234,6 +242,19 @@ mod tests {
                 "{when:?} {around:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_session_of_a_console_is_told_where_no_stream_leads_there() {
+        let around = |stderr_is_terminal| Surroundings {
+            bus: Some("unix:path=/bus".to_owned()),
+            stderr_is_terminal,
+            has_terminal: true,
+            on_display_alone: true,
+            from_entry: false,
+        };
+        assert!(wanted(When::Auto, around(false)).is_some());
+        assert!(wanted(When::Auto, around(true)).is_none());
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub fn title(section: Section) -> &'static str {
         Section::Filesystem => "what is seen at which path, and what may be done with it",
         Section::Devices => "which device nodes exist below /dev",
         Section::Execute => "which programs can be run at all",
+        Section::Desktop => "which of screen, sound, fonts and services the program reaches",
         Section::Network => "which network the program has",
         Section::Dbus => "which message buses the program reaches, and whom on them",
         Section::Syscalls => "which system calls are carried out",
@@ -45,6 +46,12 @@ pub fn about(section: Section) -> &'static str {
         Section::Execute => {
             "Keys are paths of programs, or of directories with all that is below them. The longest path decides, a literal path over a glob. \
              What may be read and what may be executed are two things: `[filesystem]` has to show a program too."
+        }
+        Section::Desktop => {
+            "As soon as the section says anything, what it does not show is not there: `${XDG_RUNTIME_DIR}` is an empty directory of the \
+             sandbox's own with the chosen sockets in it, `/tmp/.X11-unix` holds no foreign X server, and variables such as \
+             `DISPLAY` and `WAYLAND_DISPLAY` say what is there. A rule of `[filesystem]` or a text in `[environment]` that names \
+             the same thing wins."
         }
         Section::Network => "Joining an existing network namespace is said with `namespaces.net`.",
         Section::Dbus => {

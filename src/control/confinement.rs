@@ -165,6 +165,8 @@ fn rule(action: &Action) -> Option<Rule> {
         // Of the sandbox, not of its processes: who enters its namespaces and its group has it.
         Action::RunDirectory
         | Action::StartCompanion(_)
+        | Action::Cookie { .. }
+        | Action::WaylandContext { .. }
         | Action::OwnDirectory { .. }
         | Action::Clone { .. }
         | Action::MapIds { .. }

@@ -10,6 +10,7 @@ mod init;
 pub mod itself;
 mod join;
 mod landlock;
+mod made;
 mod outcome;
 mod outside;
 mod overlay;

@@ -13,6 +13,7 @@ use crate::profile::value::Access;
 
 use super::audit::{self, Audit};
 use super::failure::LaunchError;
+use super::made::Made;
 use super::overlay::{self};
 use super::prepared::{ExecOp, MapOp, Op, Place, Prepared, RootOp, Todo};
 use super::priority::{self, Priority};
@@ -147,6 +148,7 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
         join: None,
         run_directory: None,
         companions: Vec::new(),
+        made: Vec::new(),
         own_directories: Vec::new(),
         maps: None,
         group: None,
@@ -193,6 +195,26 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
             }
             Action::StartCompanion(companion) => {
                 prepared.companions.push((number, companion.clone()));
+                continue;
+            }
+            Action::Cookie { name, copy } => {
+                let (name, copy) = (name.clone(), copy.clone());
+                prepared.made.push((number, Made::Cookie { name, copy }));
+                continue;
+            }
+            Action::WaylandContext {
+                compositor,
+                name,
+                engine,
+                app,
+            } => {
+                let context = Made::Context {
+                    name: name.clone(),
+                    compositor: compositor.clone(),
+                    engine: engine.clone(),
+                    app: app.clone(),
+                };
+                prepared.made.push((number, context));
                 continue;
             }
             Action::OwnDirectory { path } => {

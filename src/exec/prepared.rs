@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::audit::Audit;
 use super::join::Join;
+use super::made::Made;
 use super::overlay::OverlayOp;
 use super::priority::Priority;
 use super::share::Shared;
@@ -160,6 +161,8 @@ pub struct Prepared {
     pub(super) join: Option<Join>,
     /// The step that asks for a directory of the run.
     pub(super) run_directory: Option<usize>,
+    /// Made in the directory of the run, before the child.
+    pub(super) made: Vec<(usize, Made)>,
     /// Started beside the child.
     pub(super) companions: Vec<(usize, Companion)>,
     pub(super) own_directories: Vec<(u32, PathBuf)>,

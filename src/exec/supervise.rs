@@ -16,6 +16,7 @@ use super::failure::LaunchError;
 use super::group::{Group, WATCHES};
 use super::init::STOPPED;
 use super::join::Join;
+use super::made;
 use super::outcome::{Ending, Outcome, Remark, Started};
 use super::prepared::Prepared;
 use super::relay::{self, Relay};
@@ -53,7 +54,13 @@ pub fn launch(
     }
     let started = Instant::now();
     let mut companions = Companions::default();
-    let made = start(prepared, run, group.as_mut(), &mut companions, &mut *tell);
+    // The compositor takes clients there as long as this is kept.
+    let mut contexts = Vec::new();
+    let made = made::make(&prepared.made, run).and_then(|kept| {
+        contexts = kept;
+        let group = group.as_mut();
+        start(prepared, run, group, &mut companions, &mut *tell)
+    });
     let result = made.and_then(|(child, lines)| {
         let mut supervisor = Supervisor {
             companions: &mut companions,
@@ -76,7 +83,7 @@ pub fn launch(
         supervisor.run(started)
     });
     // Before the scope that they are in is to go.
-    drop(companions);
+    drop((companions, contexts));
     if result.is_err() {
         // Nothing was run, and the caller may try another way.
         process::set_umask(prepared.umask);

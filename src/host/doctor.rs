@@ -34,6 +34,8 @@ pub struct Findings {
     pub directly: Attempts,
     /// What refusals depend on.
     pub around: Surroundings,
+    /// What there is of a desktop.
+    pub desktop: super::desktop::Survey,
     /// Programs of others that rules need.
     pub helpers: Vec<Helper>,
     /// Whether set-user-ID programs give nothing to us.
@@ -92,14 +94,7 @@ pub struct Helper {
     pub privileged: bool,
 }
 
-const HELPERS: [&str; 6] = [
-    "newuidmap",
-    "newgidmap",
-    "pasta",
-    "xdg-dbus-proxy",
-    "Xephyr",
-    "Xwayland",
-];
+const HELPERS: [&str; 4] = ["newuidmap", "newgidmap", "pasta", "xdg-dbus-proxy"];
 
 /// Looks and tries.
 ///
@@ -141,6 +136,7 @@ pub fn examine() -> Result<Findings, Diagnostic> {
         around: surroundings(facts.caller.is_privileged()),
         no_new_privileges: process::has_no_new_privileges(),
         nested: is_nested(&fs::read_to_string("/proc/self/uid_map").unwrap_or_default()),
+        desktop: super::desktop::survey(&facts.caller),
         helpers: HELPERS.iter().map(|name| look_for(name)).collect(),
         tiocsti: sysctl("dev/tty/legacy_tiocsti"),
         ptrace_scope: sysctl("kernel/yama/ptrace_scope"),

@@ -1,6 +1,7 @@
 //! What was probed, as values: a test writes them by hand, a bug report contains them, a plan is made from them.
 
 pub mod cgroup;
+pub mod desktop;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 use super::dbus::DbusFacts;
 pub use cgroup::CgroupFacts;
+pub use desktop::DesktopFacts;
 
 /// Everything that a plan depends on beside the policy.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -28,6 +30,8 @@ pub struct Facts {
     pub roots: BTreeMap<String, PathBuf>,
     /// The caller's cache of roots, when it is there.
     pub root_cache: Option<PathBuf>,
+    /// The caller's displays.
+    pub desktop: DesktopFacts,
     /// What there is for filtering message buses; not looked at unless a policy asks for it.
     pub dbus: DbusFacts,
     /// Where patterns were not searched, and why.

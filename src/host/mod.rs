@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod dbus;
+pub mod desktop;
 pub mod disk;
 pub mod doctor;
 pub mod facts;

@@ -17,12 +17,13 @@ use crate::plan::step::{NamespaceKind, Overlay, Root, Upper};
 use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::report::{Diagnostic, Diagnostics, Site};
+use crate::section::desktop::Desktop;
 use crate::section::expand::{Expanded, expand};
 use crate::section::filesystem::{self, ControlGroups, Surroundings};
 use crate::section::landlock::Ruleset;
 use crate::section::namespaces::{Namespaces, Needs};
 use crate::section::process::{Process, Terminal, usual_directories};
-use crate::section::{dbus, devices, environment, limits, namespaces, user};
+use crate::section::{dbus, desktop, devices, environment, limits, namespaces, user};
 
 /// What is to be started.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +54,7 @@ pub(super) fn decide(policy: &Policy, facts: &Facts) -> Result<Namespaces, Diagn
             .flatten()
     });
     let view = view.or_else(|| first(Section::Dbus));
+    let view = view.or_else(|| first(Section::Desktop));
     let needs = Needs {
         mount: view,
         ids: user::wanted(policy),
@@ -93,6 +95,10 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
         memory: facts.machine.memory,
         groups: limited(policy, facts),
         write_xor_execute: Process::of(policy).write_xor_execute.value,
+        // What is wrong with it is told when the plan is made.
+        desktop: desktop::decide(policy, facts)
+            .map(|desktop| desktop.paths)
+            .unwrap_or_default(),
         fixtures: dbus::fixtures(policy, facts),
     }
 }
@@ -141,7 +147,9 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
         errors: Diagnostics::new(),
         ruleset: None,
         mounts: true,
+        desktop: Desktop::default(),
     };
+    builder.decide_desktop();
     let mut decided = builder.take(decide(policy, facts)).unwrap_or_default();
     let mut refused = Vec::new();
     if must_do_without(facts, &decided) {
@@ -150,6 +158,7 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
     }
     builder.namespaces(&mut decided);
     builder.limits(filesystem::asks(policy, &around(policy, facts, &decided)));
+    builder.displays();
     builder.buses();
     builder.inside(&decided);
     let process = Process::of(policy);
@@ -174,6 +183,8 @@ pub(super) struct Builder<'a> {
     pub ruleset: Option<Ruleset>,
     /// Whether the view is made of mounts; else it is held by Landlock alone.
     pub mounts: bool,
+    /// What `[desktop]` comes to.
+    pub desktop: Desktop,
 }
 
 impl Builder<'_> {
@@ -379,6 +390,7 @@ impl Builder<'_> {
         }
         self.hold(&lowered.held, decided, process, self.mounts);
         self.abstract_buses(decided);
+        self.abstract_displays(decided);
         self.plan
             .notes
             .extend(self.facts.notes.iter().map(|text| Note {
@@ -504,6 +516,7 @@ impl Builder<'_> {
         let mut arguments = vec![self.request.program.clone()];
         arguments.extend(self.request.arguments.iter().cloned());
         let mut environment = environment::lower(self.policy, &self.facts.caller.environment);
+        environment = desktop::environment(self.policy, &self.desktop.variables, environment);
         let buses = dbus::plans(self.policy, self.facts);
         dbus::set_variables(&mut environment, self.policy, &buses, self.mounts);
         let site = self

@@ -24,12 +24,17 @@ pub fn wants_landlock(policy: &Policy) -> bool {
         || policy.mentions(Section::Execute)
         || policy.mentions(Section::Dbus)
         || policy.get(Section::Network, "abstract-sockets").is_some()
+        || policy.mentions(Section::Desktop)
         || policy.get(Section::Process, "landlock").is_some()
 }
 
 /// Whether only abstract sockets that were made inside may be reached, who said so, and whether that must be.
 fn own_sockets(policy: &Policy) -> Option<(Site, bool)> {
-    let said = policy.get(Section::Network, "abstract-sockets")?;
+    let Some(said) = policy.get(Section::Network, "abstract-sockets") else {
+        // An X server listens on one too, so that what [desktop] keeps away would be reached there.
+        let first = policy.section(Section::Desktop).next();
+        return first.map(|(.., rule)| (rule.site, false));
+    };
     match said.value {
         Value::Word("own") => Some((said.site, true)),
         Value::Word("own-if-possible") => Some((said.site, false)),

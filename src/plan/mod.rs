@@ -7,6 +7,7 @@ pub mod attach;
 pub mod companion;
 mod compile;
 mod dbus;
+mod desktop;
 mod execute;
 mod landlock;
 mod limits;

@@ -80,6 +80,23 @@ impl Action {
                 }
                 format!("start the {}: {line}", escape::line(&companion.name))
             }
+            Self::Cookie { name, copy } => {
+                let from = match copy {
+                    Some((theirs, number)) => {
+                        format!("the cookie for display {number} of {}", path(theirs))
+                    }
+                    None => "a new cookie".to_owned(),
+                };
+                format!("write {from} to {}/{}", companion::SHOWN, escape::os(name))
+            }
+            Self::WaylandContext {
+                compositor, name, ..
+            } => format!(
+                "make {}/{}, and tell the Wayland compositor at {} that it belongs to a sandbox",
+                companion::SHOWN,
+                escape::os(name),
+                path(compositor)
+            ),
             Self::MountMade {
                 name,
                 target,
@@ -271,6 +288,8 @@ impl Action {
             Self::RunDirectory => "run-directory",
             Self::StartCompanion(_) => "start-companion",
             Self::MountMade { .. } => "mount-made",
+            Self::Cookie { .. } => "cookie",
+            Self::WaylandContext { .. } => "wayland-context",
             Self::OwnDirectory { .. } => "own-directory",
             Self::Clone { .. } => "clone",
             Self::MapIds { .. } => "map-ids",

@@ -36,6 +36,8 @@ impl Step {
             | Action::OwnDirectory { .. }
             | Action::EnterGroup(_)
             | Action::StartCompanion(_)
+            | Action::Cookie { .. }
+            | Action::WaylandContext { .. }
             | Action::OomScoreAdjust { .. }
             | Action::Nice { .. }
             | Action::IoPriority { .. }
@@ -194,6 +196,25 @@ pub enum Action {
     },
     /// Put the child into its control group, with these limits.
     EnterGroup(crate::section::limits::GroupPlan),
+    /// Write a file with a cookie for X servers into the directory of this run.
+    Cookie {
+        /// In the directory of this run: one component.
+        name: OsString,
+        /// Of which file and for which display it is a copy; else it is a new one.
+        copy: Option<(PathBuf, u32)>,
+    },
+    /// Make a socket in the directory of this run, and tell a Wayland compositor that who connects there is sandboxed
+    /// (security-context-v1).
+    WaylandContext {
+        /// The compositor's own socket.
+        compositor: PathBuf,
+        /// In the directory of this run: one component.
+        name: OsString,
+        /// The sandbox engine.
+        engine: String,
+        /// The program.
+        app: String,
+    },
     /// Start a program beside the program, and wait until it serves.
     StartCompanion(Companion),
     // -------------------------------------------------------- Child

@@ -18,6 +18,8 @@ pub enum Section {
     Devices,
     /// `[execute]`
     Execute,
+    /// `[desktop]`
+    Desktop,
     /// `[network]`
     Network,
     /// `[dbus]`
@@ -36,12 +38,13 @@ pub enum Section {
 
 impl Section {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Limits,
         Self::Namespaces,
         Self::Filesystem,
         Self::Devices,
         Self::Execute,
+        Self::Desktop,
         Self::Network,
         Self::Dbus,
         Self::Syscalls,
@@ -60,6 +63,7 @@ impl Section {
             Self::Filesystem => "filesystem",
             Self::Devices => "devices",
             Self::Execute => "execute",
+            Self::Desktop => "desktop",
             Self::Network => "network",
             Self::Dbus => "dbus",
             Self::Syscalls => "syscalls",
@@ -236,7 +240,7 @@ impl Key {
                         | "write-xor-execute"
                 )
             ),
-            Section::Devices | Section::Environment | Section::User => false,
+            Section::Devices | Section::Desktop | Section::Environment | Section::User => false,
         }
     }
 }

@@ -374,6 +374,85 @@ pub static KEYS: &[Key] = &[
          interpreter to be allowed too; `sandboxctl closure PROGRAM` names it. Landlock takes nothing away below what it allows, so that `\"deny\"` below \
          something allowed is an error. A path that the host does not have is passed over, as the plan says.",
     ),
+    // --------------------------------------------------------------- desktop
+    key(Section::Desktop, Name::Exact("wayland"), Kind::Word(&["none", "isolated", "auto", "host"]), "\"none\"", "wayland = \"auto\"").says(
+        "how the program reaches the Wayland compositor",
+        "`\"none\"`: not at all. `\"isolated\"`: through a socket of its own which the compositor was told (security-context-v1) belongs to a \
+         sandbox, so that it offers no screen capture, no clipboard watching, no virtual keyboard, no screen locking; a compositor that \
+         knows no such sockets is an error. `\"auto\"`: the same where the compositor can, else its ordinary socket with a warning. \
+         `\"host\"`: the ordinary socket. Inside it is `${XDG_RUNTIME_DIR}/wayland-0`, and WAYLAND_DISPLAY says so. Where there is no \
+         compositor nothing is shown.",
+    ).warns("Through its ordinary socket many compositors let every client record the screen, type, and read the clipboard."),
+    key(Section::Desktop, Name::Exact("x11"), Kind::Word(&["none", "nested", "virtual", "fallback", "host"]), "\"none\"", "x11 = \"nested\"").says(
+        "how the program reaches an X server",
+        "`\"none\"`: not at all. `\"nested\"`: a server of its own in a window: Xwayland under Wayland, else Xephyr. `\"virtual\"`: a \
+         server of its own that nobody sees (Xvfb). `\"host\"`: the caller's server; only its socket and the one cookie for it are shown. \
+         `\"fallback\"`: `\"host\"` where `wayland` shows nothing, else `\"none\"`. An own server listens on one socket, which \
+         only this sandbox sees, asks for a cookie that only this sandbox has, and ends with it. Inside DISPLAY is another number \
+         than outside, so that no client takes the abstract socket of another server for its own.",
+    ).warns("X clients are not kept apart: whoever reaches the caller's server reads every key, sees every window, and types into all of them."),
+    key(Section::Desktop, Name::Exact("x11-screen"), Kind::Text, "\"1280x800\"", "x11-screen = \"1920x1080\"").says(
+        "the size of the screen of an X server of its own",
+        "Width and height in pixels, for `x11 = \"nested\"` and `\"virtual\"`.",
+    ),
+    key(Section::Desktop, Name::Exact("audio"), Kind::Word(&["none", "pulse", "pipewire"]), "\"none\"", "audio = \"pulse\"").says(
+        "which sound server the program reaches",
+        "`\"pulse\"`: the socket of PulseAudio, or of PipeWire in its place: playing and recording. `\"pipewire\"`: that and PipeWire's own \
+         socket. PULSE_SERVER and PIPEWIRE_REMOTE say so inside. ALSA without a server is `devices.audio`.",
+    ).warns("Neither keeps playing and recording apart: the microphone comes with it. PipeWire's own socket can give cameras and screens too."),
+    key(Section::Desktop, Name::Exact("fonts"), Kind::Bool, "false", "fonts = true").says(
+        "the user's own fonts and how they are to be drawn",
+        "Read-only: ~/.fonts, ~/.local/share/fonts, ~/.config/fontconfig; and the system's where `/` is not shown.",
+    ),
+    key(Section::Desktop, Name::Exact("themes"), Kind::Bool, "false", "themes = true").says(
+        "the user's own themes, icons and settings of toolkits",
+        "Read-only: ~/.themes, ~/.icons, those of ~/.local/share, and the settings of GTK, KDE, qt5ct, qt6ct and Kvantum in ~/.config; and \
+         the system's where `/` is not shown.",
+    ),
+    key(Section::Desktop, Name::Exact("locale"), Kind::Word(&["host", "none"]), "\"host\"", "locale = \"none\"").says(
+        "which language and time zone the program sees",
+        "`\"host\"`: LANG, LANGUAGE, LC_* and TZ are the caller's, also under `environment.default = \"clean\"`. `\"none\"`: LANG is C.UTF-8, TZ is UTC, and the \
+         others are not set: what a web page could learn from them says nothing.",
+    ),
+    key(Section::Desktop, Name::Exact("accessibility"), Kind::Bool, "false", "accessibility = true").says(
+        "screen readers and other assistive programs",
+        "The bus of assistive technologies (AT-SPI). Without it NO_AT_BRIDGE is set, so that toolkits do not look for it.",
+    ).warns("On that bus programs read each other's texts and press each other's buttons."),
+    key(Section::Desktop, Name::Exact("input-methods"), Kind::Bool, "false", "input-methods = true").says(
+        "input methods for languages that keyboards have no keys for",
+        "The names of IBus and Fcitx for sandboxes on the session bus, and the variables that name an input method \
+         (GTK_IM_MODULE, QT_IM_MODULE, XMODIFIERS, SDL_IM_MODULE).",
+    ),
+    key(Section::Desktop, Name::Exact("notifications"), Kind::Bool, "false", "notifications = true").says(
+        "notifications of the desktop",
+        "`org.freedesktop.Notifications` on the session bus.",
+    ),
+    key(Section::Desktop, Name::Exact("tray"), Kind::Bool, "false", "tray = true").says(
+        "an icon in the tray of the desktop",
+        "`org.kde.StatusNotifierWatcher` and an item of one's own on the session bus.",
+    ),
+    key(Section::Desktop, Name::Exact("mpris"), Kind::Bool, "false", "mpris = true").says(
+        "control by media keys and by the desktop's player buttons",
+        "The program may own names below `org.mpris.MediaPlayer2` on the session bus.",
+    ),
+    key(Section::Desktop, Name::Exact("printing"), Kind::Bool, "false", "printing = true").says(
+        "the printers of this machine",
+        "The socket of CUPS, /run/cups/cups.sock, and /etc/cups/client.conf.",
+    ).warns("Who may print may, as this user, also change queues and read what was printed, as far as CUPS lets him."),
+    key(Section::Desktop, Name::Exact("ssh-agent"), Kind::Bool, "false", "ssh-agent = true").says(
+        "the caller's SSH agent",
+        "The socket that SSH_AUTH_SOCK names, inside at `${XDG_RUNTIME_DIR}/ssh-agent`.",
+    ).warns("The program can log in wherever these keys let the caller; `ssh-add -c` has each use confirmed."),
+    key(Section::Desktop, Name::Exact("gpg-agent"), Kind::Word(&["none", "restricted", "host"]), "\"none\"", "gpg-agent = \"restricted\"").says(
+        "the caller's GnuPG agent",
+        "`\"restricted\"`: its socket for others (S.gpg-agent.extra), which signs and decrypts but neither shows nor changes keys. `\"host\"`: \
+         its own socket. ~/.gnupg itself is a matter of `[filesystem]`.",
+    ).warns("The program can sign and decrypt as the caller, as long as the passphrase is remembered."),
+    key(Section::Desktop, Name::Exact("portals"), Kind::Bool, "false", "portals = true").says(
+        "the desktop's own dialogs, run outside: files are opened, links followed and screens shared as the user says there",
+        "The interfaces of xdg-desktop-portal on the session bus that ask the user or give away little, and the documents it has handed \
+         out (`${XDG_RUNTIME_DIR}/doc`).",
+    ),
     // --------------------------------------------------------------- network
     key(Section::Network, Name::Exact("mode"), Kind::Word(&["host", "none"]), "\"host\" unless `namespaces.net` says otherwise", "mode = \"none\"").says(
         "which network the program has",

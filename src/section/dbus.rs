@@ -19,6 +19,7 @@ use crate::profile::key::Section;
 use crate::profile::value::{Access, Value, Variable};
 use crate::report::{Diagnostic, Diagnostics, Site};
 
+use super::desktop::names::{self, Leave};
 use super::filesystem::{Fixed, Fixture};
 use address::Address;
 use rule::{Bus, Who};
@@ -74,7 +75,13 @@ pub enum Lack {
 /// Whether the section says anything.
 #[must_use]
 pub fn asks(policy: &Policy) -> bool {
-    policy.mentions(Section::Dbus)
+    policy.mentions(Section::Dbus) || implied(policy).next().is_some()
+}
+
+/// Names on the session bus that keys of `[desktop]` stand for, but for those that a rule here names itself.
+fn implied(policy: &Policy) -> impl Iterator<Item = names::BusRule> {
+    let all = names::rules(policy).into_iter();
+    all.filter(|rule| policy.get(Section::Dbus, rule.name).is_none())
 }
 
 /// Whether a filter is asked for, so that it matters whether this host has one.
@@ -99,9 +106,14 @@ pub fn mode(policy: &Policy, bus: Bus) -> Option<Traced<Mode>> {
     let mut named = policy
         .section(Section::Dbus)
         .filter(|(key, ..)| Who::parse(key).is_ok_and(|who| who.bus == bus));
+    let named = named.next().map(|(.., rule)| rule.site);
+    let implied = || match bus {
+        Bus::Session => implied(policy).next().map(|rule| rule.site),
+        Bus::System => None,
+    };
     named
-        .next()
-        .map(|(.., rule)| Traced::new(Mode::Filtered, rule.site))
+        .or_else(implied)
+        .map(|site| Traced::new(Mode::Filtered, site))
 }
 
 /// What becomes of the buses that the section says something about.
@@ -206,6 +218,9 @@ pub fn fixtures(policy: &Policy, facts: &Facts) -> Vec<Fixture> {
             continue;
         }
         let mut doors = doors(plan.bus, &facts.caller);
+        if names::shows_accessibility(policy) {
+            doors.retain(|door| !door.ends_with(names::ACCESSIBILITY));
+        }
         if !doors.contains(&plan.place) {
             doors.push(plan.place.clone());
         }
@@ -303,6 +318,19 @@ pub fn rules(policy: &Policy) -> Result<BTreeMap<Bus, Vec<String>>, Diagnostics>
                 words.push(format!("--call={name}={part}"));
                 words.push(format!("--broadcast={name}={part}"));
             }
+        }
+    }
+    for rule in implied(policy) {
+        let (name, words) = (rule.name, all.entry(Bus::Session).or_default());
+        match rule.leave {
+            Leave::Talk => words.push(format!("--talk={name}")),
+            Leave::Own => words.push(format!("--own={name}")),
+            Leave::Call(parts) => words.extend(parts.iter().flat_map(|part| {
+                [
+                    format!("--call={name}={part}"),
+                    format!("--broadcast={name}={part}"),
+                ]
+            })),
         }
     }
     Ok(all)

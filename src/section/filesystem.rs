@@ -38,6 +38,7 @@ pub use fixture::{Fixed, Fixture};
 pub use landlock::{Held, Refusal, lower_without_mounts};
 use system::{IMPLIED_BY_DEVICES, first_of_devices, host_dev, system_trees};
 
+use super::desktop::PathRule;
 use super::devices;
 use super::expand::{self, Expanded};
 use crate::host::Facts;
@@ -81,6 +82,8 @@ pub struct Surroundings {
     pub roots: BTreeMap<String, PathBuf>,
     /// Whether what can be written cannot be executed (`process.write-xor-execute`).
     pub write_xor_execute: bool,
+    /// What `[desktop]` shows.
+    pub desktop: Vec<PathRule>,
     /// What other sections put into the view.
     pub fixtures: Vec<Fixture>,
 }
@@ -158,6 +161,7 @@ pub struct Lowered {
 pub fn asks(policy: &Policy, around: &Surroundings) -> bool {
     policy.mentions(Section::Filesystem)
         || devices::asks(policy)
+        || policy.mentions(Section::Desktop)
         || around.pid_namespace
         || proc::asks(policy)
         || !around.fixtures.is_empty()
@@ -213,6 +217,12 @@ pub fn wanted_for(
             globs.insert(rule.path);
         } else {
             paths.insert(rule.path);
+        }
+    }
+    for rule in &around.desktop {
+        paths.insert(rule.path.clone());
+        if let Some(source) = rule.source() {
+            paths.insert(source.to_owned());
         }
     }
     if around.shows_a_root(policy) {
@@ -445,6 +455,9 @@ fn resolver(draft: &mut Draft) {
         ),
     }
 }
+
+/// Why something of [desktop] is there that no key names.
+const IMPLIED_BY_DESKTOP: &str = "implied by [desktop]";
 
 /// `path`, which lies at or below `from`, moved to the same place below `to`.
 fn moved(path: &Path, from: &Path, to: &Path) -> PathBuf {

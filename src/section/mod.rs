@@ -2,6 +2,7 @@
 
 pub mod capabilities;
 pub mod dbus;
+pub mod desktop;
 pub mod devices;
 pub mod environment;
 pub mod execute;

@@ -15,6 +15,7 @@ mod command;
 mod controls;
 mod dbus;
 mod devices;
+mod display;
 mod doctor;
 mod errors;
 mod escapes;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         ("controls", controls::cases),
         ("devices", devices::cases),
         ("dbus", dbus::cases),
+        ("display", display::cases),
         ("doctor", doctor::cases),
         ("errors", errors::cases),
         ("escapes", escapes::cases),

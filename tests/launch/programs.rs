@@ -15,7 +15,7 @@ use super::limits::{group, value};
 use super::support::sandbox::Running;
 use super::support::{Case, Finished, Need, Outcome, Sandbox, Scene, binary, case};
 
-mod browser;
+pub mod browser;
 mod build;
 
 const USERNS: &[Need] = &[Need::UserNamespaces];

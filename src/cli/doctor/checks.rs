@@ -1,5 +1,7 @@
 //! From what was found to answers. Pure.
 
+mod desktop;
+
 use crate::host::doctor::verdict::NEEDED_FOR_MOUNTS;
 use crate::host::doctor::{Cause, Findings, Helper, Step, classify};
 use crate::kernel::Errno;
@@ -14,6 +16,7 @@ pub(super) fn judge(found: &Findings, limits: &Answer) -> Vec<Check> {
     let mut checks = calls(found);
     checks.extend(namespaces(found));
     checks.extend(control_groups(found, limits));
+    checks.extend(desktop::checks(&found.desktop));
     checks.extend(helpers(found));
     checks.extend(host(found));
     checks

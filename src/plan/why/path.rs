@@ -71,9 +71,11 @@ pub(super) fn answer(path: &Path, policy: &Policy, facts: &Facts) -> Result<Answ
 
 /// The rule that a decider is of: its section is the one that has the key at that place.
 fn key(policy: &Policy, decider: &Decider) -> Option<(Section, String)> {
+    let desktop = decider.name.strip_prefix("desktop.");
     [Section::Filesystem, Section::Devices]
         .into_iter()
         .map(|section| (section, decider.name.clone()))
+        .chain(desktop.map(|key| (Section::Desktop, key.to_owned())))
         .find(|key| {
             policy
                 .rules

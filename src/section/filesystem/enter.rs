@@ -71,11 +71,15 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
                 size: size.and_then(|size| bytes(size, draft.around.memory)),
                 mode: tmpfs_mode(&rule.place, &draft.facts.caller.home),
             },
-            View::Text(text) => What::Text(text.clone()),
+            View::Text(text) => match &rule.made {
+                Some(name) => What::Made { name: name.into() },
+                None => What::Text(text.clone()),
+            },
         };
         if root
             && let Some(why) = match &what {
                 What::Text(_)
+                | What::Made { .. }
                 | What::Show {
                     directory: false, ..
                 } => Some("a file cannot be the root"),
@@ -97,6 +101,8 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
                 site: rule.site,
                 because: if rule.layer.is_some() {
                     String::new()
+                } else if rule.desktop {
+                    super::IMPLIED_BY_DESKTOP.to_owned()
                 } else {
                     super::IMPLIED_BY_DEVICES.to_owned()
                 },

@@ -8,6 +8,7 @@ use super::{Draft, moved};
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Value, View};
 use crate::report::{Diagnostic, Site};
+use crate::section::desktop::Shown;
 use crate::section::devices;
 use crate::section::expand::{self, Expanded};
 
@@ -127,6 +128,23 @@ pub fn gather_devices(draft: &mut Draft, out: &mut Vec<Rule>) {
                 path,
             )
         }));
+    }
+}
+
+/// `[desktop]` as rules about paths.
+pub fn gather_desktop(draft: &Draft, out: &mut Vec<Rule>) {
+    for said in &draft.around.desktop {
+        let (view, made) = match &said.shown {
+            Shown::View(view) => (view.clone(), None),
+            Shown::Made(name) => (View::Text(String::new()), Some((*name).to_owned())),
+        };
+        out.push(Rule {
+            // A rule that names the path wins.
+            pattern: true,
+            desktop: true,
+            made,
+            ..Rule::new(&said.key, said.site, said.layer, view, said.path.clone())
+        });
     }
 }
 

@@ -115,7 +115,12 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
                         access.word()
                     )),
                 );
-            } else if rule.layer.is_some() && !rule.beside && !(rule.device && rule.pattern) {
+            } else if rule.layer.is_some()
+                && !rule.beside
+                && !(rule.device && rule.pattern)
+                // Which of many files of a kind a user has is no news; which socket is missing is.
+                && !(rule.desktop && rule.grants() == Some(Access::ReadOnly))
+            {
                 draft.note(rule.site, format!("`{shown}` is absent on this host"));
             }
             continue;
@@ -190,6 +195,16 @@ fn look_up_source(draft: &mut Draft, rule: &mut Rule, source: &str) -> bool {
             return false;
         }
     };
+    if rule.desktop
+        && draft
+            .facts
+            .path(&path)
+            .is_some_and(|fact| fact.canonical.is_none() && fact.error.is_none())
+    {
+        let text = format!("`{}` is absent on this host", path.display());
+        draft.note(rule.site, text);
+        return false;
+    }
     let why = match draft.facts.path(&path) {
         None => "it was not looked at on this host".to_owned(),
         Some(fact) => match (&fact.canonical, fact.error) {

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 use super::Draft;
-use super::gather::{gather, gather_devices};
+use super::gather::{gather, gather_desktop, gather_devices};
 use super::look::look_up;
 use super::world::{self, Walk};
 use crate::host::facts::PathKind;
@@ -29,6 +29,10 @@ pub struct Rule {
     pub device: bool,
     /// Whether it is what a class of devices needs beside its nodes.
     pub beside: bool,
+    /// Whether [desktop] says it.
+    pub desktop: bool,
+    /// What is shown, when it is made for the run: its name in the directory of the run.
+    pub made: Option<String>,
     pub view: View,
     /// As expanded.
     pub path: PathBuf,
@@ -57,6 +61,8 @@ impl Rule {
             pattern: false,
             device: false,
             beside: false,
+            desktop: false,
+            made: None,
             view,
             host: path.clone(),
             place: path.clone(),
@@ -125,10 +131,11 @@ pub fn place(draft: &mut Draft) -> Vec<Rule> {
     let mut rules = Vec::new();
     gather(draft, &mut rules);
     gather_devices(draft, &mut rules);
+    gather_desktop(draft, &mut rules);
     if rules.len() > MOST_RULES {
         draft.errors.push(
             Diagnostic::general(format!(
-                "{} rules in [filesystem] and [devices] are too many",
+                "{} rules in [filesystem], [devices] and [desktop] are too many",
                 rules.len()
             ))
             .help("use patterns that match less"),

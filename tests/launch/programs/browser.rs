@@ -114,17 +114,17 @@ fn firefox_takes_a_picture(scene: &Scene) -> Outcome {
 }
 
 /// An X server without a screen. Ended as it wants to be, so that it removes its socket and its lock.
-struct Display {
+pub struct Display {
     server: Option<Running>,
-    name: String,
-    authority: PathBuf,
+    pub name: String,
+    pub authority: PathBuf,
     made_sockets: bool,
 }
 
 const SOCKETS: &str = "/tmp/.X11-unix";
 
 impl Display {
-    fn start(scene: &Scene) -> Result<Display, Box<dyn std::error::Error>> {
+    pub fn start(scene: &Scene) -> Result<Display, Box<dyn std::error::Error>> {
         let cookie = fs::read("/proc/sys/kernel/random/uuid")?;
         let cookie = cookie.get(..16).ok_or("no random bytes")?;
         let made_sockets = !Path::new(SOCKETS).exists();
@@ -156,7 +156,7 @@ impl Display {
     }
 
     /// `line` as a client of this display.
-    fn client<'a>(&self, line: Sandbox<'a>) -> Sandbox<'a> {
+    pub fn client<'a>(&self, line: Sandbox<'a>) -> Sandbox<'a> {
         line.env("DISPLAY", &self.name)
             .env("XAUTHORITY", &self.authority)
     }
