@@ -7,6 +7,7 @@
 pub mod bpf;
 pub mod cli;
 pub mod control;
+pub mod desktop;
 pub mod exec;
 pub mod host;
 pub mod image;

@@ -13,7 +13,8 @@ use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
 use super::{
-    answer, attach, doctor, explain, group, inspect, join, logs, root, rules, schema, status, usage,
+    answer, attach, desktop, doctor, explain, group, inspect, join, logs, root, rules, schema,
+    status, usage,
 };
 
 mod events;
@@ -59,6 +60,7 @@ pub fn main() -> i32 {
         Verb::Logs { name, follow } => logs::logs(&name, follow),
         Verb::Running(verb) => running::run(verb),
         Verb::Root { verb } => root::run(verb),
+        Verb::Desktop { verb } => desktop::run(&verb),
         Verb::Delegate { user, remove, pid } => delegate::run(Delegate {
             user: &user,
             remove,

@@ -8,6 +8,7 @@ mod attach;
 mod background;
 pub mod control;
 pub mod delegate;
+pub mod desktop;
 mod doctor;
 pub mod ending;
 pub mod explain;
