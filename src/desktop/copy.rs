@@ -2,7 +2,7 @@
 
 use super::entry::{Document, Entry, MAIN, escape};
 use super::exec::{self, Codes, Word, Words};
-use super::program::{file_name, started};
+use super::program::started;
 
 /// The beginning of the keys by which our copies are known.
 pub const MARK: &str = "X-Sandbox-";
@@ -38,7 +38,7 @@ impl Copy<'_> {
     #[must_use]
     pub fn command(&self, words: &Words) -> Words {
         let first = words.first().and_then(Word::text).unwrap_or_default();
-        if file_name(&first) == "sandbox" {
+        if first == self.launcher || first == "sandbox" {
             return words.clone();
         }
         // What cannot be told of `env` is run by `env`, inside.

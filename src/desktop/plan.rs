@@ -128,7 +128,7 @@ pub fn judge(source: &Source, world: &World<'_>) -> Verdict {
         Err(why) => return cannot(why),
     };
     let program = file_name(&started.program).to_owned();
-    if program == "sandbox" {
+    if started.program == world.launcher || started.program == "sandbox" {
         return Verdict::Sandboxed;
     }
     if is_wrapper(&started.program) {

@@ -11,6 +11,7 @@ mod caller;
 mod capabilities;
 mod command;
 mod controls;
+mod desktop;
 mod doctor;
 mod errors;
 mod escapes;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         ("capabilities", capabilities::cases),
         ("command", command::cases),
         ("controls", controls::cases),
+        ("desktop", desktop::cases),
         ("doctor", doctor::cases),
         ("errors", errors::cases),
         ("escapes", escapes::cases),
