@@ -58,10 +58,9 @@ pub enum Codes {
     Unknown,
 }
 
-/// Codes that launchers replace; the four first stand for files, of which there may be one.
-const CODES: &str = "fFuUick";
-/// Codes that are no more: they are to be removed.
-const OLD: &str = "dDnNvm";
+/// Codes that launchers replace. The four first stand for files, of which there may be one; the last six are of old, and
+/// launchers still differ in whether they drop them: that stays theirs to decide.
+const CODES: &str = "fFuUickdDnNvm";
 
 /// Reads a command line, the value of a key as it stands in the file.
 ///
@@ -89,7 +88,6 @@ pub fn parse(value: &str, codes: Codes) -> Result<Words, String> {
                 Some(code) if CODES.contains(code) => {
                     word.get_or_insert_default().0.push(Piece::Code(code));
                 }
-                Some(code) if OLD.contains(code) => {}
                 Some(code) => return Err(format!("`%{code}` is no field code")),
                 None => return Err("it ends with a single `%`".to_owned()),
             },
@@ -250,15 +248,15 @@ mod tests {
             ["env", "WINEPREFIX=/h/.wine", "wine", r"C:\a\b.exe"]
         );
         let words = parse("p --url=%u %i -caption %c %m \"%k\"", Codes::Known).unwrap();
-        assert_eq!(words.len(), 6);
+        assert_eq!(words.len(), 7);
         assert_eq!(
             words[1].0,
             [Piece::Text("--url=".to_owned()), Piece::Code('u')]
         );
-        assert_eq!(words[5].0, [Piece::Code('k')]);
+        assert_eq!(words[6].0, [Piece::Code('k')]);
         assert_eq!(
             write(&words, Codes::Known).unwrap(),
-            "p --url=%u %i -caption %c %k"
+            "p --url=%u %i -caption %c %m %k"
         );
     }
 

@@ -217,7 +217,9 @@ fn ours(
             }
         };
         let launcher = words.first().map_or("", String::as_str);
-        if file_name(launcher) != "sandbox" {
+        let is_launcher = launcher == world.launcher
+            || (file_name(launcher) == "sandbox" && (world.is_system)(launcher));
+        if !is_launcher {
             say(
                 Weight::Unsandboxed,
                 format!(

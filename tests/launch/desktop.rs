@@ -525,7 +525,7 @@ fn the_bus_starts_the_sandbox(scene: &Scene) -> Outcome {
         "bus.conf",
         &format!(
             "<busconfig><type>session</type><listen>unix:path={}</listen><standard_session_servicedirs/>\
-             <policy context=\"default\"><allow send_destination=\"*\"/><allow own=\"*\"/></policy></busconfig>",
+             <policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/></policy></busconfig>",
             socket.display()
         ),
     )?;
@@ -537,6 +537,7 @@ fn the_bus_starts_the_sandbox(scene: &Scene) -> Outcome {
         .env("XDG_RUNTIME_DIR", scene.runtime())
         .env("XDG_DATA_HOME", scene.home().join(".local/share"))
         .env("XDG_DATA_DIRS", scene.folder().join("share"))
+        .stderr(std::process::Stdio::null())
         .spawn()?;
     let end = Instant::now() + Duration::from_secs(30);
     while !socket.exists() && Instant::now() < end {
