@@ -219,7 +219,8 @@ fn ours(
         let launcher = words.first().map_or("", String::as_str);
         let is_launcher = launcher == world.launcher
             || (file_name(launcher) == "sandbox" && (world.is_system)(launcher));
-        if !is_launcher {
+        let is_gone = (world.locate)(launcher).is_none();
+        if !is_launcher && !(is_gone && file_name(launcher) == "sandbox") {
             say(
                 Weight::Unsandboxed,
                 format!(
@@ -227,7 +228,7 @@ fn ours(
                 ),
                 "sandboxctl desktop refresh --force",
             );
-        } else if (world.locate)(launcher).is_none() {
+        } else if is_gone {
             say(
                 worst,
                 format!("the launcher `{launcher}` is not there; {falls_through}"),
