@@ -220,7 +220,8 @@ fn ours(
         let is_launcher = launcher == world.launcher
             || (file_name(launcher) == "sandbox" && (world.is_system)(launcher));
         let is_gone = (world.locate)(launcher).is_none();
-        if !is_launcher && !(is_gone && file_name(launcher) == "sandbox") {
+        let was_launcher = is_gone && file_name(launcher) == "sandbox";
+        if !is_launcher && !was_launcher {
             say(
                 Weight::Unsandboxed,
                 format!(

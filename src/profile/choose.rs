@@ -55,12 +55,10 @@ pub fn for_program(
         reason,
     };
     let file = program.rsplit('/').next().unwrap_or(program);
-    if program.contains('/') {
-        if !is_of_system(program) {
-            return Ok(fallback(format!(
-                "`{program}` is not in a system directory, so that its name does not choose a profile"
-            )));
-        }
+    if program.contains('/') && !is_of_system(program) {
+        return Ok(fallback(format!(
+            "`{program}` is not in a system directory, so that its name does not choose a profile"
+        )));
     }
     if file.is_empty() {
         return Ok(fallback("no program is named".to_owned()));
