@@ -137,6 +137,11 @@ fn programs_and_their_loaders_cache_are_read() {
 }
 
 #[test]
+fn desktop_entries_are_copied() {
+    run("desktop_entry");
+}
+
+#[test]
 fn every_fuzzer_has_its_check_and_every_check_its_fuzzer() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
     let mut fuzzers: Vec<String> = fs::read_dir(directory)

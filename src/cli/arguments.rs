@@ -46,6 +46,7 @@ Examples:
   sandboxctl explain memory-soft      what a key means
   sandboxctl attach --profile memlimit --caller
                                       put this shell, and what it starts, under the limits of `memlimit`
+  sandboxctl desktop install firefox  its icon starts the sandbox from now on
   sandboxctl doctor                   what this host offers, and how to get what it lacks
   sandboxctl list                     what runs, and what it uses; `top` keeps looking
   sandboxctl kill --all firefox       ends every process of the sandbox `firefox`
@@ -388,6 +389,13 @@ pub enum Verb {
         /// What to do.
         #[command(subcommand)]
         verb: super::root::RootVerb,
+    },
+
+    /// Have icons, files, links and D-Bus start programs in their sandboxes
+    Desktop {
+        /// What to do.
+        #[command(subcommand)]
+        verb: super::desktop::Desktop,
     },
 
     /// Give a user a control group subtree, so that limits work without root (to be run as root, once)

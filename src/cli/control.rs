@@ -15,8 +15,8 @@ use crate::section::{dbus, desktop};
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
 use super::{
-    answer, attach, closure, doctor, explain, group, inspect, join, logs, root, rules, schema,
-    status, usage,
+    answer, attach, closure, desktop as entries, doctor, explain, group, inspect, join, logs, root,
+    rules, schema, status, usage,
 };
 
 mod events;
@@ -67,6 +67,7 @@ pub fn main() -> i32 {
         Verb::Running(verb) => running::run(verb),
         Verb::Closure(options) => closure::run(&options),
         Verb::Root { verb } => root::run(verb),
+        Verb::Desktop { verb } => entries::run(&verb),
         Verb::Delegate { user, remove, pid } => delegate::run(Delegate {
             user: &user,
             remove,

@@ -9,6 +9,7 @@ mod background;
 mod closure;
 pub mod control;
 pub mod delegate;
+pub mod desktop;
 mod doctor;
 pub mod ending;
 pub mod explain;

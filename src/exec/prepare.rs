@@ -4,6 +4,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::desktop::scan::is_shim;
 use crate::kernel::mount::attribute;
 use crate::kernel::{Errno, at, process, seccomp};
 use crate::plan::companion;
@@ -122,8 +123,15 @@ fn candidates(
     std::env::split_paths(path)
         // A relative entry would make the working directory choose the program.
         .filter(|directory| directory.is_absolute())
+        // A command that would start a sandbox, in this one, is not what was meant.
+        .filter(|directory| !(may_have_shims(directory) && is_shim(&directory.join(program))))
         .map(|directory| c_path(&directory.join(program)))
         .collect()
+}
+
+/// Where `sandboxctl desktop install --shims` puts commands: no other directory is looked at.
+fn may_have_shims(directory: &Path) -> bool {
+    directory == Path::new("/usr/local/bin") || directory.ends_with(".local/bin")
 }
 
 /// Turns a plan into what the executor works with.
@@ -507,4 +515,30 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
         // Everything else is taken apart by `prepare` itself.
         _ => return Err(Errno::ENOSYS),
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::desktop::copy::SHIM_MARK;
+
+    #[test]
+    fn commands_that_start_sandboxes_are_passed_over() {
+        let home = tempfile::tempdir().unwrap();
+        let shims = home.path().join(".local/bin");
+        fs::create_dir_all(&shims).unwrap();
+        fs::write(
+            shims.join("ours"),
+            format!("#!/bin/sh\n{SHIM_MARK}\nexec x\n"),
+        )
+        .unwrap();
+        fs::write(shims.join("theirs"), "#!/bin/sh\nexec x\n").unwrap();
+        let path = format!("{}:/usr/bin", shims.display());
+        let environment = [("PATH".into(), path.into())];
+        let found = |name: &str| candidates(OsStr::new(name), &environment).unwrap().len();
+        assert_eq!((found("ours"), found("theirs"), found("none")), (1, 2, 2));
+    }
 }

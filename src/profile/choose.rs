@@ -27,6 +27,13 @@ const SYSTEM: [&str; 9] = [
     "/gnu/store/",
 ];
 
+/// Whether a path is below a directory that only the administrator installs programs into.
+#[must_use]
+pub fn is_of_system(path: &str) -> bool {
+    let system = SYSTEM.iter().any(|prefix| path.starts_with(prefix));
+    system && path.split('/').all(|part| part != "..")
+}
+
 /// The profile that is taken when none is named.
 const FALLBACK: &str = "default";
 
@@ -48,13 +55,10 @@ pub fn for_program(
         reason,
     };
     let file = program.rsplit('/').next().unwrap_or(program);
-    if program.contains('/') {
-        let system = SYSTEM.iter().any(|prefix| program.starts_with(prefix));
-        if !system || program.split('/').any(|part| part == "..") {
-            return Ok(fallback(format!(
-                "`{program}` is not in a system directory, so that its name does not choose a profile"
-            )));
-        }
+    if program.contains('/') && !is_of_system(program) {
+        return Ok(fallback(format!(
+            "`{program}` is not in a system directory, so that its name does not choose a profile"
+        )));
     }
     if file.is_empty() {
         return Ok(fallback("no program is named".to_owned()));

@@ -10,6 +10,10 @@ use std::path::{Component, Path, PathBuf};
 use sandbox::bpf::{self, Action, Arch, Filter, Key, Program, Rule, SeccompData};
 use sandbox::cli::layer::{Flag, Said, layer};
 use sandbox::closure::{cache, companion, elf, script};
+use sandbox::desktop::copy::{Copy, is_marked};
+use sandbox::desktop::entry::Document;
+use sandbox::desktop::exec::{self, Codes};
+use sandbox::desktop::manifest::Manifest;
 use sandbox::host::cgroup::{directory, memberships, mounts};
 use sandbox::host::facts::Caller;
 use sandbox::image::config::Config;
@@ -33,7 +37,7 @@ use sandbox::section::expand::{Expanded, expand, is_pattern};
 pub type Check = fn(&[u8]);
 
 /// All of them, by the names of the fuzzers.
-pub const ALL: [(&str, Check); 10] = [
+pub const ALL: [(&str, Check); 11] = [
     ("profile", profile),
     ("merge", merge),
     ("syscall_key", syscall_key),
@@ -44,6 +48,7 @@ pub const ALL: [(&str, Check); 10] = [
     ("suid_conf", suid_conf),
     ("archive", archive),
     ("closure", closure),
+    ("desktop_entry", desktop_entry),
 ];
 
 fn add(sources: &mut SourceMap, name: &str, text: &str) -> Parsed {
@@ -735,4 +740,83 @@ pub fn closure(data: &[u8]) {
     }
     let services = companion::services(&String::from_utf8_lossy(data));
     assert!(services.len() <= 64 && services.iter().all(|name| !name.contains('/')));
+}
+
+/// A desktop entry or a D-Bus service of somebody else: what is copied starts nothing past the launcher, in no group and
+/// under no spelling, and is otherwise the same, line by line.
+pub fn desktop_entry(data: &[u8]) {
+    const LAUNCHER: &str = "/opt/s b/sandbox";
+    let _ = Manifest::parse(data);
+    let Ok(document) = Document::parse(data) else {
+        return;
+    };
+    assert_eq!(document.bytes(), data);
+    let copy = Copy {
+        launcher: LAUNCHER,
+        profile: "p",
+        source: "/usr/share/a\nExec=b.desktop",
+        sha256: "0",
+        locate: &|name| Some(format!("/usr/bin/{name}")),
+    };
+    for (made, codes) in [
+        (copy.entry(document.clone()), Codes::Known),
+        (copy.service(document.clone()), Codes::Unknown),
+    ] {
+        let Ok(made) = made else {
+            continue;
+        };
+        assert!(is_marked(&made));
+        let again = Document::parse(&made).expect("what was read before");
+        let dropped = match codes {
+            Codes::Known => 0,
+            Codes::Unknown => document
+                .entries()
+                .filter(|line| line.key == b"SystemdService")
+                .count(),
+        };
+        assert_eq!(
+            again.entries().count() + dropped,
+            document.entries().count() + 4
+        );
+        let old: Vec<_> = document
+            .entries()
+            .filter(|line| codes == Codes::Known || line.key != b"SystemdService")
+            .collect();
+        let new: Vec<_> = again
+            .entries()
+            .filter(|line| !line.key.starts_with(b"X-Sandbox-"))
+            .collect();
+        assert_eq!(old.len(), new.len());
+        for (old, new) in old.iter().zip(&new) {
+            assert_eq!(
+                (old.group, old.key, old.locale),
+                (new.group, new.key, new.locale)
+            );
+            match new.key {
+                b"DBusActivatable" => assert_eq!(new.value, b"false"),
+                b"Exec" => {
+                    let read = |value: &[u8]| {
+                        let text = std::str::from_utf8(value).expect("UTF-8");
+                        exec::parse(text, codes).expect("it can be read")
+                    };
+                    let (old, new) = (read(old.value), read(new.value));
+                    let first = |words: &exec::Words| words[0].text().expect("a program");
+                    if new == old {
+                        assert!([LAUNCHER, "sandbox"].contains(&first(&new).as_str()));
+                        continue;
+                    }
+                    assert_eq!(first(&new), LAUNCHER);
+                    let after = new
+                        .iter()
+                        .position(|word| word.text().as_deref() == Some("--"))
+                        .expect("the end of options");
+                    // All after the program is what it was.
+                    let rest = &new[after + 2..];
+                    assert!(old.ends_with(rest), "{old:?} {new:?}");
+                    assert!(rest.len() < old.len());
+                }
+                _ => assert_eq!(old.value, new.value),
+            }
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod closure;
 mod command;
 mod controls;
 mod dbus;
+mod desktop;
 mod devices;
 mod display;
 mod doctor;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         ("devices", devices::cases),
         ("dbus", dbus::cases),
         ("display", display::cases),
+        ("desktop", desktop::cases),
         ("doctor", doctor::cases),
         ("errors", errors::cases),
         ("escapes", escapes::cases),
