@@ -161,6 +161,7 @@ fn rule(action: &Action) -> Option<Rule> {
         },
         // Of the sandbox, not of its processes: who enters its namespaces and its group has it.
         Action::OwnDirectory { .. }
+        | Action::Create { .. }
         | Action::Clone { .. }
         | Action::MapIds { .. }
         | Action::EnterGroup(_)

@@ -132,6 +132,7 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
         share: Vec::new(),
         join: None,
         own_directories: Vec::new(),
+        created: Vec::new(),
         maps: None,
         group: None,
         priorities: Vec::new(),
@@ -169,6 +170,10 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
         let op = match &step.action {
             Action::OwnDirectory { path } => {
                 prepared.own_directories.push((index, path.clone()));
+                continue;
+            }
+            Action::Create { path, what } => {
+                prepared.created.push((index, path.clone(), *what));
                 continue;
             }
             Action::Clone { namespaces } => {

@@ -11,6 +11,7 @@ use super::priority::Priority;
 use super::share::Shared;
 use crate::kernel::process;
 use crate::plan::step::IdRange;
+use crate::profile::value::Create;
 use crate::section::limits::GroupPlan;
 
 /// One thing that the child does, in C form.
@@ -152,6 +153,8 @@ pub struct Prepared {
     /// The sandbox that is entered, when none is made.
     pub(super) join: Option<Join>,
     pub(super) own_directories: Vec<(u32, PathBuf)>,
+    /// What rules have made before it is shown.
+    pub(super) created: Vec<(u32, PathBuf, Create)>,
     pub(super) maps: Option<(u32, MapOp)>,
     pub(super) group: Option<(u32, GroupPlan)>,
     /// Set by the launcher while the child waits.

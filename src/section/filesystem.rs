@@ -35,7 +35,7 @@ use crate::host::facts::{Caller, PathKind};
 use crate::plan::Step;
 use crate::policy::Policy;
 use crate::profile::key::Section;
-use crate::profile::value::{Access, Value, View};
+use crate::profile::value::{Access, Create, Value, View};
 use crate::report::{Diagnostic, Diagnostics, Site};
 
 /// What the lowering must know beside the policy and the host.
@@ -88,8 +88,7 @@ impl Surroundings {
     /// Whether an imported root is `/`, and the network is the caller's.
     fn shows_a_root(&self, policy: &Policy) -> bool {
         let root = policy.get(Section::Filesystem, "/");
-        let imported =
-            root.is_some_and(|said| matches!(said.value, Value::View(View::Root { .. })));
+        let imported = root.is_some_and(|said| said.value.root().is_some());
         imported && !self.network_namespace
     }
 
@@ -98,7 +97,7 @@ impl Surroundings {
     /// # Errors
     /// What is wrong with it.
     fn elsewhere(&self, view: &View, caller: &Caller) -> Option<Result<Expanded, String>> {
-        match view {
+        match view.plain() {
             View::Bind { source, .. } => Some(expand::expand(source, caller)),
             View::Root { source, .. } => Some(match self.roots.get(source) {
                 Some(tree) => Ok(Expanded::Path(tree.clone())),
@@ -250,6 +249,7 @@ pub fn lower(
     guard::prune(&mut draft);
     guard::pin(&mut draft);
     groups::tell(&mut draft);
+    gather::tell_later(&mut draft);
     if !draft.errors.is_empty() {
         return Err(draft.errors);
     }
@@ -283,6 +283,8 @@ struct Draft<'a> {
     table: BTreeMap<PathBuf, Item>,
     /// Directories of the caller's own that must be there first.
     own: BTreeMap<PathBuf, Site>,
+    /// What rules have made first, by its path on the host.
+    created: BTreeMap<PathBuf, (Create, Site)>,
     notes: Vec<Note>,
     errors: Diagnostics,
 }
@@ -296,6 +298,8 @@ struct Item {
     site: Site,
     /// Why, when no rule says it.
     because: String,
+    /// Whether what is there can be executed, when that is said.
+    execute: Option<bool>,
 }
 
 /// What is to be at a place.
@@ -313,6 +317,10 @@ enum What {
         source: PathBuf,
     },
     Hidden,
+    /// Something closed, as a directory or a file; `None`: the host has nothing there.
+    Denied {
+        directory: Option<bool>,
+    },
     Tmpfs {
         size: Option<u64>,
         mode: u32,
@@ -331,6 +339,24 @@ enum What {
     Link(PathBuf),
 }
 
+impl What {
+    /// Whether it keeps away what the host has there.
+    fn closes(&self) -> bool {
+        matches!(self, Self::Hidden | Self::Denied { .. })
+    }
+
+    /// Whether the program can write there, as far as the files' modes let it.
+    fn is_writable(&self) -> bool {
+        match self {
+            Self::Show {
+                access, devices, ..
+            } => *access == Access::ReadWrite && !devices,
+            Self::Tmpfs { .. } | Self::Private { .. } | Self::Overlay { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl<'a> Draft<'a> {
     fn new(policy: &'a Policy, facts: &'a Facts, around: &'a Surroundings) -> Self {
         Self {
@@ -340,6 +366,7 @@ impl<'a> Draft<'a> {
             known: world::known(facts),
             table: BTreeMap::new(),
             own: BTreeMap::new(),
+            created: BTreeMap::new(),
             notes: Vec::new(),
             errors: Diagnostics::new(),
         }
@@ -375,6 +402,32 @@ impl Draft<'_> {
         }
     }
 
+    /// Whether what is at a place can be executed: the nearest word about that decides, but for what can be written, of
+    /// which `process.write-xor-execute` has a word too.
+    fn executes(&self, place: &Path, item: &Item) -> bool {
+        if item.execute.is_none() && self.around.write_xor_execute && item.what.is_writable() {
+            return false;
+        }
+        let above = || {
+            let mut above = place.ancestors().skip(1);
+            above.find_map(|at| self.table.get(at)?.execute)
+        };
+        item.execute.or_else(above).unwrap_or(true)
+    }
+
+    /// Has something made first that a rule asks for.
+    fn create(&mut self, path: &Path, what: Create, site: Site) {
+        self.created.insert(path.to_owned(), (what, site));
+        for made in path.ancestors().skip(1) {
+            self.known.insert(made.to_owned(), PathKind::Directory);
+        }
+        let kind = match what {
+            Create::Directory => PathKind::Directory,
+            Create::File => PathKind::File,
+        };
+        self.known.insert(path.to_owned(), kind);
+    }
+
     /// Has a directory of the caller's own made first.
     fn make_own(&mut self, path: &Path, site: Site) {
         self.own.insert(path.to_owned(), site);
@@ -383,7 +436,14 @@ impl Draft<'_> {
         }
     }
 
-    fn imply(&mut self, place: impl Into<PathBuf>, what: What, site: Site, because: &str) {
+    /// Adds an entry that no rule says, unless there is one at that place; and what is there then.
+    fn imply(
+        &mut self,
+        place: impl Into<PathBuf>,
+        what: What,
+        site: Site,
+        because: &str,
+    ) -> &mut Item {
         let place = place.into();
         let name = place.display().to_string();
         self.table.entry(place).or_insert(Item {
@@ -391,7 +451,8 @@ impl Draft<'_> {
             name,
             site,
             because: because.to_owned(),
-        });
+            execute: None,
+        })
     }
 }
 
@@ -408,14 +469,10 @@ fn system_trees(draft: &mut Draft) {
     }
     let because = "implied by namespaces.pid";
     match draft.table.get_mut(proc) {
-        None => draft.imply(
-            proc,
-            What::Proc {
-                access: Access::ReadWrite,
-            },
-            Site::DEFAULT,
-            because,
-        ),
+        None => {
+            let access = Access::ReadWrite;
+            draft.imply(proc, What::Proc { access }, Site::DEFAULT, because);
+        }
         Some(item) => {
             if let What::Show { source, access, .. } = &item.what
                 && source == proc
