@@ -285,6 +285,8 @@ struct Draft<'a> {
     own: BTreeMap<PathBuf, Site>,
     /// What rules have made first, by its path on the host.
     created: BTreeMap<PathBuf, (Create, Site)>,
+    /// Keys of rules that decide against others about the same place.
+    decisive: BTreeSet<String>,
     notes: Vec<Note>,
     errors: Diagnostics,
 }
@@ -367,6 +369,7 @@ impl<'a> Draft<'a> {
             table: BTreeMap::new(),
             own: BTreeMap::new(),
             created: BTreeMap::new(),
+            decisive: BTreeSet::new(),
             notes: Vec::new(),
             errors: Diagnostics::new(),
         }

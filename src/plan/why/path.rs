@@ -118,7 +118,7 @@ fn words(shown: &Shown, asked: &Path) -> (String, Can) {
             "hidden: nothing of the host is seen there".to_owned(),
             NOTHING,
         ),
-        Shown::Denied => ("denied: it exists, empty and closed".to_owned(), NOTHING),
+        Shown::Denied => ("it exists, but it is empty and closed".to_owned(), NOTHING),
         Shown::Way => (
             "a directory that only leads to what is shown below it".to_owned(),
             with(Access::ReadOnly),

@@ -317,6 +317,7 @@ pub fn prune(draft: &mut Draft) {
             draft.table.insert(place, item);
         } else if item.because.is_empty()
             && place.parent().is_some()
+            && !draft.decisive.contains(&item.name)
             && !elsewhere.contains(&holds_too(&item.name))
             && expand(&item.name, &draft.facts.caller) == Ok(Expanded::Path(place))
         {

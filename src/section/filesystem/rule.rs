@@ -165,6 +165,7 @@ fn decide(draft: &mut Draft, rules: Vec<Rule>, at: impl Fn(&Rule) -> PathBuf) ->
                 winner.key,
                 entry.key().display()
             );
+            draft.decisive.insert(winner.key.clone());
             lost.push((loser.pattern, loser.key.clone(), loser.site, text));
         }
         // By its other name it must still be found.
