@@ -15,7 +15,7 @@ use sandbox::profile::embedded::EMBEDDED;
 use sandbox::profile::key::Section;
 use sandbox::profile::load::load;
 use sandbox::profile::search::Library;
-use sandbox::profile::value::{Access, Value, View};
+use sandbox::profile::value::Value;
 use sandbox::report::SourceMap;
 use sandbox::section::filesystem;
 

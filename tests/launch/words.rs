@@ -311,7 +311,7 @@ fn patterns_and_exceptions(scene: &Scene) -> Outcome {
         (format!("read@{}", at("a/.env.example")), "`secret`"),
         // Neither the file nor a directory on the way is moved aside.
         (format!("rename@{}@{}", at(".env"), at("env")), "EBUSY"),
-        (format!("rename@{}@{}", at("a/b"), at("c")), "EBUSY"),
+        (format!("rename@{}@{}", at("a/b"), at("a/c")), "EBUSY"),
         (format!("link@{}@{}", at(".env"), at("env")), "EXDEV|EACCES"),
     ];
     let out = scene
