@@ -118,7 +118,7 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
                 because: if rule.layer.is_some() {
                     String::new()
                 } else {
-                    super::IMPLIED_BY_DEVICES.to_owned()
+                    super::system::IMPLIED_BY_DEVICES.to_owned()
                 },
                 execute: rule.terms.execute.or_else(|| refused(rule)),
             },

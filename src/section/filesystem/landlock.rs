@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::system::{first_of_devices, host_dev};
 use super::{
-    Draft, Item, Lowered, Surroundings, What, asks, enter, first_of_devices, gather, groups, guard,
-    host_dev, moved, rule,
+    Draft, Item, Lowered, Surroundings, What, asks, enter, gather, groups, guard, moved, rule,
 };
 use crate::host::Facts;
 use crate::host::facts::PathKind;
