@@ -105,10 +105,7 @@ const CONTAINER: &str = "container";
 /// The roots that a policy names, as far as they were imported.
 pub(super) fn known_roots(policy: &Policy) -> Roots {
     let views = policy.section(Section::Filesystem);
-    let sources = views.filter_map(|(_, value, _)| match value {
-        Value::View(View::Root { source, .. }) => Some(source),
-        _ => None,
-    });
+    let sources = views.filter_map(|(_, value, _)| value.root());
     sources
         .filter_map(|source| Some((source.clone(), super::root::find(source).ok()?)))
         .collect()
@@ -126,7 +123,7 @@ pub(super) fn roots(
     let mut roots = Roots::new();
     let mut at_the_root = None;
     for (key, value, rule) in resolved.policy.section(Section::Filesystem) {
-        let Value::View(View::Root { source, .. }) = value else {
+        let Some(source) = value.root() else {
             continue;
         };
         if !roots.contains_key(source) {
@@ -185,7 +182,7 @@ pub(super) fn resolve(
     // The real path of a profile's file takes a call for each directory above it.
     let keeps_a_directory = policy
         .section(Section::Filesystem)
-        .any(|(_, value, _)| *value == Value::View(View::Private));
+        .any(|(_, value, _)| matches!(value, Value::View(view) if *view.plain() == View::Private));
     if keeps_a_directory {
         policy.private_name = private_name(names)?;
     }
@@ -238,14 +235,17 @@ fn escaped(bytes: &[u8]) -> String {
 }
 
 fn names_part_of_ram(policy: &Policy) -> bool {
-    let part = |value: &Value| {
-        matches!(
-            value,
-            Value::Size(Size::OfRam(_))
-                | Value::View(View::Tmpfs {
+    let part = |value: &Value| match value {
+        Value::Size(size) => matches!(size, Size::OfRam(_)),
+        Value::View(view) => {
+            matches!(
+                view.plain(),
+                View::Tmpfs {
                     size: Some(Size::OfRam(_))
-                })
-        )
+                }
+            )
+        }
+        _ => false,
     };
     [Section::Limits, Section::Filesystem]
         .into_iter()
@@ -294,7 +294,8 @@ pub(super) fn facts_for(
     let names_user_directory = |text: &str| text.contains("_DIR}");
     let user_directories = policy.section(Section::Filesystem).any(|(key, value, _)| {
         names_user_directory(key)
-            || matches!(value, Value::View(View::Bind { source, .. }) if names_user_directory(source))
+            || matches!(value, Value::View(view)
+                if matches!(view.plain(), View::Bind { source, .. } if names_user_directory(source)))
     }) || policy
         .section(Section::Limits)
         .chain(policy.section(Section::Execute))

@@ -13,7 +13,6 @@ use crate::plan::{Action, Plan, Request, outline, show};
 use crate::policy::Policy;
 use crate::profile::choose::{Chosen, for_program};
 use crate::profile::key::Section;
-use crate::profile::value::{Value, View};
 use crate::report::render::{Style, render};
 use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
 use crate::section::syscalls::{self, Company};
@@ -298,10 +297,7 @@ fn prepare(
 fn image_program(policy: &Policy, roots: &Roots) -> Result<Vec<OsString>, Diagnostic> {
     let root = policy
         .get(Section::Filesystem, "/")
-        .and_then(|said| match said.value {
-            Value::View(View::Root { source, .. }) => roots.get(source),
-            _ => None,
-        });
+        .and_then(|said| roots.get(said.value.root()?));
     let program = root
         .map(|held| held.root.config.program())
         .unwrap_or_default();

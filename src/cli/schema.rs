@@ -199,6 +199,11 @@ fn kind(kind: Kind) -> Value {
 
 fn definitions() -> Value {
     let access = ["hidden", "read-only", "read-write"];
+    let words = crate::profile::read::VIEW_WORDS;
+    let (boolean, create) = (
+        json!({ "type": "boolean" }),
+        json!({ "enum": ["dir", "file"] }),
+    );
     let amount = |least: u32, pattern: &str| json!([{ "type": "integer", "minimum": least }, { "type": "string", "pattern": pattern }]);
     let kinds = [
         (
@@ -246,23 +251,32 @@ fn definitions() -> Value {
             "view",
             Kind::View,
             json!({ "anyOf": [
-            { "enum": [access[0], access[1], access[2], "private", "tmpfs"] },
+            { "enum": words },
+            {
+                "type": "object", "required": ["access"], "additionalProperties": false,
+                "properties": {
+                    "access": { "enum": words },
+                    "execute": boolean, "create": create, "required": boolean
+                }
+            },
             {
                 "type": "object", "required": ["bind"], "additionalProperties": false,
                 "properties": {
                     "bind": { "$ref": "#/$defs/path" },
-                    "access": { "enum": [access[1], access[2]], "default": access[1] }
+                    "access": { "enum": [access[1], access[2]], "default": access[1] },
+                    "execute": boolean, "create": create, "required": boolean
                 }
             },
             {
                 "type": "object", "required": ["tmpfs"], "additionalProperties": false,
-                "properties": { "tmpfs": { "$ref": "#/$defs/size" } }
+                "properties": { "tmpfs": { "$ref": "#/$defs/size" }, "execute": boolean }
             },
             {
                 "type": "object", "required": ["root"], "additionalProperties": false,
                 "properties": {
                     "root": { "type": "string" },
-                    "access": { "enum": [access[1], access[2]], "default": access[2] }
+                    "access": { "enum": [access[1], access[2]], "default": access[2] },
+                    "execute": boolean
                 }
             },
             {

@@ -168,6 +168,7 @@ fn rule(action: &Action) -> Option<Rule> {
         | Action::Cookie { .. }
         | Action::WaylandContext { .. }
         | Action::OwnDirectory { .. }
+        | Action::Create { .. }
         | Action::Clone { .. }
         | Action::MapIds { .. }
         | Action::EnterGroup(_)

@@ -1,10 +1,10 @@
 //! What the launcher sets for the child from outside, while it waits.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fmt::Write as _;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
@@ -12,8 +12,10 @@ use std::process::{Command, Stdio};
 
 use crate::kernel::{Errno, at};
 use crate::plan::step::IdRange;
+use crate::profile::value::Create;
 
 use super::failure::LaunchError;
+use super::prepare::c_string;
 use super::prepared::Prepared;
 
 fn errno(error: &std::io::Error) -> Errno {
@@ -37,6 +39,73 @@ pub(super) fn make_own_directories(prepared: &Prepared) -> Result<(), LaunchErro
         }
     }
     Ok(())
+}
+
+/// Makes what rules want to be there before it is shown.
+pub(super) fn create(prepared: &Prepared) -> Result<(), LaunchError> {
+    for (step, path, what) in &prepared.created {
+        create_one(path, *what).map_err(|(errno, why)| {
+            let error = LaunchError::at_step(*step as usize, errno);
+            match why.is_empty() {
+                true => error,
+                false => error.detail(why),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Goes down by descriptors, through no link, and makes nothing in a directory that is another user's to fill.
+fn create_one(path: &Path, what: Create) -> Result<(), (Errno, String)> {
+    let plain = |errno| (errno, String::new());
+    let flags = libc::O_PATH | libc::O_NOFOLLOW;
+    let mut names: Vec<&OsStr> = path.iter().skip(1).collect();
+    let last = names.pop().ok_or(plain(Errno::EINVAL))?;
+    let mut here =
+        at::open(at::working_directory(), c"/", flags | libc::O_DIRECTORY, 0).map_err(plain)?;
+    for name in names {
+        let name = c_string(name).map_err(plain)?;
+        here = match at::open(here.as_fd(), &name, flags | libc::O_DIRECTORY, 0) {
+            Err(Errno::ENOENT) => {
+                is_trusted(&here)?;
+                match at::make_directory(here.as_fd(), &name, 0o700) {
+                    Ok(()) | Err(Errno::EEXIST) => {}
+                    Err(errno) => return Err(plain(errno)),
+                }
+                at::open(here.as_fd(), &name, flags | libc::O_DIRECTORY, 0)
+            }
+            other => other,
+        }
+        .map_err(plain)?;
+    }
+    let name = c_string(last).map_err(plain)?;
+    if at::open(here.as_fd(), &name, flags, 0).is_err() {
+        is_trusted(&here)?;
+        let made = match what {
+            Create::Directory => at::make_directory(here.as_fd(), &name, 0o700),
+            Create::File => at::make_file(here.as_fd(), &name, 0o600),
+        };
+        match made {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(plain(errno)),
+        }
+    }
+    let found = at::open(here.as_fd(), &name, flags, 0).map_err(plain)?;
+    let kind = at::mode(found.as_fd()).map_err(plain)? & libc::S_IFMT;
+    match (what, kind) {
+        (Create::Directory, libc::S_IFDIR) | (Create::File, libc::S_IFREG) => Ok(()),
+        (Create::Directory, _) => Err((Errno::ENOTDIR, "something else is there by now".into())),
+        (Create::File, _) => Err((Errno::EEXIST, "something else is there by now".into())),
+    }
+}
+
+fn is_trusted(directory: &OwnedFd) -> Result<(), (Errno, String)> {
+    let owner = at::owner(directory.as_fd()).map_err(|errno| (errno, String::new()))?;
+    if owner == 0 || owner == nix::unistd::geteuid().as_raw() {
+        return Ok(());
+    }
+    let why = format!("the directory that it would be made in belongs to the user {owner}");
+    Err((Errno::EPERM, why))
 }
 
 /// Root may have been given another user's HOME, in which links lead where that user may not write: none is followed.

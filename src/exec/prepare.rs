@@ -158,6 +158,7 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
         companions: Vec::new(),
         made: Vec::new(),
         own_directories: Vec::new(),
+        created: Vec::new(),
         maps: None,
         group: None,
         priorities: Vec::new(),
@@ -227,6 +228,10 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
             }
             Action::OwnDirectory { path } => {
                 prepared.own_directories.push((index, path.clone()));
+                continue;
+            }
+            Action::Create { path, what } => {
+                prepared.created.push((index, path.clone(), *what));
                 continue;
             }
             Action::Clone { namespaces } => {

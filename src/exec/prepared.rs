@@ -14,6 +14,7 @@ use super::share::Shared;
 use crate::kernel::process;
 use crate::plan::companion::Companion;
 use crate::plan::step::IdRange;
+use crate::profile::value::Create;
 use crate::section::limits::GroupPlan;
 
 /// One thing that the child does, in C form.
@@ -166,6 +167,8 @@ pub struct Prepared {
     /// Started beside the child.
     pub(super) companions: Vec<(usize, Companion)>,
     pub(super) own_directories: Vec<(u32, PathBuf)>,
+    /// What rules have made before it is shown.
+    pub(super) created: Vec<(u32, PathBuf, Create)>,
     pub(super) maps: Option<(u32, MapOp)>,
     pub(super) group: Option<(u32, GroupPlan)>,
     /// Set by the launcher while the child waits.

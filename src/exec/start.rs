@@ -96,6 +96,7 @@ pub(super) fn start(
             None => Ok(()),
         })
         // Not before it is sure that there are namespaces to show them in.
+        .and_then(|()| outside::create(prepared))
         .and_then(|()| outside::make_own_directories(prepared))
         .and_then(|()| match (&prepared.group, &mut group) {
             (Some((step, _)), Some(group)) => {

@@ -182,6 +182,14 @@ pub fn mode(file: BorrowedFd<'_>) -> Result<u32> {
     stat(file).map(|found| found.st_mode)
 }
 
+/// The user whom an open file belongs to.
+///
+/// # Errors
+/// fstat(2).
+pub fn owner(file: BorrowedFd<'_>) -> Result<u32> {
+    stat(file).map(|found| found.st_uid)
+}
+
 /// The device number that a device node stands for.
 ///
 /// # Errors

@@ -416,7 +416,7 @@ impl Builder<'_> {
         } else {
             lowered.steps
         };
-        if !steps.is_empty() && !self.facts.machine.mount_api {
+        if self.mounts && !steps.is_empty() && !self.facts.machine.mount_api {
             self.errors.push(
                 Diagnostic::error(
                     "the file-system view cannot be made: this kernel, or an outer sandbox, lacks mount_setattr(2)",

@@ -15,9 +15,13 @@ use crate::section::{capabilities, rlimits};
 /// Whether a rule of `[filesystem]` keeps something from the program.
 fn takes_away(value: &Value) -> bool {
     match value {
-        Value::View(View::Host(access) | View::Bind { access, .. } | View::Root { access, .. }) => {
-            *access != Access::ReadWrite
-        }
+        Value::View(view) if view.terms().execute == Some(false) => true,
+        Value::View(view) => match view.plain() {
+            View::Host(access) | View::Bind { access, .. } | View::Root { access, .. } => {
+                *access != Access::ReadWrite
+            }
+            _ => true,
+        },
         _ => true,
     }
 }

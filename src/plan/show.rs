@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::companion;
 use super::step::{IdRange, NamespaceKind, Overlay, Root, Upper};
 use super::{Action, Note, Phase, Plan, Step};
-use crate::profile::value::{Access, exact_bytes};
+use crate::profile::value::{Access, Create, exact_bytes};
 use crate::report::{Site, SourceMap, escape};
 use crate::section::{capabilities, rlimits};
 
@@ -108,6 +108,13 @@ impl Action {
                 path(target),
                 access.word()
             ),
+            Self::Create { path: at, what } => {
+                let what = match what {
+                    Create::Directory => "directory",
+                    Create::File => "file",
+                };
+                format!("make the {what} {} if it is missing", path(at))
+            }
             Self::Clone { namespaces } if namespaces.is_empty() => {
                 "make a process in the caller's namespaces".to_owned()
             }
@@ -291,6 +298,7 @@ impl Action {
             Self::Cookie { .. } => "cookie",
             Self::WaylandContext { .. } => "wayland-context",
             Self::OwnDirectory { .. } => "own-directory",
+            Self::Create { .. } => "create",
             Self::Clone { .. } => "clone",
             Self::MapIds { .. } => "map-ids",
             Self::EnterGroup(_) => "enter-group",

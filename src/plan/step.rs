@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::companion::Companion;
-use crate::profile::value::{Access, CpuSet, IoPriority, Scheduler};
+use crate::profile::value::{Access, CpuSet, Create, IoPriority, Scheduler};
 use crate::report::Site;
 
 /// One thing to do, who asked for it, and what follows if it cannot be done.
@@ -34,6 +34,7 @@ impl Step {
             Action::Clone { .. } | Action::ShareNamespaces { .. } => Phase::Clone,
             Action::MapIds { .. }
             | Action::OwnDirectory { .. }
+            | Action::Create { .. }
             | Action::EnterGroup(_)
             | Action::StartCompanion(_)
             | Action::Cookie { .. }
@@ -167,6 +168,14 @@ pub enum Action {
     OwnDirectory {
         /// Absolute path on the host.
         path: PathBuf,
+    },
+    /// Make a directory with mode 0700, or an empty file with mode 0600, and parents with mode 0700, if it is missing:
+    /// through no link, and in no directory of another user's but root's.
+    Create {
+        /// Absolute path on the host, without links.
+        path: PathBuf,
+        /// What.
+        what: Create,
     },
     // -------------------------------------------------------- Clone
     /// Have the child made in namespaces of a running sandbox of the same user.

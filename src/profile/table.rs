@@ -298,14 +298,21 @@ pub static KEYS: &[Key] = &[
     // ------------------------------------------------------------ filesystem
     key(Section::Filesystem, Name::Path, Kind::View, "\"/\" = \"read-write\"", "\"~/.ssh\" = \"hidden\"").says(
         "what is seen at a path, and what may be done with it",
-        "`\"read-only\"`, `\"read-write\"`, `\"hidden\"`; `\"private\"`: a directory of the profile's own, kept between runs; \
+        "`\"read-only\"`, `\"read-write\"`; `\"hidden\"`: not there; `\"denied\"`: there, but empty and closed; `\"private\"`: a directory of the profile's own, kept between runs; \
          `\"tmpfs\"`: empty, in memory, gone afterwards, or `{ tmpfs = \"512M\" }`; `{ bind = \"/other\", access = \"read-only\" }`; \
          `{ text = \"content\\n\" }`; `{ root = \"NAME\" }`: a root that `sandboxctl root import` made, or the path of an archive, with \
-         all changes thrown away, or unchangeable with `access = \"read-only\"`. The longest path decides, a literal path over a glob. `~` is the home directory; \
+         all changes thrown away, or unchangeable with `access = \"read-only\"`. The longest path decides, a literal path over a glob, a longer glob over a shorter one; `**` stands for directories at any depth, up to 16: `\"~/work/**/.env*\" = \"hidden\"` \
+         has an exception in `\"~/work/**/.env.example\" = \"read-only\"`. A table says more: `{ access = \"read-write\", execute = false }`, where \
+         `access` is any of the words. `execute`: whether what is there can be executed or mapped for execution; it holds below the path until another \
+         rule says `execute = true`. An interpreter still reads a script. `create = \"dir\"` or `\"file\"`: what the host does not have is made first, with \
+         mode 0700 or 0600, through no symbolic link, and never in a directory of another user's. `required = true`: a path that the host \
+         does not have is an error. `~` is the home directory; \
          `${HOME}`, `${PWD}` (where the launcher was started), `${XAUTHORITY}` and the `${XDG_…}` directories expand. A path that the host does not \
          have is passed over, as the plan says. Everything is nosuid and nodev. With `\"/\" = \"hidden\"` only listed paths exist.",
     ).warns(
-        "A hidden path below a directory that the host provides stays visible as a name, but is empty and closed.",
+        "A hidden path below a directory that the host provides stays visible as a name, but is empty and closed. Rules are about what \
+         is there at the start: nothing is made on the host for a hidden path that does not exist, and a file that is made later under such a name, or \
+         under one that a glob matches, is seen. Where that matters, hide the directory, or show a directory of the profile's own in its place.",
     ),
     // --------------------------------------------------------------- devices
     key(Section::Devices, Name::Exact("default"), Kind::Word(&["minimal", "host"]), "\"minimal\" once the section says anything", "default = \"minimal\"").says(
@@ -614,7 +621,7 @@ pub static KEYS: &[Key] = &[
         "nothing that the program can write can be executed",
         "What `[filesystem]` shows read-write, and every directory in memory or of the profile's own, is mounted without execution: \
          neither execve(2) nor mmap(2) with PROT_EXEC works on files there. What is downloaded or compiled cannot be run. Scripts can \
-         still be read by an interpreter. `\"/\" = \"read-write\"` contradicts it.",
+         still be read by an interpreter. A rule with `execute = true` is excepted. `\"/\" = \"read-write\"` contradicts it.",
     ),
     key(Section::Process, Name::Exact("landlock"), Kind::Bool, "true with `[filesystem]` where the kernel has it", "landlock = true").says(
         "Landlock as a second wall behind the mounts",

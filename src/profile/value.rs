@@ -182,6 +182,8 @@ pub enum Namespace {
 pub enum Access {
     /// It cannot be reached; where its parent is made by us, it does not exist.
     Hidden,
+    /// It exists, empty and closed, also where its parent is made by us.
+    Denied,
     /// Read and execute.
     ReadOnly,
     /// Everything that the file's own mode allows.
@@ -216,6 +218,74 @@ pub enum View {
     },
     /// A file with this content.
     Text(String),
+    /// One of the others, on terms.
+    With(Box<View>, Terms),
+}
+
+/// What is said about a view beside what is seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Terms {
+    /// Whether what is there can be executed; as above it when not said.
+    pub execute: Option<bool>,
+    /// What is made first when the host has nothing there.
+    pub create: Option<Create>,
+    /// Whether it is an error that the host has nothing there.
+    pub required: bool,
+}
+
+/// What is made where the host has nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Create {
+    /// A directory with mode 0700.
+    Directory,
+    /// An empty file with mode 0600.
+    File,
+}
+
+impl Create {
+    /// The word for it in a profile.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Directory => "dir",
+            Self::File => "file",
+        }
+    }
+}
+
+impl View {
+    /// The view without its terms.
+    #[must_use]
+    pub fn plain(&self) -> &Self {
+        match self {
+            Self::With(view, _) => view.plain(),
+            view => view,
+        }
+    }
+
+    /// Its terms.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        match self {
+            Self::With(_, terms) => *terms,
+            _ => Terms::default(),
+        }
+    }
+
+    /// The view on terms, where there are any.
+    #[must_use]
+    pub fn on(self, terms: Terms) -> Self {
+        match terms == Terms::default() {
+            true => self,
+            false => Self::With(Box::new(self), terms),
+        }
+    }
+
+    /// Whether it keeps away what the host has there, and shows nothing in its place.
+    #[must_use]
+    pub fn closes(&self) -> bool {
+        matches!(self.plain(), Self::Host(Access::Hidden | Access::Denied))
+    }
 }
 
 /// What happens to an environment variable.
@@ -279,6 +349,18 @@ pub enum Value {
 }
 
 impl Value {
+    /// The imported root that it shows, as it is said.
+    #[must_use]
+    pub fn root(&self) -> Option<&String> {
+        match self {
+            Self::View(view) => match view.plain() {
+                View::Root { source, .. } => Some(source),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether the program could only do more if a rule with this value were not applied.
     #[must_use]
     pub fn only_adds_strictness(&self) -> bool {
@@ -293,7 +375,12 @@ impl Value {
             | Self::Rates(_) => true,
             Self::Word(word) => !matches!(*word, "host" | "caller" | "pass" | "allow"),
             Self::Namespace(namespace) => *namespace == Namespace::New,
-            Self::View(view) => matches!(view, View::Host(Access::Hidden | Access::ReadOnly)),
+            Self::View(view) => {
+                let terms = view.terms();
+                (view.closes() || *view.plain() == View::Host(Access::ReadOnly))
+                    && terms.execute != Some(true)
+                    && terms.create.is_none()
+            }
             Self::Syscall(action) => *action != bpf::Action::Allow,
             Self::Keep(keep) => !keep,
             Self::IoPriority(priority) => priority.only_adds_strictness(),
@@ -394,6 +481,7 @@ impl Access {
     pub fn word(self) -> &'static str {
         match self {
             Self::Hidden => "hidden",
+            Self::Denied => "denied",
             Self::ReadOnly => "read-only",
             Self::ReadWrite => "read-write",
         }

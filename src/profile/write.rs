@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::read::{action_word, time};
-use super::value::{Id, Namespace, Value, Variable, View, exact_bytes};
+use super::value::{Id, Namespace, Terms, Value, Variable, View, exact_bytes};
 use crate::report::escape::is_harmful;
 
 /// A text as a TOML string on one line. What must not reach a terminal is escaped.
@@ -117,17 +117,7 @@ impl Value {
             Self::Namespace(Namespace::Caller) => json!(false),
             Self::Namespace(Namespace::Join(path)) => json!(path),
             Self::Namespace(Namespace::Sandbox(name)) => json!(format!("sandbox:{name}")),
-            Self::View(View::Host(access)) => json!(access.word()),
-            Self::View(View::Private) => json!("private"),
-            Self::View(View::Tmpfs { size: None }) => json!("tmpfs"),
-            Self::View(View::Tmpfs { size: Some(size) }) => json!({ "tmpfs": size.to_string() }),
-            Self::View(View::Bind { source, access }) => {
-                json!({ "bind": source, "access": access.word() })
-            }
-            Self::View(View::Root { source, access }) => {
-                json!({ "root": source, "access": access.word() })
-            }
-            Self::View(View::Text(text)) => json!({ "text": text }),
+            Self::View(view) => view_json(view),
             Self::Syscall(action) => json!(action_word(*action)),
             Self::Keep(keep) => json!(if *keep { "keep" } else { "drop" }),
             Self::Variable(Variable::Pass) => json!(true),
@@ -161,23 +151,80 @@ fn rates(rates: &super::value::Rates) -> String {
     format!("{{ {} }}", parts.collect::<Vec<_>>().join(", "))
 }
 
-fn view(view: &View) -> String {
+/// The pairs of a view's table; none where one word says it.
+fn view_pairs(view: &View) -> Vec<(&'static str, String)> {
     match view {
-        View::Host(access) => quoted(access.word()),
-        View::Private => quoted("private"),
-        View::Tmpfs { size: None } => quoted("tmpfs"),
-        View::Tmpfs { size: Some(size) } => format!("{{ tmpfs = {} }}", quoted(&size.to_string())),
-        View::Bind { source, access } => format!(
-            "{{ bind = {}, access = {} }}",
-            quoted(source),
-            quoted(access.word())
-        ),
-        View::Root { source, access } => format!(
-            "{{ root = {}, access = {} }}",
-            quoted(source),
-            quoted(access.word())
-        ),
-        View::Text(text) => format!("{{ text = {} }}", quoted(text)),
+        View::Host(_) | View::Private | View::Tmpfs { size: None } => Vec::new(),
+        View::Tmpfs { size: Some(size) } => vec![("tmpfs", quoted(&size.to_string()))],
+        View::Bind { source, access } => {
+            vec![("bind", quoted(source)), ("access", quoted(access.word()))]
+        }
+        View::Root { source, access } => {
+            vec![("root", quoted(source)), ("access", quoted(access.word()))]
+        }
+        View::Text(text) => vec![("text", quoted(text))],
+        View::With(view, terms) => {
+            let mut pairs = view_pairs(view);
+            if pairs.is_empty() {
+                pairs.push(("access", quoted(view_word(view))));
+            }
+            pairs.extend(term_pairs(*terms));
+            pairs
+        }
+    }
+}
+
+/// The word for a view that needs no more.
+fn view_word(view: &View) -> &'static str {
+    match view {
+        View::Host(access) => access.word(),
+        View::Private => "private",
+        _ => "tmpfs",
+    }
+}
+
+fn term_pairs(terms: Terms) -> impl Iterator<Item = (&'static str, String)> {
+    let execute = terms.execute.map(|on| ("execute", on.to_string()));
+    let create = terms.create.map(|made| ("create", quoted(made.word())));
+    let required = terms.required.then(|| ("required", "true".to_owned()));
+    [execute, create, required].into_iter().flatten()
+}
+
+fn view(view: &View) -> String {
+    let pairs = view_pairs(view);
+    if pairs.is_empty() {
+        return quoted(view_word(view));
+    }
+    let pairs: Vec<String> = pairs
+        .into_iter()
+        .map(|(key, value)| format!("{key} = {value}"))
+        .collect();
+    format!("{{ {} }}", pairs.join(", "))
+}
+
+fn view_json(view: &View) -> serde_json::Value {
+    match view {
+        View::Host(_) | View::Private | View::Tmpfs { size: None } => json!(view_word(view)),
+        View::Tmpfs { size: Some(size) } => json!({ "tmpfs": size.to_string() }),
+        View::Bind { source, access } => json!({ "bind": source, "access": access.word() }),
+        View::Root { source, access } => json!({ "root": source, "access": access.word() }),
+        View::Text(text) => json!({ "text": text }),
+        View::With(view, terms) => {
+            let mut out = match view_json(view) {
+                serde_json::Value::Object(map) => map,
+                word => serde_json::Map::from_iter([("access".to_owned(), word)]),
+            };
+            if let Some(execute) = terms.execute {
+                out.insert("execute".to_owned(), json!(execute));
+            }
+            if let Some(create) = terms.create {
+                out.insert("create".to_owned(), json!(create.word()));
+            }
+            if terms.required {
+                out.insert("required".to_owned(), json!(true));
+            }
+            out.into()
+        }
     }
 }
 
@@ -192,7 +239,7 @@ mod tests {
     use crate::profile::document::parse;
     use crate::profile::key::Section;
     use crate::profile::value::{
-        Access, Count, Cpu, CpuSet, IoPriority, Ranges, Rates, Scheduler, Size,
+        Access, Count, Cpu, CpuSet, Create, IoPriority, Ranges, Rates, Scheduler, Size,
     };
     use crate::report::SourceId;
 
@@ -215,6 +262,7 @@ mod tests {
         let view = prop_oneof![
             Just(View::Private),
             Just(View::Host(Access::Hidden)),
+            Just(View::Host(Access::Denied)),
             access.clone().prop_map(View::Host),
             Just(View::Tmpfs { size: None }),
             (1u64..1 << 50).prop_map(|n| View::Tmpfs {
@@ -226,6 +274,25 @@ mod tests {
                 .prop_map(|(source, access)| View::Root { source, access }),
             words.prop_map(View::Text),
         ];
+        let create = prop_oneof![
+            Just(None),
+            Just(Some(Create::Directory)),
+            Just(Some(Create::File))
+        ];
+        let terms = (proptest::option::of(any::<bool>()), create, any::<bool>());
+        let view = (view, terms).prop_map(|(view, (execute, create, required))| {
+            let of_host = matches!(
+                view,
+                View::Host(Access::ReadOnly | Access::ReadWrite) | View::Bind { .. }
+            );
+            let closed = view.closes();
+            let terms = Terms {
+                execute: execute.filter(|_| !closed && !matches!(view, View::Text(_))),
+                create: create.filter(|_| of_host),
+                required: required && (of_host || closed),
+            };
+            view.on(terms)
+        });
         prop_oneof![
             size.prop_map(|size| (Section::Limits, "memory", Value::Size(size))),
             (0..=i64::MAX as u64).prop_map(|n| (

@@ -36,7 +36,6 @@ use std::path::{Path, PathBuf};
 
 pub use fixture::{Fixed, Fixture};
 pub use landlock::{Held, Refusal, lower_without_mounts};
-use system::{IMPLIED_BY_DEVICES, first_of_devices, host_dev, system_trees};
 
 use super::desktop::PathRule;
 use super::devices;
@@ -47,7 +46,7 @@ use crate::plan::Step;
 use crate::plan::step::ProcOptions;
 use crate::policy::Policy;
 use crate::profile::key::Section;
-use crate::profile::value::{Access, Value, View};
+use crate::profile::value::{Access, Create, Value, View};
 use crate::report::{Diagnostics, Site};
 
 /// What the lowering must know beside the policy and the host.
@@ -104,8 +103,7 @@ impl Surroundings {
     /// Whether an imported root is `/`, and the network is the caller's.
     fn shows_a_root(&self, policy: &Policy) -> bool {
         let root = policy.get(Section::Filesystem, "/");
-        let imported =
-            root.is_some_and(|said| matches!(said.value, Value::View(View::Root { .. })));
+        let imported = root.is_some_and(|said| said.value.root().is_some());
         imported && !self.network_namespace
     }
 
@@ -114,7 +112,7 @@ impl Surroundings {
     /// # Errors
     /// What is wrong with it.
     fn elsewhere(&self, view: &View, caller: &Caller) -> Option<Result<Expanded, String>> {
-        match view {
+        match view.plain() {
             View::Bind { source, .. } => Some(expand::expand(source, caller)),
             View::Root { source, .. } => Some(match self.roots.get(source) {
                 Some(tree) => Ok(Expanded::Path(tree.clone())),
@@ -264,6 +262,7 @@ pub fn lower(
     guard::prune(&mut draft);
     guard::pin(&mut draft);
     groups::tell(&mut draft);
+    gather::tell_later(&mut draft);
     if !draft.errors.is_empty() {
         return Err(draft.errors);
     }
@@ -278,8 +277,8 @@ fn draft<'a>(policy: &'a Policy, facts: &'a Facts, around: &'a Surroundings) -> 
     let rules = rule::place(&mut draft);
     guard::refuse_foreign_links(&mut draft, &rules);
     enter::enter(&mut draft, &rules);
-    system_trees(&mut draft);
-    resolver(&mut draft);
+    system::trees(&mut draft);
+    system::resolver(&mut draft);
     let mut guarded = fixture::put(&mut draft, &rules);
     guarded.extend(guard::own_directories(&mut draft, &rules));
     guarded.extend(groups::keep(&mut draft));
@@ -298,6 +297,10 @@ struct Draft<'a> {
     table: BTreeMap<PathBuf, Item>,
     /// Directories of the caller's own that must be there first.
     own: BTreeMap<PathBuf, Site>,
+    /// What rules have made first, by its path on the host.
+    created: BTreeMap<PathBuf, (Create, Site)>,
+    /// Keys of rules that decide against others about the same place.
+    decisive: BTreeSet<String>,
     notes: Vec<Note>,
     errors: Diagnostics,
 }
@@ -311,6 +314,8 @@ struct Item {
     site: Site,
     /// Why, when no rule says it.
     because: String,
+    /// Whether what is there can be executed, when that is said.
+    execute: Option<bool>,
 }
 
 /// What is to be at a place.
@@ -328,6 +333,10 @@ enum What {
         source: PathBuf,
     },
     Hidden,
+    /// Something closed, as a directory or a file; `None`: the host has nothing there.
+    Denied {
+        directory: Option<bool>,
+    },
     Tmpfs {
         size: Option<u64>,
         mode: u32,
@@ -351,6 +360,24 @@ enum What {
     Link(PathBuf),
 }
 
+impl What {
+    /// Whether it keeps away what the host has there.
+    fn closes(&self) -> bool {
+        matches!(self, Self::Hidden | Self::Denied { .. })
+    }
+
+    /// Whether the program can write there, as far as the files' modes let it.
+    fn is_writable(&self) -> bool {
+        match self {
+            Self::Show {
+                access, devices, ..
+            } => *access == Access::ReadWrite && !devices,
+            Self::Tmpfs { .. } | Self::Private { .. } | Self::Overlay { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl<'a> Draft<'a> {
     fn new(policy: &'a Policy, facts: &'a Facts, around: &'a Surroundings) -> Self {
         Self {
@@ -360,6 +387,8 @@ impl<'a> Draft<'a> {
             known: world::known(facts),
             table: BTreeMap::new(),
             own: BTreeMap::new(),
+            created: BTreeMap::new(),
+            decisive: BTreeSet::new(),
             notes: Vec::new(),
             errors: Diagnostics::new(),
         }
@@ -395,6 +424,32 @@ impl Draft<'_> {
         }
     }
 
+    /// Whether what is at a place can be executed: the nearest word about that decides, but for what can be written, of
+    /// which `process.write-xor-execute` has a word too.
+    fn executes(&self, place: &Path, item: &Item) -> bool {
+        if item.execute.is_none() && self.around.write_xor_execute && item.what.is_writable() {
+            return false;
+        }
+        let above = || {
+            let mut above = place.ancestors().skip(1);
+            above.find_map(|at| self.table.get(at)?.execute)
+        };
+        item.execute.or_else(above).unwrap_or(true)
+    }
+
+    /// Has something made first that a rule asks for.
+    fn create(&mut self, path: &Path, what: Create, site: Site) {
+        self.created.insert(path.to_owned(), (what, site));
+        for made in path.ancestors().skip(1) {
+            self.known.insert(made.to_owned(), PathKind::Directory);
+        }
+        let kind = match what {
+            Create::Directory => PathKind::Directory,
+            Create::File => PathKind::File,
+        };
+        self.known.insert(path.to_owned(), kind);
+    }
+
     /// Has a directory of the caller's own made first.
     fn make_own(&mut self, path: &Path, site: Site) {
         self.own.insert(path.to_owned(), site);
@@ -403,7 +458,14 @@ impl Draft<'_> {
         }
     }
 
-    fn imply(&mut self, place: impl Into<PathBuf>, what: What, site: Site, because: &str) {
+    /// Adds an entry that no rule says, unless there is one at that place; and what is there then.
+    fn imply(
+        &mut self,
+        place: impl Into<PathBuf>,
+        what: What,
+        site: Site,
+        because: &str,
+    ) -> &mut Item {
         let place = place.into();
         let name = place.display().to_string();
         self.table.entry(place).or_insert(Item {
@@ -411,53 +473,10 @@ impl Draft<'_> {
             name,
             site,
             because: because.to_owned(),
-        });
+            execute: None,
+        })
     }
 }
-
-/// An imported root cannot know whom this host asks for names: the host's own list is shown, where the network is the
-/// host's too and no rule has the last word.
-fn resolver(draft: &mut Draft) {
-    let place = Path::new(RESOLVER);
-    let Some(Item {
-        what: What::Overlay { source },
-        site,
-        ..
-    }) = draft.table.get(Path::new("/"))
-    else {
-        return;
-    };
-    let (inside, site) = (source.join("etc/resolv.conf"), *site);
-    let host = draft.facts.path(place).and_then(|fact| {
-        (fact.kind == PathKind::File)
-            .then(|| fact.canonical.clone())
-            .flatten()
-    });
-    let covered = draft
-        .cover(place)
-        .is_some_and(|(at, _)| at != Path::new("/"));
-    let (Some(source), false) = (host, covered || !draft.around.shows_a_root(draft.policy)) else {
-        return;
-    };
-    match draft.known.get(&inside) {
-        Some(PathKind::File | PathKind::Missing) => {
-            let what = What::Show {
-                source,
-                access: Access::ReadOnly,
-                devices: false,
-                directory: false,
-            };
-            draft.imply(place, what, site, "names are looked up as on the host");
-        }
-        _ => draft.note(
-            site,
-            format!("`{RESOLVER}` is a link in this root: names are not looked up as on the host"),
-        ),
-    }
-}
-
-/// Why something of [desktop] is there that no key names.
-const IMPLIED_BY_DESKTOP: &str = "implied by [desktop]";
 
 /// `path`, which lies at or below `from`, moved to the same place below `to`.
 fn moved(path: &Path, from: &Path, to: &Path) -> PathBuf {

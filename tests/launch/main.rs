@@ -28,6 +28,7 @@ mod join;
 mod landlock;
 mod life;
 mod limits;
+mod matrix;
 mod namespaces;
 mod notify;
 mod process;
@@ -50,6 +51,7 @@ mod terminal;
 mod truth;
 mod undoing;
 mod why;
+mod words;
 
 use std::process::ExitCode;
 
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         ("landlock", landlock::cases),
         ("life", life::cases),
         ("limits", limits::cases),
+        ("matrix", matrix::cases),
         ("namespaces", namespaces::cases),
         ("notify", notify::cases),
         ("process", process::cases),
@@ -95,5 +98,6 @@ fn main() -> ExitCode {
         ("truth", truth::cases),
         ("undoing", undoing::cases),
         ("why", why::cases),
+        ("words", words::cases),
     ])
 }

@@ -26,7 +26,11 @@ const NOTHING: Can = Can {
 pub(super) fn answer(path: &Path, policy: &Policy, facts: &Facts) -> Result<Answer, Diagnostics> {
     let around = surroundings(policy, facts)?;
     let seen = seen::seen(policy, facts, &around, path)?;
-    let (says, can) = words(&seen.shown, path);
+    let (mut says, mut can) = words(&seen.shown, path);
+    if can.read && !seen.execute {
+        can.execute = false;
+        says.push_str(", nothing is executed there");
+    }
     let verdict = match (can.read, can.write) {
         (false, false) => Verdict::Denied,
         (_, true) => Verdict::Allowed,
@@ -130,6 +134,7 @@ fn words(shown: &Shown, asked: &Path) -> (String, Can) {
             "hidden: nothing of the host is seen there".to_owned(),
             NOTHING,
         ),
+        Shown::Denied => ("it exists, but it is empty and closed".to_owned(), NOTHING),
         Shown::Way => (
             "a directory that only leads to what is shown below it".to_owned(),
             with(Access::ReadOnly),

@@ -22,6 +22,7 @@ use crate::report::{Diagnostic, Located, Site, SourceId};
 
 pub use attribute::cpu_set;
 pub use syscall::{action, action_word, check_syscall_key};
+pub use view::WORDS as VIEW_WORDS;
 
 /// Where the bytes that a span counts stand: in a source, behind `offset` other bytes.
 #[derive(Clone, Copy, Debug)]

@@ -122,15 +122,15 @@ pub fn value(text: &str) -> Result<String, Wrong> {
 /// A path as a key, in its canonical form: each name can be a glob.
 ///
 /// # Errors
-/// As [`value`]; or a name is no valid glob, or is `**`.
+/// As [`value`]; or a name is no valid glob; or the last one is `**`, which stands for directories on the way.
 pub fn key(text: &str) -> Result<String, Wrong> {
     let path = normal(text)?;
+    if path.ends_with("/**") {
+        return Err(Wrong::new(format!("`{text}` ends with `**`"))
+            .label("stands for directories on the way to something")
+            .help("name the directory itself: what holds for it holds for everything below"));
+    }
     for name in path.split('/') {
-        if name.contains("**") {
-            return Err(Wrong::new(format!("`{text}` contains `**`"))
-                .label("a glob matches within one directory")
-                .help("name the directory itself: what holds for it holds for everything below"));
-        }
         if let Err(error) = glob::Pattern::new(name) {
             return Err(Wrong::new(format!("`{name}` is not a valid glob"))
                 .label(error.msg)
@@ -159,6 +159,7 @@ mod tests {
             ("${PWD}/a", "${PWD}/a"),
             ("/dev/nvidia*", "/dev/nvidia*"),
             ("/a$b", "/a$b"),
+            ("/a/**/b*", "/a/**/b*"),
         ] {
             assert_eq!(key(text).as_deref(), Ok(canonical), "{text}");
         }
@@ -185,8 +186,9 @@ mod tests {
             "/a\0b",
             "/a\nb",
             "/a\u{85}b",
-            "/a/**/b",
+            "/a/b**",
             "/a/**",
+            "/a/**/",
             "/[",
             long.as_str(),
             longer.as_str(),

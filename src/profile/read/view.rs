@@ -5,28 +5,48 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Place, Wrong, amount, integer, mistyped, path, too_large, type_of, word};
 use crate::profile::key::Kind;
-use crate::profile::value::{Access, Size, View};
+use crate::profile::value::{Access, Create, Size, Terms, View};
 use crate::report::Diagnostic;
 use crate::report::suggest::nearest;
 
 /// Views that are said in one word.
-pub const WORDS: &[&str] = &["read-only", "read-write", "hidden", "private", "tmpfs"];
+pub const WORDS: &[&str] = &[
+    "read-only",
+    "read-write",
+    "hidden",
+    "denied",
+    "private",
+    "tmpfs",
+];
 
-/// Keys of the table form: the view's own, then what goes with `bind`.
-const KEYS: [&str; 5] = ["tmpfs", "bind", "root", "text", "access"];
+/// Keys of the table form that say what is seen.
+const KINDS: [&str; 4] = ["tmpfs", "bind", "root", "text"];
+/// Keys of the table form that say more about it.
+const TERMS: [&str; 4] = ["access", "execute", "create", "required"];
 /// What a table can say.
-const FORMS: &str = "a view is { tmpfs = SIZE }, { bind = PATH, access = WORD }, { root = NAME, access = WORD } or { text = STRING }";
+const FORMS: &str = "a view is { access = WORD, execute = false }, { tmpfs = SIZE }, { bind = PATH, access = WORD }, { root = NAME, access = WORD } or { text = STRING }";
+
+/// A view that is said in one word.
+fn of_word(text: &str) -> Result<View, Wrong> {
+    Ok(match word::word(WORDS, text)? {
+        "read-only" => View::Host(Access::ReadOnly),
+        "read-write" => View::Host(Access::ReadWrite),
+        "hidden" => View::Host(Access::Hidden),
+        "denied" => View::Host(Access::Denied),
+        "private" => View::Private,
+        _ => View::Tmpfs { size: None },
+    })
+}
 
 /// Reads a view.
 pub fn read(value: &Spanned<DeValue<'_>>, place: Place) -> Result<View, Vec<Diagnostic>> {
     let located = |wrong: Wrong| vec![wrong.locate(place, value.span())];
     match value.get_ref() {
-        DeValue::String(text) => match word::word(WORDS, text) {
-            Ok("read-only") => Ok(View::Host(Access::ReadOnly)),
-            Ok("read-write") => Ok(View::Host(Access::ReadWrite)),
-            Ok("hidden") => Ok(View::Host(Access::Hidden)),
-            Ok("private") => Ok(View::Private),
-            Ok(_) => Ok(View::Tmpfs { size: None }),
+        DeValue::String(text) => match of_word(text) {
+            Ok(view) => Ok(view),
+            Err(wrong) if matches!(text.as_ref(), "no-exec" | "noexec") => Err(located(wrong.help(
+                "what can be executed is said beside the access: { access = \"read-write\", execute = false }",
+            ))),
             Err(wrong) if text.starts_with(['/', '~', '$']) => Err(located(wrong.help(format!(
                 "to show another path here, write {{ bind = \"{text}\" }}"
             )))),
@@ -45,10 +65,11 @@ fn from_table(
     let mut wrong = Vec::new();
     for (key, _) in table.iter() {
         let name = key.get_ref().as_ref();
-        if !KEYS.contains(&name) {
+        let mut known = KINDS.into_iter().chain(TERMS);
+        if !known.any(|known| known == name) {
             let error = Wrong::new(format!("a view has no key `{name}`"));
             wrong.push(
-                match nearest(name, KEYS) {
+                match nearest(name, KINDS.into_iter().chain(TERMS)) {
                     Some(near) => error.label(format!("did you mean `{near}`?")),
                     None => error.label("unknown key").help(FORMS),
                 }
@@ -56,9 +77,8 @@ fn from_table(
             );
         }
     }
-    let kinds: Vec<&str> = KEYS
+    let kinds: Vec<&str> = KINDS
         .into_iter()
-        .take(4)
         .filter(|kind| table.contains_key(*kind))
         .collect();
     let misspelt = !wrong.is_empty();
@@ -120,6 +140,17 @@ fn from_table(
             }
         }
         [] if misspelt => None,
+        [] if table.contains_key("access") => check(
+            "access",
+            match table.get("access").map(Spanned::get_ref) {
+                Some(DeValue::String(text)) => of_word(text),
+                other => Err(Wrong::new(format!(
+                    "`access` takes one of {}, found {}",
+                    word::list(WORDS),
+                    other.map_or("nothing", type_of)
+                ))),
+            },
+        ),
         [] => check(
             "",
             Err(Wrong::new("the table does not say what is seen here").help(FORMS)),
@@ -132,10 +163,74 @@ fn from_table(
             ))),
         ),
     };
+    let terms = terms(table, view.as_ref(), place, &mut wrong);
     match view {
-        Some(view) if wrong.is_empty() => Ok(view),
+        Some(view) if wrong.is_empty() => Ok(view.on(terms)),
         _ => Err(wrong),
     }
+}
+
+/// What a table says beside what is seen, as far as it makes sense with that.
+fn terms(
+    table: &DeTable<'_>,
+    view: Option<&View>,
+    place: Place,
+    wrong: &mut Vec<Diagnostic>,
+) -> Terms {
+    let mut terms = Terms::default();
+    let mut take = |name: &str, read: &mut dyn FnMut(&DeValue<'_>) -> Result<(), Wrong>| {
+        let Some(given) = table.get(name) else { return };
+        if let Err(error) = read(given.get_ref()) {
+            wrong.push(error.locate(place, given.span()));
+        }
+    };
+    let of_host = matches!(
+        view,
+        None | Some(View::Host(Access::ReadOnly | Access::ReadWrite) | View::Bind { .. })
+    );
+    let bool = |given: &DeValue<'_>| match given {
+        DeValue::Boolean(on) => Ok(*on),
+        other => Err(mistyped(Kind::Bool, other)),
+    };
+    take("execute", &mut |given| {
+        terms.execute = Some(bool(given)?);
+        match view {
+            Some(View::Text(_)) => Err(Wrong::new("a text is never executed")
+                .help("leave `execute` out, or show a file with `bind`")),
+            Some(view) if view.closes() => Err(Wrong::new(
+                "`execute` says nothing about what cannot be reached",
+            )),
+            _ => Ok(()),
+        }
+    });
+    take("create", &mut |given| {
+        const KINDS: &[&str] = &["dir", "file"];
+        let DeValue::String(text) = given else {
+            return Err(mistyped(Kind::Word(KINDS), given));
+        };
+        terms.create = Some(match word::word(KINDS, text)? {
+            "dir" => Create::Directory,
+            _ => Create::File,
+        });
+        match of_host {
+            true => Ok(()),
+            false => Err(
+                Wrong::new("`create` goes with \"read-only\", \"read-write\" and `bind`")
+                    .help("only what the host has can be missing there"),
+            ),
+        }
+    });
+    take("required", &mut |given| {
+        terms.required = bool(given)?;
+        match of_host || view.is_some_and(View::closes) {
+            true => Ok(()),
+            false => Err(
+                Wrong::new("`required` goes with words about what the host has")
+                    .help("this view needs nothing to be there"),
+            ),
+        }
+    });
+    terms
 }
 
 /// The size of a file system in memory.

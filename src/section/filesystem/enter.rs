@@ -1,5 +1,6 @@
 //! From rules at their places to entries of the table.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -18,10 +19,27 @@ const LONGEST_NAME: usize = 255;
 /// Fills the table.
 pub fn enter(draft: &mut Draft, rules: &[Rule]) {
     let minimal = devices::is_minimal(draft.policy);
+    let said: BTreeMap<&Path, bool> = rules
+        .iter()
+        .filter_map(|rule| Some((rule.host.as_path(), rule.terms.execute?)))
+        .collect();
+    // What cannot be executed at its own place cannot be at another, unless that is said.
+    let refused = |rule: &Rule| {
+        let moved = matches!(rule.view, View::Bind { .. });
+        let mut above = rule.source.ancestors();
+        let found = above.find_map(|at| said.get(at).copied());
+        found.filter(|execute| moved && !execute)
+    };
     for rule in rules {
         let root = rule.place == Path::new("/");
         let what = match &rule.view {
             View::Host(Access::Hidden) => What::Hidden,
+            View::Host(Access::Denied) => What::Denied {
+                directory: match rule.kind {
+                    PathKind::Missing => None,
+                    kind => Some(kind == PathKind::Directory),
+                },
+            },
             View::Host(access) | View::Bind { access, .. } => {
                 let in_dev = rule.place.starts_with("/dev") && rule.source.starts_with("/dev");
                 if rule.source_kind == PathKind::Special && in_dev && minimal && !rule.device {
@@ -75,6 +93,8 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
                 Some(name) => What::Made { name: name.into() },
                 None => What::Text(text.clone()),
             },
+            // Terms were taken off when the rule was made.
+            View::With(..) => continue,
         };
         if root
             && let Some(why) = match &what {
@@ -102,10 +122,11 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
                 because: if rule.layer.is_some() {
                     String::new()
                 } else if rule.desktop {
-                    super::IMPLIED_BY_DESKTOP.to_owned()
+                    super::system::IMPLIED_BY_DESKTOP.to_owned()
                 } else {
-                    super::IMPLIED_BY_DEVICES.to_owned()
+                    super::system::IMPLIED_BY_DEVICES.to_owned()
                 },
+                execute: rule.terms.execute.or_else(|| refused(rule)),
             },
         );
     }

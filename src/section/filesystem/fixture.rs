@@ -80,6 +80,7 @@ pub fn put(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Access, String, S
             name: place.display().to_string(),
             site: fixture.site,
             because: format!("implied by {}", fixture.key),
+            execute: None,
         };
         draft.table.insert(place, item);
     }

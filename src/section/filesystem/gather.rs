@@ -36,8 +36,8 @@ pub fn gather(draft: &mut Draft, out: &mut Vec<Rule>) {
                 let is_root = path == Path::new("/") && !key.starts_with('/');
                 if is_root
                     && matches!(
-                        value,
-                        Value::View(View::Host(Access::ReadOnly | Access::ReadWrite))
+                        view.plain(),
+                        View::Host(Access::ReadOnly | Access::ReadWrite)
                     )
                 {
                     // Desktops start programs in `/`. Opening less than a rule says is safe, opening everything is not.
@@ -71,7 +71,7 @@ pub fn gather(draft: &mut Draft, out: &mut Vec<Rule>) {
                     }
                 };
                 found.extend(find(&glob));
-                if view == &View::Host(Access::Hidden) {
+                if view.closes() {
                     for (place, source) in &binds {
                         if let Ok(rest) = glob.strip_prefix(expand::literal(place, true)) {
                             let there = find(&expand::literal(source, true).join(rest));
@@ -79,9 +79,21 @@ pub fn gather(draft: &mut Draft, out: &mut Vec<Rule>) {
                         }
                     }
                 }
-                if !looked {
+                let terms = view.terms();
+                let fault = match (terms.create, terms.required && looked && found.is_empty()) {
+                    (Some(_), _) => Some("`create` makes one path, and this is a pattern"),
+                    (None, true) => Some("`required`, and it matches nothing on this host"),
+                    _ => None,
+                };
+                if let Some(fault) = fault {
+                    draft.errors.push(Diagnostic::error(
+                        format!("`{key}` cannot be had"),
+                        rule.site,
+                        fault,
+                    ));
+                } else if !looked {
                     draft.errors.push(unseen(key, rule.site));
-                } else if found.is_empty() {
+                } else if found.is_empty() && !view.closes() {
                     draft.note(rule.site, format!("`{key}` matches nothing on this host"));
                 }
                 for path in found {
@@ -90,6 +102,45 @@ pub fn gather(draft: &mut Draft, out: &mut Vec<Rule>) {
             }
         }
     }
+}
+
+/// Says of patterns that keep files away that they do so with those that are there at the start: neither a mount nor
+/// Landlock is about names that do not exist. Where nothing of the host is shown, nobody outside makes any.
+pub fn tell_later(draft: &mut Draft) {
+    for (key, value, rule) in draft.policy.section(Section::Filesystem) {
+        let (Value::View(view), Ok(Expanded::Glob(glob))) =
+            (value, expand::expand(key, &draft.facts.caller))
+        else {
+            continue;
+        };
+        if !view.closes() {
+            continue;
+        }
+        let open = draft.shown(&stem(&glob)).is_some();
+        let found = draft
+            .facts
+            .globs
+            .get(&glob)
+            .is_some_and(|found| !found.is_empty());
+        let works = draft.table.values().any(|item| item.name == key);
+        let now = match (found, works) {
+            (false, _) => "matches nothing on this host",
+            (_, true) if open => "keeps away what it matches at the start",
+            _ => continue,
+        };
+        let later = match open {
+            true => "; files that get such a name later are seen",
+            false => "",
+        };
+        draft.note(rule.site, format!("`{key}` {now}{later}"));
+    }
+}
+
+/// The directory in which a pattern starts, or one above where characters of its name are quoted.
+fn stem(glob: &Path) -> PathBuf {
+    glob.components()
+        .take_while(|part| !expand::is_pattern(&part.as_os_str().to_string_lossy()))
+        .collect()
 }
 
 /// `[devices]` as rules about paths.

@@ -9,6 +9,7 @@ use super::{Draft, Item, What, below, moved};
 use crate::host::facts::PathKind;
 use crate::profile::value::Access;
 use crate::report::{Diagnostic, Site};
+use crate::section::expand::{Expanded, expand};
 
 /// Directories in which only root makes anything, on every usual host.
 const SYSTEM: [&str; 12] = [
@@ -38,7 +39,7 @@ impl Draft<'_> {
     }
 
     /// The links among these that somebody else than root may have made.
-    fn foreign<'l>(&self, links: &'l [(PathBuf, PathBuf)]) -> Option<&'l Path> {
+    pub(super) fn foreign<'l>(&self, links: &'l [(PathBuf, PathBuf)]) -> Option<&'l Path> {
         let mut at = links.iter().map(|(at, _)| at.as_path());
         at.find(|at| !self.is_roots(at.parent().unwrap_or(at)))
     }
@@ -182,7 +183,7 @@ pub fn own_directories(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Acces
         }
         if needed {
             let what = match access {
-                Access::Hidden => What::Hidden,
+                Access::Hidden | Access::Denied => What::Hidden,
                 access => What::Show {
                     source: host.clone(),
                     access,
@@ -216,9 +217,9 @@ pub fn second_roads(draft: &mut Draft, rules: &[Rule], kept: &[(PathBuf, Access,
     if shown.is_empty() {
         return;
     }
-    let mut guarded: BTreeMap<PathBuf, (Access, String, Site)> = BTreeMap::new();
+    let mut guarded: BTreeMap<PathBuf, (Access, bool, String, Site)> = BTreeMap::new();
     for (path, access, name, site) in kept {
-        guarded.insert(path.clone(), (*access, name.clone(), *site));
+        guarded.insert(path.clone(), (*access, true, name.clone(), *site));
     }
     for rule in rules {
         let access = match rule.grants() {
@@ -226,13 +227,14 @@ pub fn second_roads(draft: &mut Draft, rules: &[Rule], kept: &[(PathBuf, Access,
             // Something else is seen in its place.
             _ => Access::Hidden,
         };
-        let name = format!("`{}` holds here too", rule.key);
-        guarded.insert(rule.host.clone(), (access, name, rule.site));
+        let name = holds_too(&rule.key);
+        let executes = rule.terms.execute != Some(false);
+        guarded.insert(rule.host.clone(), (access, executes, name, rule.site));
     }
     let mut taken: BTreeSet<PathBuf> = BTreeSet::new();
     for (place, source) in shown {
         let mut hidden: Option<&Path> = None;
-        for (path, (access, because, site)) in below(&guarded, &source) {
+        for (path, (access, executes, because, site)) in below(&guarded, &source) {
             let there = moved(path, &source, &place);
             let decided = there
                 .ancestors()
@@ -244,7 +246,7 @@ pub fn second_roads(draft: &mut Draft, rules: &[Rule], kept: &[(PathBuf, Access,
                 .is_none_or(|kind| *kind == PathKind::Missing);
             if decided
                 || absent
-                || *access == Access::ReadWrite
+                || (*access == Access::ReadWrite && *executes)
                 || hidden.is_some_and(|at| path.starts_with(at))
             {
                 continue;
@@ -255,15 +257,20 @@ pub fn second_roads(draft: &mut Draft, rules: &[Rule], kept: &[(PathBuf, Access,
             } else {
                 What::Show {
                     source: path.clone(),
-                    access: Access::ReadOnly,
+                    access: (*access).min(draft.shown(&there).map_or(*access, |(_, now)| now)),
                     devices: false,
                     directory: draft.known.get(path) == Some(&PathKind::Directory),
                 }
             };
             taken.insert(there.clone());
-            draft.imply(there, what, *site, because);
+            let item = draft.imply(there, what, *site, because);
+            item.execute = item.execute.or((!executes).then_some(false));
         }
     }
+}
+
+fn holds_too(key: &str) -> String {
+    format!("`{key}` holds here too")
 }
 
 /// Drops entries that change nothing: the tree above shows the same already.
@@ -275,11 +282,13 @@ pub fn prune(draft: &mut Draft) {
             devices: false,
             directory: true,
         },
-        name: String::new(),
+        name: "/".to_owned(),
         site: Site::DEFAULT,
         because: String::new(),
+        execute: None,
     };
     let all = std::mem::take(&mut draft.table);
+    let elsewhere: BTreeSet<String> = all.values().map(|item| item.because.clone()).collect();
     for (place, item) in all {
         let (at, above) = match place.parent() {
             Some(parent) => draft.cover(parent).unwrap_or((Path::new("/"), &root)),
@@ -304,8 +313,19 @@ pub fn prune(draft: &mut Draft) {
             }
             _ => false,
         };
-        if !same {
+        if !same || draft.executes(&place, &item) != draft.executes(at, above) {
             draft.table.insert(place, item);
+        } else if item.because.is_empty()
+            && place.parent().is_some()
+            && !draft.decisive.contains(&item.name)
+            && !elsewhere.contains(&holds_too(&item.name))
+            && expand(&item.name, &draft.facts.caller) == Ok(Expanded::Path(place))
+        {
+            let text = format!(
+                "`{}` changes nothing: `{}` shows the same there already",
+                item.name, above.name
+            );
+            draft.note(item.site, text);
         }
     }
 }
@@ -313,26 +333,37 @@ pub fn prune(draft: &mut Draft) {
 /// Mounts the directories between a writable tree and a stricter rule below it on themselves: a mount point
 /// cannot be renamed (rename(2), EBUSY), so that nothing else can be put under the rule's path for the next start.
 pub fn pin(draft: &mut Draft) {
-    let mut pins: BTreeMap<PathBuf, (What, Site, String)> = BTreeMap::new();
+    let mut pins: BTreeMap<PathBuf, (What, Option<bool>, Site, String)> = BTreeMap::new();
     for (place, item) in &draft.table {
         let Some(parent) = place.parent() else {
             continue;
         };
-        if matches!(
-            item.what,
+        let stricter = match item.what {
+            What::Link(_) => false,
+            // As writable as what lies around it, but what is there may not be executed.
             What::Show {
                 access: Access::ReadWrite,
                 ..
-            } | What::Link(_)
-        ) {
+            } => {
+                !draft.executes(place, item)
+                    && draft
+                        .cover(parent)
+                        .is_none_or(|(at, above)| draft.executes(at, above))
+            }
+            _ => true,
+        };
+        if !stricter {
             continue;
         }
         let Some((tree, Access::ReadWrite)) = draft.shown(parent) else {
             continue;
         };
-        let (at, devices) = match draft.cover(parent) {
-            Some((at, item)) => (at, matches!(item.what, What::Show { devices: true, .. })),
-            None => (Path::new("/"), false),
+        let (at, devices, execute) = match draft.cover(parent) {
+            Some((at, item)) => {
+                let devices = matches!(item.what, What::Show { devices: true, .. });
+                (at, devices, item.execute)
+            }
+            None => (Path::new("/"), false, None),
         };
         let name = place.file_name().unwrap_or_default();
         if draft
@@ -358,10 +389,10 @@ pub fn pin(draft: &mut Draft) {
             };
             let because = format!("so that it is not moved aside below `{}`", item.name);
             pins.entry(directory.to_owned())
-                .or_insert((what, item.site, because));
+                .or_insert((what, execute, item.site, because));
         }
     }
-    for (place, (what, site, because)) in pins {
-        draft.imply(place, what, site, &because);
+    for (place, (what, execute, site, because)) in pins {
+        draft.imply(place, what, site, &because).execute = execute;
     }
 }

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::system::{first_of_devices, host_dev};
 use super::{
-    Draft, Item, Lowered, Surroundings, What, asks, enter, first_of_devices, fixture, groups,
-    guard, host_dev, moved, proc, rule,
+    Draft, Item, Lowered, Surroundings, What, asks, enter, fixture, gather, groups, guard, moved,
+    proc, rule,
 };
 use crate::host::Facts;
 use crate::host::facts::PathKind;
+use crate::plan::{Action, OnFailure, Step};
 use crate::policy::Policy;
 use crate::profile::value::Access;
 use crate::report::{Diagnostics, Site};
@@ -81,13 +83,14 @@ fn object(draft: &Draft, place: &Path) -> Object {
 }
 
 /// What may be done at a place; `None` when it is only a link.
-fn wanted(draft: &Draft, item: &Item) -> Option<Rights> {
-    let writable = if draft.around.write_xor_execute {
-        Rights::read_write() & !Rights::EXECUTE
-    } else {
-        Rights::read_write()
+fn wanted(draft: &Draft, place: &Path, item: &Item) -> Option<Rights> {
+    // Where it may not be, no word about what can be read or written lets anything be executed.
+    let allowed = match draft.executes(place, item) {
+        true => Rights::ALL,
+        false => !Rights::EXECUTE,
     };
-    Some(match &item.what {
+    let writable = Rights::read_write();
+    let rights = match &item.what {
         What::Show {
             access,
             devices,
@@ -107,7 +110,7 @@ fn wanted(draft: &Draft, item: &Item) -> Option<Rights> {
             }
             if *directory { rights } else { rights.on_file() }
         }
-        What::Hidden => Rights::NONE,
+        What::Hidden | What::Denied { .. } => Rights::NONE,
         What::Tmpfs { .. } | What::Private { .. } | What::Overlay { .. } => writable,
         What::Text(_) => Rights::READ_FILE,
         What::Made { .. } => Rights::read().on_file() & !Rights::EXECUTE,
@@ -121,13 +124,13 @@ fn wanted(draft: &Draft, item: &Item) -> Option<Rights> {
         What::MinimalDev | What::Devpts => Rights::device(),
         What::Mqueue => Rights::read_write() & !Rights::EXECUTE,
         What::Link(_) => return None,
-    })
+    };
+    Some(rights & allowed)
 }
 
 /// What is hidden but has something below it is a directory of ours, whose names may be seen.
 fn is_passage(draft: &Draft, place: &Path, item: &Item) -> bool {
-    item.what == What::Hidden
-        && super::below(&draft.table, place).any(|(_, item)| item.what != What::Hidden)
+    item.what.closes() && super::below(&draft.table, place).any(|(_, item)| !item.what.closes())
 }
 
 /// The rules for a table, and the places at which they grant more than it does. Without mounts the tree is the host's own,
@@ -136,7 +139,7 @@ pub(super) fn hold(draft: &Draft, mounts: bool) -> Held {
     let root = Path::new("/");
     let all = |item: Option<&Item>| {
         item.is_none_or(|item| {
-            wanted(draft, item).is_some_and(|rights| rights.contains(Rights::read_write()))
+            wanted(draft, root, item).is_some_and(|rights| rights.contains(Rights::read_write()))
         })
     };
     // A root from elsewhere is held whole: nothing is granted beside it.
@@ -146,7 +149,7 @@ pub(super) fn hold(draft: &Draft, mounts: bool) -> Held {
     let mut grants = Grants::default();
     let mut rules = Vec::new();
     for (place, item) in &draft.table {
-        let rights = match wanted(draft, item) {
+        let rights = match wanted(draft, place, item) {
             None => continue,
             Some(_) if mounts && is_passage(draft, place, item) => Rights::READ_DIR,
             Some(rights) => rights,
@@ -174,8 +177,8 @@ pub(super) fn hold(draft: &Draft, mounts: bool) -> Held {
             let wanted = match item.what {
                 What::Hidden if !of_host(place) => return false,
                 // What covers it has no names, and no bits that let it be listed.
-                What::Hidden => Some(Rights::READ_DIR),
-                _ => wanted(draft, item),
+                What::Hidden | What::Denied { .. } => Some(Rights::READ_DIR),
+                _ => wanted(draft, place, item),
             };
             wanted.is_some_and(|rights| !rights.contains(on(item, grants.at(draft, place))))
         })
@@ -209,7 +212,7 @@ fn lent(draft: &Draft, grants: &Grants) -> Vec<PathBuf> {
         let decides = draft
             .cover(&at)
             .is_some_and(|(by, _)| by == place.as_path());
-        let more = wanted(draft, item)
+        let more = wanted(draft, place, item)
             .is_some_and(|rights| !rights.contains(on(item, grants.at(draft, &at))));
         if same && decides && more {
             places.insert(at);
@@ -276,11 +279,19 @@ pub fn lower_without_mounts(
     readable_records(&mut draft);
     // Private directories take mounts: where there is none yet, none will be made.
     let made: Vec<PathBuf> = std::mem::take(&mut draft.own).into_keys().collect();
+    let first = std::mem::take(&mut draft.created);
+    let first = first.into_iter().map(|(path, (what, site))| Step {
+        action: Action::Create { path, what },
+        site,
+        because: String::new(),
+        on_failure: OnFailure::Fatal,
+    });
     draft
         .table
         .retain(|place, item| item.what != What::Hidden || !made.contains(place));
     guard::prune(&mut draft);
     groups::tell(&mut draft);
+    gather::tell_later(&mut draft);
     if !draft.errors.is_empty() {
         return Err(draft.errors);
     }
@@ -300,7 +311,7 @@ pub fn lower_without_mounts(
         );
     }
     Ok(Lowered {
-        steps: Vec::new(),
+        steps: first.collect(),
         held: hold(&draft, false),
         notes: draft.notes,
         refused,
@@ -339,7 +350,7 @@ fn without_mounts(draft: &mut Draft) -> Vec<Refusal> {
         let why = match &item.what {
             What::Show { source, .. } if *source == place => None,
             What::Show { .. } => Some("a path is shown at another place by a mount"),
-            What::Hidden => None,
+            What::Hidden | What::Denied { .. } => None,
             What::Overlay { .. } => Some("a root is mounted with changes above it"),
             What::Tmpfs { .. } => Some("a file system in memory is mounted"),
             What::Private { .. } => Some("a directory of the profile's own is mounted"),
@@ -361,7 +372,7 @@ fn without_mounts(draft: &mut Draft) -> Vec<Refusal> {
         let missing = place
             .ancestors()
             .any(|at| draft.known.get(at) == Some(&PathKind::Missing));
-        let Some(wanted) = wanted(draft, item).filter(|_| !missing) else {
+        let Some(wanted) = wanted(draft, place, item).filter(|_| !missing) else {
             continue;
         };
         if (everything && !wanted.contains(Rights::read_write().on_file()))

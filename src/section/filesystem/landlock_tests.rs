@@ -286,6 +286,10 @@ fn the_second_wall_refuses_nothing_that_the_first_allows_and_says_where_it_is_lo
                 Access::ReadWrite => Rights::read_write(),
                 _ => Rights::read(),
             };
+            let promised = match table.executes(&path) {
+                true => promised,
+                false => promised & !Rights::EXECUTE,
+            };
             let granted = granted(&table, &held, &path);
             let file = promised.on_file();
             prop_assert!(

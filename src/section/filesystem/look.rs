@@ -8,7 +8,7 @@ use super::gather::{binds, unseen};
 use super::rule::Rule;
 use super::{Draft, moved, world};
 use crate::host::facts::PathKind;
-use crate::profile::value::{Access, View};
+use crate::profile::value::{Access, Create, View};
 use crate::report::{Diagnostic, Site};
 use crate::section::expand::Expanded;
 
@@ -60,7 +60,16 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
         if let Some(error) = fact.error {
             let reason = std::io::Error::from_raw_os_error(error);
             match &rule.view {
-                View::Host(Access::Hidden) if error == EACCES && !draft.around.real_root => {
+                _ if rule.terms.required || rule.terms.create.is_some() => {
+                    draft.errors.push(Diagnostic::error(
+                        format!("`{shown}` cannot be looked at: {reason}"),
+                        rule.site,
+                        "so that it cannot be told whether it is there",
+                    ))
+                }
+                View::Host(Access::Hidden | Access::Denied)
+                    if error == EACCES && !draft.around.real_root =>
+                {
                     draft.note(
                         rule.site,
                         format!("`{shown}` is out of the caller's reach already: {reason}"),
@@ -89,6 +98,28 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
                     draft.errors.push(told);
                 }
             }
+            continue;
+        }
+        let of_host = matches!(rule.view, View::Host(_));
+        if of_host
+            && !found
+            && let Some(what) = rule.terms.create
+        {
+            if let Some(kind) = create(draft, &rule, &rule.host, &rule.via, what) {
+                (rule.kind, rule.source_kind) = (kind, kind);
+                out.push(rule);
+            }
+            continue;
+        }
+        if of_host && !found && rule.terms.required {
+            draft.errors.push(
+                Diagnostic::error(
+                    format!("the host has no `{shown}`"),
+                    rule.site,
+                    "this says that it is required",
+                )
+                .help("make it, or have it made: create = \"dir\" or \"file\""),
+            );
             continue;
         }
         if let View::Host(access @ (Access::ReadOnly | Access::ReadWrite)) = &rule.view
@@ -209,7 +240,16 @@ fn look_up_source(draft: &mut Draft, rule: &mut Rule, source: &str) -> bool {
         None => "it was not looked at on this host".to_owned(),
         Some(fact) => match (&fact.canonical, fact.error) {
             (_, Some(error)) => std::io::Error::from_raw_os_error(error).to_string(),
-            (None, None) => "it does not exist on this host".to_owned(),
+            (None, None) => match rule.terms.create {
+                Some(what) => {
+                    rule.source = world::host_place(&path, fact);
+                    rule.source_via.clone_from(&fact.links);
+                    let made = create(draft, rule, &rule.source, &rule.source_via, what);
+                    rule.source_kind = made.unwrap_or(PathKind::Missing);
+                    return made.is_some();
+                }
+                None => "it does not exist on this host".to_owned(),
+            },
             (Some(canonical), None) => {
                 rule.source.clone_from(canonical);
                 rule.source_kind = fact.kind;
@@ -220,6 +260,33 @@ fn look_up_source(draft: &mut Draft, rule: &mut Rule, source: &str) -> bool {
     };
     draft.errors.push(wrong(why));
     false
+}
+
+/// Has something made that the host does not have; what that is, unless a link leads there that somebody may have made.
+fn create(
+    draft: &mut Draft,
+    rule: &Rule,
+    path: &Path,
+    via: &[(PathBuf, PathBuf)],
+    what: Create,
+) -> Option<PathKind> {
+    if let Some(link) = draft.foreign(via) {
+        draft.errors.push(
+            Diagnostic::error(
+                format!("`{}` is not made for `{}`", path.display(), rule.key),
+                rule.site,
+                format!(
+                    "the way there leads through the symbolic link `{}`",
+                    link.display()
+                ),
+            )
+            .help("a link in a place that programs may write to can be made by a program")
+            .help("make it yourself, or write the path without the link"),
+        );
+        return None;
+    }
+    draft.create(path, what, rule.site);
+    draft.known.get(path).copied()
 }
 
 fn is_one_process(path: &Path) -> bool {

@@ -12,6 +12,7 @@ use super::tests::{HandMade, policy};
 use super::*;
 use crate::plan::Action;
 use crate::plan::step::Root;
+use crate::profile::value::Terms;
 
 /// Directories end in `/`.
 pub(super) const HOST: [&str; 14] = [
@@ -43,20 +44,20 @@ pub(super) fn on_host(path: &Path) -> bool {
 
 /// What must be found at a path.
 pub(super) fn promised(rules: &Rules, path: &Path) -> Found {
-    let nearest = path
-        .ancestors()
-        .find_map(|at| match rules.get_key_value(at) {
-            // The host has no such path: the rule is passed over.
-            Some((_, View::Host(Access::ReadOnly | Access::ReadWrite))) if !on_host(at) => None,
-            other => other,
-        });
+    let nearest = path.ancestors().find_map(|at| {
+        rules
+            .get_key_value(at)
+            .filter(|(at, view)| !is_passed_over(at, view))
+    });
     let Some((place, view)) = nearest else {
         return Found::Host(path.to_owned(), Access::ReadWrite);
     };
-    match view {
-        View::Host(Access::Hidden) | View::Private | View::Tmpfs { .. } | View::Text(_) => {
-            Found::Ours
-        }
+    match view.plain() {
+        View::With(..) => unreachable!("plain"),
+        View::Host(Access::Hidden | Access::Denied)
+        | View::Private
+        | View::Tmpfs { .. }
+        | View::Text(_) => Found::Ours,
         View::Host(access) => Found::Host(path.to_owned(), *access),
         // No rule of these tests says it; `tests` has cases.
         View::Root { .. } => Found::Ours,
@@ -67,7 +68,7 @@ pub(super) fn promised(rules: &Rules, path: &Path) -> Found {
             let mut access = *access;
             if source != place {
                 for at in there.ancestors().take_while(|at| *at != source) {
-                    match rules.get(at) {
+                    match rules.get(at).map(View::plain) {
                         None => {}
                         Some(View::Host(Access::ReadOnly)) if on_host(at) => {
                             access = access.min(Access::ReadOnly)
@@ -86,6 +87,27 @@ pub(super) fn promised(rules: &Rules, path: &Path) -> Found {
             Found::Host(there, access)
         }
     }
+}
+
+/// Whether the host has no such path, so that the rule says nothing.
+fn is_passed_over(at: &Path, view: &View) -> bool {
+    matches!(
+        view.plain(),
+        View::Host(Access::ReadOnly | Access::ReadWrite)
+    ) && !on_host(at)
+}
+
+/// Whether what is at a path can be executed, where nothing is shown at a second place: the nearest word decides.
+fn executes(rules: &Rules, path: &Path) -> bool {
+    let mut above = path.ancestors();
+    let said = above.find_map(|at| {
+        rules
+            .get(at)
+            .filter(|view| !is_passed_over(at, view))?
+            .terms()
+            .execute
+    });
+    said.unwrap_or(true)
 }
 
 // ----------------------------------------------------------- the simulation
@@ -110,6 +132,8 @@ struct Mount {
     on: Option<usize>,
     target: PathBuf,
     content: Content,
+    /// Whether nothing in it can be executed.
+    shut: bool,
 }
 
 #[derive(Debug, Default)]
@@ -160,6 +184,11 @@ impl Table {
         }
     }
 
+    /// Whether the mount in which a path is found lets things be executed.
+    pub(super) fn executes(&self, path: &Path) -> bool {
+        self.reach(path).is_none_or(|mount| !self.0[mount].shut)
+    }
+
     fn mount(&mut self, target: &Path, content: Content) {
         let on = self
             .reach(target)
@@ -168,6 +197,7 @@ impl Table {
             on: Some(on),
             target: target.to_owned(),
             content,
+            shut: false,
         });
     }
 
@@ -214,6 +244,7 @@ impl Table {
                         on: None,
                         target: "/".into(),
                         content,
+                        shut: false,
                     });
                 }
                 Action::MakeDirectory { path, .. } | Action::MakeFile { path } => table.make(path),
@@ -229,11 +260,21 @@ impl Table {
                 } => table.mount(target, show(source, *access)),
                 Action::MountTmpfs { target, .. } => table.mount(target, memory()),
                 Action::Mask { path, directory } => {
-                    let is_file = matches!(table.found(path), Found::Host(at, _) if HOST.contains(&at.to_str().unwrap()));
-                    assert_ne!(*directory, is_file, "{path:?}");
+                    if let Found::Host(at, _) = table.found(path) {
+                        assert_ne!(*directory, HOST.contains(&at.to_str().unwrap()), "{path:?}");
+                    }
                     table.mount(path, Content::Closed);
                 }
                 Action::MountText { target, .. } => table.mount(target, Content::Closed),
+                Action::NoExecution { path } => {
+                    let mount = table.reach(path).unwrap();
+                    assert_eq!(&table.0[mount].target, path, "a mount of its own");
+                    assert!(
+                        table.0.iter().all(|above| above.on != Some(mount)),
+                        "what is mounted there later has a word of its own"
+                    );
+                    table.0[mount].shut = true;
+                }
                 Action::Seal { path } => {
                     let mount = table.reach(path).unwrap();
                     assert_eq!(
@@ -324,6 +365,7 @@ fn view() -> impl Strategy<Value = View> {
     let access = prop_oneof![Just(Access::ReadOnly), Just(Access::ReadWrite)];
     prop_oneof![
         3 => Just(View::Host(Access::Hidden)),
+        2 => Just(View::Host(Access::Denied)),
         3 => Just(View::Host(Access::ReadOnly)),
         3 => Just(View::Host(Access::ReadWrite)),
         1 => Just(View::Private),
@@ -336,12 +378,18 @@ fn view() -> impl Strategy<Value = View> {
 pub(super) fn rules() -> impl Strategy<Value = Rules> {
     let mut keys = paths();
     keys.extend(["/new", "/a/new", "/e/c", "/e/b/c"]);
-    let rule = (prop::sample::select(keys), view());
+    let execute = prop_oneof![3 => Just(None), 1 => Just(Some(false)), 1 => Just(Some(true))];
+    let rule = (prop::sample::select(keys), view(), execute);
     prop::collection::vec(rule, 1..8).prop_map(|rules| {
-        rules
-            .into_iter()
-            .map(|(key, view)| (key.into(), view))
-            .collect()
+        let on_terms = |(key, view, execute): (&str, View, Option<bool>)| {
+            let execute = execute.filter(|_| !view.closes() && !matches!(view, View::Text(_)));
+            let terms = Terms {
+                execute,
+                ..Terms::default()
+            };
+            (key.into(), view.on(terms))
+        };
+        rules.into_iter().map(on_terms).collect()
     })
 }
 
@@ -350,7 +398,7 @@ pub(super) fn everywhere(rules: &Rules) -> BTreeSet<PathBuf> {
     let mut out: BTreeSet<PathBuf> = paths().iter().map(PathBuf::from).collect();
     for (place, view) in rules {
         out.insert(place.clone());
-        if let View::Bind { source, .. } = view {
+        if let View::Bind { source, .. } = view.plain() {
             let below = paths()
                 .into_iter()
                 .filter(|path| Path::new(path).starts_with(source));
@@ -405,13 +453,25 @@ pub(super) fn simulate_with_walls(
 }
 
 fn check(rules: &Rules, table: &Table) -> Result<(), TestCaseError> {
+    let mut views = rules.values().map(View::plain);
+    let binds = views.any(|view| matches!(view, View::Bind { .. }));
     for path in everywhere(rules) {
         let promised = match promised(rules, &path) {
             // What the host does not have cannot be found.
             Found::Host(at, _) if !on_host(&at) => Found::Ours,
             other => other,
         };
-        prop_assert_eq!(table.found(&path), promised, "{:?} in {:#?}", path, table);
+        let found = table.found(&path);
+        prop_assert_eq!(&found, &promised, "{:?} in {:#?}", path, table);
+        if matches!(found, Found::Host(..)) && !binds {
+            prop_assert_eq!(
+                table.executes(&path),
+                executes(rules, &path),
+                "{:?} in {:#?}",
+                path,
+                table
+            );
+        }
     }
     prop_assert_eq!(table.loose(), None, "{:#?}", table);
     Ok(())

@@ -37,30 +37,50 @@ struct Build<'a> {
     draft: Draft<'a>,
     trees: BTreeMap<PathBuf, Tree>,
     made: BTreeSet<PathBuf>,
+    /// Places at which nothing can be executed.
+    shut: BTreeSet<PathBuf>,
     seals: Vec<Step>,
     steps: Vec<Step>,
 }
 
 /// Turns the table into steps.
 pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
+    let root = Item {
+        what: What::Show {
+            source: PathBuf::from("/"),
+            access: Access::ReadWrite,
+            devices: false,
+            directory: true,
+        },
+        name: "/".to_owned(),
+        site: Site::DEFAULT,
+        because: String::new(),
+        execute: None,
+    };
+    let root = draft.table.entry("/".into()).or_insert(root).clone();
+    let shut: BTreeSet<PathBuf> = draft
+        .table
+        .iter()
+        .filter(|(place, item)| !draft.executes(place, item))
+        .map(|(place, _)| place.clone())
+        .collect();
+    nothing_to_execute(&mut draft, &root, &shut);
     let table = std::mem::take(&mut draft.table);
     let mut build = Build {
         draft,
         trees: BTreeMap::new(),
         made: BTreeSet::new(),
+        shut,
         seals: Vec::new(),
         steps: Vec::new(),
     };
-    let own = std::mem::take(&mut build.draft.own);
-    for (path, site) in own {
-        build.step(Action::OwnDirectory { path }, site, "");
-    }
+    build.make_first();
     build.step(Action::PrivatePropagation, Site::DEFAULT, "");
-    build.root(table.get(Path::new("/")));
+    build.root(&root);
     for (place, item) in &table {
         if place.parent().is_some() {
-            let occupied = item.what == What::Hidden
-                && below(&table, place).any(|(_, item)| item.what != What::Hidden);
+            let occupied =
+                item.what.closes() && below(&table, place).any(|(_, item)| !item.what.closes());
             build.item(place, item, occupied);
         }
     }
@@ -78,6 +98,45 @@ pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
     } else {
         Err(build.draft.errors)
     }
+}
+
+/// The first things: what rules want to be there before anything is shown.
+impl Build<'_> {
+    fn make_first(&mut self) {
+        for (path, (what, site)) in std::mem::take(&mut self.draft.created) {
+            self.step(Action::Create { path, what }, site, "");
+        }
+        for (path, site) in std::mem::take(&mut self.draft.own) {
+            self.step(Action::OwnDirectory { path }, site, "");
+        }
+    }
+}
+
+/// Refuses a view in which no program could be run.
+fn nothing_to_execute(draft: &mut Draft, root: &Item, shut: &BTreeSet<PathBuf>) {
+    let of_host = matches!(root.what, What::Show { .. } | What::Overlay { .. });
+    let runs = |(place, item): (&PathBuf, &Item)| {
+        let said = item.because.is_empty() && !item.what.closes();
+        said && !matches!(item.what, What::Text(_) | What::Link(_)) && !shut.contains(place)
+    };
+    if !of_host || !shut.contains(Path::new("/")) || draft.table.iter().any(runs) {
+        return;
+    }
+    let error = match root.execute {
+        Some(_) => Diagnostic::error(
+            "nothing could be executed: `execute = false` holds for everything",
+            root.site,
+            "this says it for `/`",
+        )
+        .help("give it back where the programs are: \"/usr\" = { access = \"read-only\", execute = true }"),
+        None => Diagnostic::error(
+            "nothing could be executed: `/` is writable, and `process.write-xor-execute` keeps what is writable from being executed",
+            root.site,
+            "this makes it writable",
+        )
+        .help("\"/\" = \"read-only\", and directories of it \"read-write\""),
+    };
+    draft.errors.push(error);
 }
 
 fn thrown_away(source: &Path) -> Overlay {
@@ -116,20 +175,8 @@ impl Build<'_> {
         ));
     }
 
-    fn root(&mut self, item: Option<&Item>) {
+    fn root(&mut self, item: &Item) {
         let root = Path::new("/");
-        let host = Item {
-            what: What::Show {
-                source: root.to_owned(),
-                access: Access::ReadWrite,
-                devices: false,
-                directory: true,
-            },
-            name: "/".to_owned(),
-            site: Site::DEFAULT,
-            because: String::new(),
-        };
-        let item = item.unwrap_or(&host);
         let (from, access, tree) = match &item.what {
             What::Show { source, access, .. } => {
                 let from = if source == root {
@@ -169,42 +216,25 @@ impl Build<'_> {
                 Tree::Memory { sealed: false },
             ),
         };
-        if self.draft.around.write_xor_execute
-            && matches!(tree, Tree::Host { .. })
-            && access == Access::ReadWrite
-        {
-            self.draft.errors.push(
-                Diagnostic::error(
-                    "nothing could be executed: `/` is writable, and `process.write-xor-execute` keeps what is writable from being executed",
-                    item.site,
-                    "this makes it writable",
-                )
-                .help("\"/\" = \"read-only\", and directories of it \"read-write\""),
-            );
-        }
         self.act(item, Action::NewRoot { from, access });
         self.trees.insert(root.to_owned(), tree);
         self.forbid_execution(item, root);
     }
 
-    /// Once something writable is mounted, and before anything is mounted below it, shuts execution off.
+    /// Once something is mounted, and before anything is mounted below it, shuts execution off.
     fn forbid_execution(&mut self, item: &Item, place: &Path) {
-        let writable = match &item.what {
-            What::Show {
-                access, devices, ..
-            } => *access == Access::ReadWrite && !devices,
-            What::Tmpfs { .. } | What::Private { .. } => true,
-            _ => false,
-        };
-        if self.draft.around.write_xor_execute && writable {
-            self.step(
-                Action::NoExecution {
-                    path: place.to_owned(),
-                },
-                item.site,
-                "process.write-xor-execute",
-            );
+        if !self.shut.contains(place) {
+            return;
         }
+        let because = match item.execute {
+            Some(_) => item.because.as_str(),
+            None if self.draft.around.write_xor_execute && item.what.is_writable() => {
+                "process.write-xor-execute"
+            }
+            None => "`execute = false` above it",
+        };
+        let path = place.to_owned();
+        self.step(Action::NoExecution { path }, item.site, because);
     }
 
     /// The tree in which a place lies, and where that tree begins.
@@ -393,7 +423,7 @@ impl Build<'_> {
                 };
                 (action, tree)
             }
-            What::Hidden => return self.hide(place, item, occupied, &above),
+            What::Hidden | What::Denied { .. } => return self.hide(place, item, occupied, &above),
             What::Link(_) => {
                 if matches!(above.1, Tree::Memory { .. } | Tree::Private) {
                     self.make(place, item, false, &above.0);
@@ -523,14 +553,14 @@ impl Build<'_> {
             Tree::Memory { sealed } if occupied && !sealed => Some(PathKind::Directory),
             Tree::Private if occupied => Some(PathKind::Directory),
             Tree::Memory { .. } | Tree::Private => {
-                if !occupied && !matches!(item.what, What::Link(_)) {
-                    self.draft.note(
-                        item.site,
-                        format!(
-                            "`{shown}` is not there: `{}` shows nothing of the host",
-                            at.display()
-                        ),
-                    );
+                if let What::Denied {
+                    directory: Some(directory),
+                } = item.what
+                {
+                    self.make(place, item, directory, at);
+                    self.cover(place, item, directory);
+                } else if !occupied {
+                    self.draft.note(item.site, absent_in(place, at, tree));
                 }
                 return;
             }
@@ -556,9 +586,10 @@ impl Build<'_> {
                 item.site,
                 "it cannot be told how to hide it",
             )),
-            Some(PathKind::Missing) => self
-                .draft
-                .note(item.site, format!("`{shown}` is absent on this host")),
+            Some(PathKind::Missing) => self.draft.note(
+                item.site,
+                format!("`{shown}` is absent on this host; made later, it would be seen"),
+            ),
             Some(PathKind::Directory) if occupied => {
                 if !self.prepare(place, item, true, above) {
                     return;
@@ -575,17 +606,26 @@ impl Build<'_> {
                 self.seal(item, place);
                 self.trees.insert(target, Tree::Memory { sealed: true });
             }
-            Some(kind) => {
-                let directory = kind == PathKind::Directory;
-                self.act(
-                    item,
-                    Action::Mask {
-                        path: place.to_owned(),
-                        directory,
-                    },
-                );
-                self.trees.insert(place.to_owned(), Tree::Closed);
-            }
+            Some(kind) => self.cover(place, item, kind == PathKind::Directory),
         }
+    }
+
+    fn cover(&mut self, place: &Path, item: &Item, directory: bool) {
+        let path = place.to_owned();
+        self.act(item, Action::Mask { path, directory });
+        self.trees.insert(place.to_owned(), Tree::Closed);
+    }
+}
+
+/// Why there is nothing to be hidden at a place in a tree of ours.
+fn absent_in(place: &Path, at: &Path, tree: &Tree) -> String {
+    let text = format!(
+        "`{}` is not there: `{}` shows nothing of the host",
+        place.display(),
+        at.display()
+    );
+    match tree {
+        Tree::Memory { sealed: true } => text,
+        _ => format!("{text}, and what the program makes there is its own"),
     }
 }

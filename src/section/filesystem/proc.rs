@@ -80,15 +80,10 @@ pub(super) fn mount(draft: &mut Draft) {
     };
     if draft.around.pid_namespace {
         match draft.table.get_mut(place) {
-            None => draft.imply(
-                place,
-                What::Proc {
-                    access: Access::ReadWrite,
-                    options,
-                },
-                site,
-                &because,
-            ),
+            None => {
+                let access = Access::ReadWrite;
+                draft.imply(place, What::Proc { access, options }, site, &because);
+            }
             Some(item) => {
                 if let What::Show { source, access, .. } = &item.what
                     && source == place

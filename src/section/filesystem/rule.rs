@@ -1,7 +1,7 @@
 //! Rules about paths of this host: where each sits, and which one wins where several meet.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::Draft;
@@ -9,7 +9,7 @@ use super::gather::{gather, gather_desktop, gather_devices};
 use super::look::look_up;
 use super::world::{self, Walk};
 use crate::host::facts::PathKind;
-use crate::profile::value::{Access, View};
+use crate::profile::value::{Access, Terms, View};
 use crate::report::{Diagnostic, Site};
 
 /// More rules than this are a mistake in a pattern; a mount namespace takes 100,000 mounts (fs.mount-max).
@@ -33,7 +33,9 @@ pub struct Rule {
     pub desktop: bool,
     /// What is shown, when it is made for the run: its name in the directory of the run.
     pub made: Option<String>,
+    /// Without terms.
     pub view: View,
+    pub terms: Terms,
     /// As expanded.
     pub path: PathBuf,
     /// Where `path` leads on the host.
@@ -63,7 +65,8 @@ impl Rule {
             beside: false,
             desktop: false,
             made: None,
-            view,
+            terms: view.terms(),
+            view: view.plain().clone(),
             host: path.clone(),
             place: path.clone(),
             source: path.clone(),
@@ -79,16 +82,16 @@ impl Rule {
     /// Whether it shows something of the host, and with which access.
     pub fn grants(&self) -> Option<Access> {
         match &self.view {
-            View::Host(Access::Hidden) => None,
+            View::Host(Access::Hidden | Access::Denied) => None,
             View::Host(access) | View::Bind { access, .. } => Some(*access),
             // Nothing of the host can be changed by it.
             View::Root { .. } => Some(Access::ReadOnly),
-            View::Private | View::Tmpfs { .. } | View::Text(_) => None,
+            View::Private | View::Tmpfs { .. } | View::Text(_) | View::With(..) => None,
         }
     }
 
     pub fn hides(&self) -> bool {
-        self.view == View::Host(Access::Hidden)
+        self.view.closes()
     }
 
     /// The stricter the smaller.
@@ -172,6 +175,7 @@ fn without_seen(rules: Vec<Rule>) -> Vec<Rule> {
 /// Keeps one rule for each value of `at`, and says which ones lost.
 fn decide(draft: &mut Draft, rules: Vec<Rule>, at: impl Fn(&Rule) -> PathBuf) -> Vec<Rule> {
     let mut winners: BTreeMap<PathBuf, Rule> = BTreeMap::new();
+    let mut lost = Vec::new();
     for rule in rules {
         let mut entry = match winners.entry(at(&rule)) {
             Entry::Occupied(entry) => entry,
@@ -186,21 +190,32 @@ fn decide(draft: &mut Draft, rules: Vec<Rule>, at: impl Fn(&Rule) -> PathBuf) ->
         };
         let winner = entry.get();
         // What a class needs beside its nodes is no rule that anybody wrote.
-        if loser.view != winner.view && loser.layer.is_some() && !loser.beside {
-            draft.note(
-                loser.site,
-                format!(
-                    "`{}` has no effect: `{}` decides about `{}`",
-                    loser.key,
-                    winner.key,
-                    entry.key().display()
-                ),
+        if (&loser.view, loser.terms) != (&winner.view, winner.terms)
+            && loser.layer.is_some()
+            && !loser.beside
+        {
+            let text = format!(
+                "`{}` has no effect: `{}` decides about `{}`",
+                loser.key,
+                winner.key,
+                entry.key().display()
             );
+            draft.decisive.insert(winner.key.clone());
+            lost.push((loser.pattern, loser.key.clone(), loser.site, text));
         }
         // By its other name it must still be found.
         entry.get_mut().links.extend(loser.links);
     }
-    winners.into_values().collect()
+    let winners: Vec<Rule> = winners.into_values().collect();
+    // That a pattern has exceptions is what they are for.
+    let mut left: BTreeSet<(String, Site)> = BTreeSet::new();
+    left.extend(winners.iter().map(|rule| (rule.key.clone(), rule.site)));
+    for (pattern, key, site, text) in lost {
+        if !pattern || left.insert((key, site)) {
+            draft.note(site, text);
+        }
+    }
+    winners
 }
 
 /// Finds each rule's place. Where one sits depends on what the others show above it, so that this is repeated

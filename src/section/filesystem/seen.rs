@@ -34,6 +34,8 @@ pub enum Shown {
     },
     /// Nothing.
     Hidden,
+    /// Something empty and closed.
+    Denied,
     /// A directory that only leads to what is shown below it.
     Way,
     /// Memory.
@@ -74,6 +76,8 @@ pub struct Seen {
     pub place: PathBuf,
     /// What is there.
     pub shown: Shown,
+    /// Whether it can be executed, as far as `execute` and `process.write-xor-execute` are about it.
+    pub execute: bool,
     /// What decided; `None`: no rule is about it, and it is seen as on the host.
     pub decider: Option<Decider>,
     /// Rules about directories above, the nearest first.
@@ -102,6 +106,7 @@ pub fn seen(
         return Ok(Seen {
             shown: host(Access::ReadWrite, &place, true, fact.map(|fact| fact.kind)),
             place,
+            execute: true,
             decider: None,
             weaker: Vec::new(),
         });
@@ -142,6 +147,7 @@ pub fn seen(
         None => host(Access::ReadWrite, &place, false, kind_of(&draft, &place)),
         Some((at, item)) => shown(&draft, &place, at, item),
     };
+    let execute = found.is_none_or(|(at, item)| draft.executes(at, item));
     let decider = |(_, item): (&PathBuf, &Item)| Decider {
         name: item.name.clone(),
         site: item.site,
@@ -149,6 +155,7 @@ pub fn seen(
     };
     Ok(Seen {
         shown,
+        execute,
         decider: found.map(decider),
         weaker: above.into_iter().map(decider).collect(),
         place,
@@ -192,16 +199,17 @@ fn shown(draft: &Draft, place: &Path, at: &Path, item: &Item) -> Shown {
                 path,
             }
         }
-        What::Hidden | What::MinimalDev => {
+        What::Hidden | What::Denied { .. } | What::MinimalDev => {
             let leads = draft
                 .table
                 .range(place.to_owned()..)
                 .skip_while(|(below, _)| below.as_path() == place)
                 .take_while(|(below, _)| below.starts_with(place))
-                .any(|(_, item)| item.what != What::Hidden);
+                .any(|(_, item)| !item.what.closes());
             match (&item.what, leads) {
                 (What::MinimalDev, _) if at == place => Shown::Dev,
                 (_, true) => Shown::Way,
+                (What::Denied { .. }, _) if at == place => Shown::Denied,
                 _ => Shown::Hidden,
             }
         }

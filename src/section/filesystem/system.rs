@@ -1,8 +1,8 @@
-//! /dev and /proc, where no rule has the last word about them.
+//! What no rule says about /dev, /proc and the resolver's file, and is there all the same.
 
 use std::path::Path;
 
-use super::{Draft, What, proc};
+use super::{Draft, Item, RESOLVER, What, proc};
 use crate::host::facts::PathKind;
 use crate::policy::Policy;
 use crate::profile::key::Section;
@@ -11,7 +11,7 @@ use crate::report::{Diagnostic, Site};
 use crate::section::devices;
 
 /// Adds /dev and /proc where no rule has the last word about them.
-pub(super) fn system_trees(draft: &mut Draft) {
+pub fn trees(draft: &mut Draft) {
     if devices::is_minimal(draft.policy) {
         minimal_dev(draft);
     } else {
@@ -20,8 +20,49 @@ pub(super) fn system_trees(draft: &mut Draft) {
     proc::mount(draft);
 }
 
+/// An imported root cannot know whom this host asks for names: the host's own list is shown, where the network is the
+/// host's too and no rule has the last word.
+pub fn resolver(draft: &mut Draft) {
+    let place = Path::new(RESOLVER);
+    let Some(Item {
+        what: What::Overlay { source },
+        site,
+        ..
+    }) = draft.table.get(Path::new("/"))
+    else {
+        return;
+    };
+    let (inside, site) = (source.join("etc/resolv.conf"), *site);
+    let host = draft.facts.path(place).and_then(|fact| {
+        (fact.kind == PathKind::File)
+            .then(|| fact.canonical.clone())
+            .flatten()
+    });
+    let covered = draft
+        .cover(place)
+        .is_some_and(|(at, _)| at != Path::new("/"));
+    let (Some(source), false) = (host, covered || !draft.around.shows_a_root(draft.policy)) else {
+        return;
+    };
+    match draft.known.get(&inside) {
+        Some(PathKind::File | PathKind::Missing) => {
+            let what = What::Show {
+                source,
+                access: Access::ReadOnly,
+                devices: false,
+                directory: false,
+            };
+            draft.imply(place, what, site, "names are looked up as on the host");
+        }
+        _ => draft.note(
+            site,
+            format!("`{RESOLVER}` is a link in this root: names are not looked up as on the host"),
+        ),
+    }
+}
+
 /// Devices work in the host's /dev, where that is shown.
-pub(super) fn host_dev(draft: &mut Draft) {
+pub fn host_dev(draft: &mut Draft) {
     let dev = Path::new("/dev");
     if !draft.table.contains_key(dev)
         && draft.known.get(dev) == Some(&PathKind::Directory)
@@ -39,10 +80,12 @@ pub(super) fn host_dev(draft: &mut Draft) {
 }
 
 /// Why something of [devices] is there that no key names.
-pub(super) const IMPLIED_BY_DEVICES: &str = "implied by [devices]";
+pub const IMPLIED_BY_DEVICES: &str = "implied by [devices]";
+/// Why something of [desktop] is there that no key names.
+pub const IMPLIED_BY_DESKTOP: &str = "implied by [desktop]";
 
 /// The first rule of [devices].
-pub(super) fn first_of_devices(policy: &Policy) -> Site {
+pub fn first_of_devices(policy: &Policy) -> Site {
     policy
         .section(Section::Devices)
         .next()

@@ -400,7 +400,7 @@ fn a_desktop_program() {
     seal /dev
     PivotRoot
     # `/home/u/Musik` is absent on this host
-    # `/home/u/.ssh` is not there: `/home/u` shows nothing of the host
+    # `/home/u/.ssh` is not there: `/home/u` shows nothing of the host, and what the program makes there is its own
     "#);
 }
 
@@ -531,6 +531,7 @@ fn a_build() {
     tmpfs /tmp 1777
     seal /home/u
     PivotRoot
+    # `~/work/**/.env*` keeps away what it matches at the start; files that get such a name later are seen
     "#);
 }
 
@@ -734,11 +735,11 @@ fn what_the_host_lacks() {
     mask /home/u/.local/share/sandbox/private
     PivotRoot
     # `${XDG_MUSIC_DIR}` is passed over: `${XDG_MUSIC_DIR}` is not set
-    # `/srv/*.key` matches nothing on this host
     # `/nix` is absent on this host
     # `/root/.ssh` is out of the caller's reach already: Permission denied (os error 13)
     # `/root/x` is passed over: Permission denied (os error 13)
-    # `/snap` is absent on this host
+    # `/srv/*.key` matches nothing on this host; files that get such a name later are seen
+    # `/snap` is absent on this host; made later, it would be seen
     "#);
     let wrong = [
         ro("/"),
@@ -839,7 +840,7 @@ fn devices_of_the_host() {
     mask /dev/kvm
     mask /home/u/.local/share/sandbox/private
     PivotRoot
-    # `/dev/kfd` is absent on this host
+    # `/dev/kfd` is absent on this host; made later, it would be seen
     "#);
     let wrong = [
         device("/dev/kvm", Value::Device(Access::ReadOnly)),
@@ -897,6 +898,7 @@ fn a_real_directory_is_looked_at_and_lowered() {
     mask ~/work/sub/.env.local
     seal ~
     PivotRoot
+    # `${PWD}/**/.env*` keeps away what it matches at the start; files that get such a name later are seen
     # `~/.ssh` is not there: `~` shows nothing of the host
     "#);
 }

@@ -9,6 +9,7 @@
 //! | `open@P`                     | open P for reading, which devices refuse if nodev    |
 //! | `write@P` `create@P`         | append a byte to P; make a new file                  |
 //! | `mkdir@P` `unlink@P` `rmdir@P` | what they say                                      |
+//! | `copy@A@B`                   | copy a file with its mode                            |
 //! | `rename@A@B` `link@A@B` `symlink@TEXT@P` | what they say                            |
 //! | `chmod@P` `exec@P`           | set P's mode to itself; run P                        |
 //! | `bind@A@B` `tmpfs@P` `proc@P` `umount@P` `move@A@B` | mount or unmount              |
@@ -104,6 +105,7 @@ fn attempt(words: &[&str]) -> Answer {
                 .open(path)
                 .map(|_| String::new())?)
         }
+        ["copy", from, to] => Ok(fs::copy(from, to).map(|_| String::new())?),
         ["mkdir", path] => Ok(fs::create_dir(path).map(done)?),
         ["unlink", path] => Ok(fs::remove_file(path).map(done)?),
         ["rmdir", path] => Ok(fs::remove_dir(path).map(done)?),

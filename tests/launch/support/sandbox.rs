@@ -513,6 +513,14 @@ impl Finished {
         }
     }
 
+    /// Fails unless standard output contains `text`.
+    pub fn says(&self, text: &str) -> Outcome {
+        match self.stdout().contains(text) {
+            true => Ok(()),
+            false => Err(format!("`{text}` is not said\n{self}").into()),
+        }
+    }
+
     /// Fails unless standard output, without space at its ends, is `text`.
     pub fn prints(&self, text: &str) -> Outcome {
         if self.stdout().trim() == text {
