@@ -20,6 +20,7 @@ Examples:
   sandbox --memory 3G --swap 3G --memory-soft 1G -- firefox --private-window
   sandbox --hide ~/Mail --net none ./untrusted  the default profile, and two more rules
   sandbox --no-profile --pids 10 bash           these rules and nothing else
+  sandbox --copy ~/project claude               changes to ~/project are kept apart: sandboxctl diff claude
   sandbox --root debian /bin/sh                 in an imported root file system
   sandbox --dry-run firefox                     what would be done, and who asked for it
 
@@ -200,6 +201,15 @@ pub struct Shorthand {
     /// An empty file system in memory, gone afterwards ("PATH" = "tmpfs")
     #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, help_heading = "File system")]
     pub tmpfs: Vec<String>,
+
+    /// The directory may be changed, but what is on the disk stays as it is until you say so ("PATH" = "overlay")
+    ///
+    /// The changes are kept apart. Afterwards `sandboxctl diff NAME` shows them, `sandboxctl apply NAME` carries them onto
+    /// the disk, all or those to the paths you name, and `sandboxctl discard NAME` throws them away. NAME is what the run
+    /// is called: its program, or what --name says. A later run of that name goes on with what is kept. To have all
+    /// changes thrown away at the end, say "PATH" = "copy" in a profile.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, help_heading = "File system")]
+    pub copy: Vec<String>,
 
     /// Show the host's SRC at DST, to be read and written ("DST" = { bind = "SRC", access = "read-write" })
     #[arg(long, value_name = "SRC:DST", value_hint = ValueHint::AnyPath, help_heading = "File system")]

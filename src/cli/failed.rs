@@ -94,6 +94,7 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
             "this kernel does not let this caller mount an overlay: user namespaces may since Linux 5.11, if the module is there",
             &[
                 "{ root = NAME, access = \"read-only\" } needs none: nothing can be changed inside then",
+                "in the place of `copy` and `overlay`, \"read-only\" and \"read-write\" need none either",
             ],
         ),
         (Action::MountHost { .. } | Action::NewRoot { .. }, Errno::ELOOP | Errno::ENOTDIR) => {

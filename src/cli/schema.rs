@@ -241,7 +241,7 @@ fn definitions() -> Value {
             "view",
             Kind::View,
             json!({ "anyOf": [
-            { "enum": [access[0], access[1], access[2], "private", "tmpfs"] },
+            { "enum": [access[0], access[1], access[2], "private", "tmpfs", "copy", "overlay"] },
             {
                 "type": "object", "required": ["bind"], "additionalProperties": false,
                 "properties": {
@@ -252,6 +252,10 @@ fn definitions() -> Value {
             {
                 "type": "object", "required": ["tmpfs"], "additionalProperties": false,
                 "properties": { "tmpfs": { "$ref": "#/$defs/size" } }
+            },
+            {
+                "type": "object", "required": ["copy"], "additionalProperties": false,
+                "properties": { "copy": { "$ref": "#/$defs/size" } }
             },
             {
                 "type": "object", "required": ["root"], "additionalProperties": false,

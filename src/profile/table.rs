@@ -296,7 +296,10 @@ pub static KEYS: &[Key] = &[
     key(Section::Filesystem, Name::Path, Kind::View, "\"/\" = \"read-write\"", "\"~/.ssh\" = \"hidden\"").says(
         "what is seen at a path, and what may be done with it",
         "`\"read-only\"`, `\"read-write\"`, `\"hidden\"`; `\"private\"`: a directory of the profile's own, kept between runs; \
-         `\"tmpfs\"`: empty, in memory, gone afterwards, or `{ tmpfs = \"512M\" }`; `{ bind = \"/other\", access = \"read-only\" }`; \
+         `\"tmpfs\"`: empty, in memory, gone afterwards, or `{ tmpfs = \"512M\" }`; \
+         `\"copy\"`: the host's directory, which the program may change as it likes: changes go to memory and are thrown away, with \
+         `{ copy = \"512M\" }` so much at most; `\"overlay\"`: the same, but changes are kept apart on the disk, for `sandboxctl diff`, \
+         `apply` and `discard`, as with `--copy PATH`; `{ bind = \"/other\", access = \"read-only\" }`; \
          `{ text = \"content\\n\" }`; `{ root = \"NAME\" }`: a root that `sandboxctl root import` made, or the path of an archive, with \
          all changes thrown away, or unchangeable with `access = \"read-only\"`. The longest path decides, a literal path over a glob. `~` is the home directory; \
          `${HOME}`, `${PWD}` (where the launcher was started), `${XAUTHORITY}` and the `${XDG_…}` directories expand. A path that the host does not \

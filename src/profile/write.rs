@@ -121,6 +121,9 @@ impl Value {
             Self::View(View::Private) => json!("private"),
             Self::View(View::Tmpfs { size: None }) => json!("tmpfs"),
             Self::View(View::Tmpfs { size: Some(size) }) => json!({ "tmpfs": size.to_string() }),
+            Self::View(View::Copy { size: None }) => json!("copy"),
+            Self::View(View::Copy { size: Some(size) }) => json!({ "copy": size.to_string() }),
+            Self::View(View::Overlay) => json!("overlay"),
             Self::View(View::Bind { source, access }) => {
                 json!({ "bind": source, "access": access.word() })
             }
@@ -167,6 +170,9 @@ fn view(view: &View) -> String {
         View::Private => quoted("private"),
         View::Tmpfs { size: None } => quoted("tmpfs"),
         View::Tmpfs { size: Some(size) } => format!("{{ tmpfs = {} }}", quoted(&size.to_string())),
+        View::Copy { size: None } => quoted("copy"),
+        View::Copy { size: Some(size) } => format!("{{ copy = {} }}", quoted(&size.to_string())),
+        View::Overlay => quoted("overlay"),
         View::Bind { source, access } => format!(
             "{{ bind = {}, access = {} }}",
             quoted(source),
@@ -217,6 +223,11 @@ mod tests {
             Just(View::Host(Access::Hidden)),
             access.clone().prop_map(View::Host),
             Just(View::Tmpfs { size: None }),
+            Just(View::Copy { size: None }),
+            (1u64..1 << 50).prop_map(|n| View::Copy {
+                size: Some(Size::Bytes(n))
+            }),
+            Just(View::Overlay),
             (1u64..1 << 50).prop_map(|n| View::Tmpfs {
                 size: Some(Size::Bytes(n))
             }),

@@ -33,6 +33,7 @@ use super::expand::{self, Expanded};
 use crate::host::Facts;
 use crate::host::facts::{Caller, PathKind};
 use crate::plan::Step;
+use crate::plan::step::Upper;
 use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Value, View};
@@ -53,6 +54,8 @@ pub struct Surroundings {
     /// Where private directories of this profile are kept: `~/.local/share/sandbox/private/PROFILE`. Its parent,
     /// which holds those of all profiles, is never seen inside.
     pub private_root: PathBuf,
+    /// Where changes are kept that are to be reviewed: never seen inside.
+    pub changes: PathBuf,
     /// Directories from which the launcher reads what it obeys: the program must not write there.
     pub configuration: Vec<PathBuf>,
     /// Where records of running sandboxes are: what is written there, `sandboxctl` believes of this user's sandboxes.
@@ -228,6 +231,7 @@ pub fn wanted_for(
     paths.extend(groups::wanted(around));
     paths.extend(around.records.iter().cloned());
     paths.extend(around.private_root.parent().map(Path::to_owned));
+    paths.extend(Some(around.changes.clone()).filter(|path| path.parent().is_some()));
     Wanted {
         paths: paths.into_iter().collect(),
         globs: globs.into_iter().collect(),
@@ -308,9 +312,10 @@ enum What {
         devices: bool,
         directory: bool,
     },
-    /// A directory of the host, without links, with changes thrown away.
+    /// A directory of the host, without links, with changes elsewhere.
     Overlay {
         source: PathBuf,
+        upper: Upper,
     },
     Hidden,
     Tmpfs {
@@ -369,7 +374,7 @@ impl Draft<'_> {
             Some((at, item)) => match &item.what {
                 What::Show { source, access, .. } => Some((moved(place, at, source), *access)),
                 // Nothing of the host can be changed by it.
-                What::Overlay { source } => Some((moved(place, at, source), Access::ReadOnly)),
+                What::Overlay { source, .. } => Some((moved(place, at, source), Access::ReadOnly)),
                 _ => None,
             },
         }
@@ -455,7 +460,7 @@ fn system_trees(draft: &mut Draft) {
 fn resolver(draft: &mut Draft) {
     let place = Path::new(RESOLVER);
     let Some(Item {
-        what: What::Overlay { source },
+        what: What::Overlay { source, .. },
         site,
         ..
     }) = draft.table.get(Path::new("/"))

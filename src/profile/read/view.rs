@@ -10,12 +10,20 @@ use crate::report::Diagnostic;
 use crate::report::suggest::nearest;
 
 /// Views that are said in one word.
-pub const WORDS: &[&str] = &["read-only", "read-write", "hidden", "private", "tmpfs"];
+pub const WORDS: &[&str] = &[
+    "read-only",
+    "read-write",
+    "hidden",
+    "private",
+    "tmpfs",
+    "copy",
+    "overlay",
+];
 
 /// Keys of the table form: the view's own, then what goes with `bind`.
-const KEYS: [&str; 5] = ["tmpfs", "bind", "root", "text", "access"];
+const KEYS: [&str; 6] = ["tmpfs", "copy", "bind", "root", "text", "access"];
 /// What a table can say.
-const FORMS: &str = "a view is { tmpfs = SIZE }, { bind = PATH, access = WORD }, { root = NAME, access = WORD } or { text = STRING }";
+const FORMS: &str = "a view is { tmpfs = SIZE }, { copy = SIZE }, { bind = PATH, access = WORD }, { root = NAME, access = WORD } or { text = STRING }";
 
 /// Reads a view.
 pub fn read(value: &Spanned<DeValue<'_>>, place: Place) -> Result<View, Vec<Diagnostic>> {
@@ -26,6 +34,8 @@ pub fn read(value: &Spanned<DeValue<'_>>, place: Place) -> Result<View, Vec<Diag
             Ok("read-write") => Ok(View::Host(Access::ReadWrite)),
             Ok("hidden") => Ok(View::Host(Access::Hidden)),
             Ok("private") => Ok(View::Private),
+            Ok("copy") => Ok(View::Copy { size: None }),
+            Ok("overlay") => Ok(View::Overlay),
             Ok(_) => Ok(View::Tmpfs { size: None }),
             Err(wrong) if text.starts_with(['/', '~', '$']) => Err(located(wrong.help(format!(
                 "to show another path here, write {{ bind = \"{text}\" }}"
@@ -58,7 +68,7 @@ fn from_table(
     }
     let kinds: Vec<&str> = KEYS
         .into_iter()
-        .take(4)
+        .take(KEYS.len() - 1)
         .filter(|kind| table.contains_key(*kind))
         .collect();
     let misspelt = !wrong.is_empty();
@@ -82,7 +92,8 @@ fn from_table(
             }
             let given = table.get(*kind).map(Spanned::get_ref);
             match (*kind, given) {
-                ("tmpfs", Some(given)) => check("tmpfs", tmpfs(given)),
+                ("tmpfs", Some(given)) => check("tmpfs", in_memory(given).map(|size| View::Tmpfs { size })),
+                ("copy", Some(given)) => check("copy", in_memory(given).map(|size| View::Copy { size })),
                 (kind @ ("bind" | "root"), Some(DeValue::String(source))) => {
                     let bind = kind == "bind";
                     let source = if bind {
@@ -139,7 +150,7 @@ fn from_table(
 }
 
 /// The size of a file system in memory.
-fn tmpfs(given: &DeValue<'_>) -> Result<View, Wrong> {
+fn in_memory(given: &DeValue<'_>) -> Result<Option<Size>, Wrong> {
     let size = match given {
         DeValue::String(text) => amount::size(text)?,
         DeValue::Integer(_) => amount::plain_bytes(integer(given).ok_or_else(too_large)?)?,
@@ -150,7 +161,7 @@ fn tmpfs(given: &DeValue<'_>) -> Result<View, Wrong> {
         return Err(Wrong::new("a file system of no size holds nothing")
             .help("write the size that it may grow to, such as \"512M\""));
     }
-    Ok(View::Tmpfs { size: Some(size) })
+    Ok(Some(size))
 }
 
 /// The name or the digest of an imported root, or the path of an archive.

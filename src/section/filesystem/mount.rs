@@ -77,10 +77,10 @@ pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
     }
 }
 
-fn thrown_away(source: &Path) -> Overlay {
+fn over(source: &Path, upper: &Upper) -> Overlay {
     Overlay {
         lower: vec![source.to_owned()],
-        upper: Upper::Memory { size: None },
+        upper: upper.clone(),
     }
 }
 
@@ -139,8 +139,8 @@ impl Build<'_> {
                 };
                 (from, *access, tree)
             }
-            What::Overlay { source } => (
-                Root::Overlay(thrown_away(source)),
+            What::Overlay { source, upper } => (
+                Root::Overlay(over(source, upper)),
                 Access::ReadWrite,
                 Tree::Overlay {
                     source: source.clone(),
@@ -191,6 +191,8 @@ impl Build<'_> {
                 access, devices, ..
             } => *access == Access::ReadWrite && !devices,
             What::Tmpfs { .. } | What::Private { .. } => true,
+            // A root of changes would run nothing at all.
+            What::Overlay { .. } => place.parent().is_some(),
             _ => false,
         };
         if self.draft.around.write_xor_execute && writable {
@@ -400,9 +402,9 @@ impl Build<'_> {
                 }
                 let at = target.clone();
                 match directory {
-                    What::Overlay { source } => (
+                    What::Overlay { source, upper } => (
                         Action::MountOverlay {
-                            overlay: thrown_away(source),
+                            overlay: over(source, upper),
                             target: at,
                         },
                         Tree::Overlay {
