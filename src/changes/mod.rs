@@ -6,6 +6,7 @@
 //! ever carried anywhere.
 
 pub mod apply;
+pub mod content;
 pub mod difference;
 pub mod private;
 pub mod remove;

@@ -181,12 +181,7 @@ impl Store {
             Err(errno) => return Err(format!("`{}`: {}", told(&self.path), errno.desc())),
         }
         let own = fstat(&self.directory).ok();
-        let named = fstatat(
-            &self.root,
-            self.name.as_str(),
-            AtFlags::AT_SYMLINK_NOFOLLOW,
-        )
-        .ok();
+        let named = fstatat(&self.root, self.name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW).ok();
         let number = |found: Option<FileStat>| found.map(|found| (found.st_dev, found.st_ino));
         Ok(number(own).is_some() && number(own) == number(named))
     }
@@ -252,8 +247,7 @@ impl Store {
     /// # Errors
     /// It cannot be made. The changes that are kept there are to another directory of this path.
     pub fn make_area(&self, name: &str, place: &Path) -> Result<Area> {
-        let fail =
-            |what: &str, errno: Errno| format!("{what} `{}`: {}", told(place), errno.desc());
+        let fail = |what: &str, errno: Errno| format!("{what} `{}`: {}", told(place), errno.desc());
         let lower = open_place(place).map_err(|errno| fail("cannot open", errno))?;
         let there = fstat(&lower).map_err(|errno| fail("cannot look at", errno))?;
         if let Some(area) = self.area(name) {

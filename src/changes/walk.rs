@@ -1,8 +1,6 @@
 //! What an upper layer changes in the directory below it.
 
 use std::ffi::{CStr, CString, OsStr};
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{AtFlags, readlinkat};
 use nix::sys::stat::{FileStat, fstatat};
 
+use super::content::same_content;
 use super::store::Area;
 use super::{Result, remove};
 use crate::kernel::{Errno, at};
@@ -252,20 +251,29 @@ impl Walk<'_> {
                 found.mode = (None, None);
             }
             found.conflict = match (&before, lower) {
-                (Some(before), Some(lower)) if !(kind == Kind::Mode && object == Object::Directory) => {
+                (Some(before), Some(lower))
+                    if !(kind == Kind::Mode && object == Object::Directory) =>
+                {
                     self.is_younger(lower, name, before, &path, 0)
                 }
                 _ => false,
             };
             found.refused = refused(&found, name);
             if set_ids && kind == Kind::Mode && found.mode.0 == found.mode.1 {
-                found.refused = Some("a set-user-ID or set-group-ID bit is never carried over".to_owned());
+                found.refused =
+                    Some("a set-user-ID or set-group-ID bit is never carried over".to_owned());
             }
             found.note = note(&found, set_ids);
             self.found.push(found);
         }
         if object == Object::Directory {
-            self.below(upper, lower.filter(|_| was == Some(Object::Directory)), name, &path, around);
+            self.below(
+                upper,
+                lower.filter(|_| was == Some(Object::Directory)),
+                name,
+                &path,
+                around,
+            );
         }
     }
 
@@ -309,7 +317,8 @@ impl Walk<'_> {
             depth: around.depth + 1,
         };
         // A directory that is replaced shows nothing of the old one, also where that is gone deeper down.
-        if let Err(errno) = self.directory(inner.as_fd(), lower.as_ref().map(AsFd::as_fd), &around) {
+        if let Err(errno) = self.directory(inner.as_fd(), lower.as_ref().map(AsFd::as_fd), &around)
+        {
             self.found.push(Change {
                 path: path.to_owned(),
                 refused: Some(format!("what is in it cannot be read: {}", errno.desc())),
@@ -356,9 +365,14 @@ impl Walk<'_> {
             let changed = (found.st_ctime, found.st_ctime_nsec);
             let known = key(path);
             return changed > self.area.about.since
-                && !self.area.about.applied.iter().any(|(path, inode, seconds, rest)| {
-                    *path == known && *inode == found.st_ino && (*seconds, *rest) == changed
-                });
+                && !self
+                    .area
+                    .about
+                    .applied
+                    .iter()
+                    .any(|(path, inode, seconds, rest)| {
+                        *path == known && *inode == found.st_ino && (*seconds, *rest) == changed
+                    });
         }
         // What cannot be looked at may have been changed.
         if depth >= DEEPEST {
@@ -420,14 +434,26 @@ fn refused(change: &Change, name: &CStr) -> Option<String> {
     if let Object::Special(what) = change.object {
         return Some(format!("a {what} is never carried over"));
     }
-    let odd = name.to_bytes().iter().any(|byte| *byte < 0x20 || *byte == 0x7f)
-        || name.to_str().is_ok_and(|name| name.chars().any(escape::is_harmful));
+    let odd = name
+        .to_bytes()
+        .iter()
+        .any(|byte| *byte < 0x20 || *byte == 0x7f)
+        || name
+            .to_str()
+            .is_ok_and(|name| name.chars().any(escape::is_harmful));
     odd.then(|| "its name has characters in it that are not shown".to_owned())
 }
 
 /// What is carried out by other programs without being asked.
 const RUN_BY_THEMSELVES: [&str; 8] = [
-    ".git/hooks", ".git/config", ".envrc", ".vscode", ".idea", ".npmrc", ".cargo/config.toml", ".bashrc",
+    ".git/hooks",
+    ".git/config",
+    ".envrc",
+    ".vscode",
+    ".idea",
+    ".npmrc",
+    ".cargo/config.toml",
+    ".bashrc",
 ];
 
 /// What somebody who looks at a change should know.
@@ -463,40 +489,6 @@ fn note(change: &Change, set_ids: bool) -> Option<String> {
     let runs = change.kind != Kind::Deleted && change.object == Object::File;
     (runs && RUN_BY_THEMSELVES.into_iter().any(named))
         .then(|| "other programs may run what it says by themselves".to_owned())
-}
-
-/// Opens a regular file of a directory for reading, and nothing else.
-///
-/// # Errors
-/// open(2). EINVAL: it is no regular file.
-pub(super) fn open_file(directory: BorrowedFd<'_>, name: &CStr) -> std::result::Result<File, Errno> {
-    let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = at::open(directory, name, flags, 0)?;
-    match Object::of(at::mode(file.as_fd())?) {
-        Object::File => Ok(File::from(file)),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-fn same_content(upper: BorrowedFd<'_>, lower: BorrowedFd<'_>, name: &CStr) -> bool {
-    let (Ok(mut one), Ok(mut other)) = (open_file(upper, name), open_file(lower, name)) else {
-        return false;
-    };
-    let (mut first, mut second) = (vec![0u8; 1 << 16], vec![0u8; 1 << 16]);
-    loop {
-        let Ok(length) = one.read(&mut first) else {
-            return false;
-        };
-        if length == 0 {
-            return matches!(other.read(&mut second), Ok(0));
-        }
-        let Some(part) = second.get_mut(..length) else {
-            return false;
-        };
-        if other.read_exact(part).is_err() || first.get(..length) != Some(&*part) {
-            return false;
-        }
-    }
 }
 
 /// A path below a directory as C has it; `.` for the directory itself.

@@ -8,9 +8,11 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
+mod changes;
 mod running;
 
 use super::notice::When;
+pub use changes::{Changes, Private};
 pub use running::{Interval, Running};
 
 const EXAMPLES: &str = "\
@@ -48,6 +50,7 @@ Examples:
   sandboxctl attach --profile memlimit --caller
                                       put this shell, and what it starts, under the limits of `memlimit`
   sandboxctl doctor                   what this host offers, and how to get what it lacks
+  sandboxctl diff claude              what `sandbox --copy DIR claude` has changed; `apply` carries it onto the disk
   sandboxctl list                     what runs, and what it uses; `top` keeps looking
   sandboxctl kill --all firefox       ends every process of the sandbox `firefox`
 
@@ -379,6 +382,14 @@ pub enum Verb {
     /// What is about running sandboxes.
     #[command(flatten)]
     Running(Running),
+
+    /// What is about changes that sandboxes made.
+    #[command(flatten)]
+    Changes(Changes),
+
+    /// List and remove the private directories of profiles
+    #[command(subcommand)]
+    Private(Private),
 
     /// Import, list, show and remove root file systems for `sandbox --root NAME`
     Root {

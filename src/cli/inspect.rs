@@ -242,11 +242,13 @@ fn names_part_of_ram(policy: &Policy) -> bool {
         matches!(
             value,
             Value::Size(Size::OfRam(_))
-                | Value::View(View::Tmpfs {
-                    size: Some(Size::OfRam(_))
-                } | View::Copy {
-                    size: Some(Size::OfRam(_))
-                })
+                | Value::View(
+                    View::Tmpfs {
+                        size: Some(Size::OfRam(_))
+                    } | View::Copy {
+                        size: Some(Size::OfRam(_))
+                    }
+                )
         )
     };
     [Section::Limits, Section::Filesystem]

@@ -62,7 +62,11 @@ pub(super) fn prepare(overlay: &Overlay, prepared: &Prepared) -> Result<OverlayO
     ];
     if upper.is_some() {
         // What is kept is read again, and applied: it holds whole files, and says nothing about files elsewhere.
-        for (key, value) in [(c"redirect_dir", c"nofollow"), (c"metacopy", c"off"), (c"index", c"off")] {
+        for (key, value) in [
+            (c"redirect_dir", c"nofollow"),
+            (c"metacopy", c"off"),
+            (c"index", c"off"),
+        ] {
             options.push((key.to_owned(), Some(value.to_owned())));
         }
     }

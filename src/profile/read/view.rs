@@ -92,8 +92,12 @@ fn from_table(
             }
             let given = table.get(*kind).map(Spanned::get_ref);
             match (*kind, given) {
-                ("tmpfs", Some(given)) => check("tmpfs", in_memory(given).map(|size| View::Tmpfs { size })),
-                ("copy", Some(given)) => check("copy", in_memory(given).map(|size| View::Copy { size })),
+                ("tmpfs", Some(given)) => {
+                    check("tmpfs", in_memory(given).map(|size| View::Tmpfs { size }))
+                }
+                ("copy", Some(given)) => {
+                    check("copy", in_memory(given).map(|size| View::Copy { size }))
+                }
                 (kind @ ("bind" | "root"), Some(DeValue::String(source))) => {
                     let bind = kind == "bind";
                     let source = if bind {

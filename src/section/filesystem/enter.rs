@@ -127,7 +127,11 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
 fn upper(draft: &mut Draft, rule: &Rule) -> Option<Upper> {
     const SHOWN: usize = 3;
     let wrong = |why: &str| {
-        let word = if rule.view == View::Overlay { "overlay" } else { "copy" };
+        let word = if rule.view == View::Overlay {
+            "overlay"
+        } else {
+            "copy"
+        };
         Diagnostic::error(format!("`{}` cannot be `{word}`", rule.key), rule.site, why)
     };
     let kept = rule.view == View::Overlay;
@@ -140,7 +144,9 @@ fn upper(draft: &mut Draft, rule: &Rule) -> Option<Upper> {
         PathKind::Directory
             if kept && subordinate.is_some_and(|said| *said.value == Value::Bool(true)) =>
         {
-            Some(wrong("with `user.subordinate-ids` the changes would belong to ids that the caller cannot read"))
+            Some(wrong(
+                "with `user.subordinate-ids` the changes would belong to ids that the caller cannot read",
+            ))
         }
         PathKind::Directory => None,
         PathKind::Missing => Some(
@@ -163,7 +169,11 @@ fn upper(draft: &mut Draft, rule: &Rule) -> Option<Upper> {
         let shown = inner.get(..SHOWN).unwrap_or(&inner).join(", ");
         (!inner.is_empty()).then(|| {
             let more = inner.len().saturating_sub(SHOWN);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
             wrong("something is mounted below it, which an overlay would not show")
                 .help(format!("mounted there: {shown}{more}"))
                 .help("name directories that have no other mounts in them")
@@ -180,9 +190,9 @@ fn upper(draft: &mut Draft, rule: &Rule) -> Option<Upper> {
         _ => {
             let name = encode(&rule.source, &draft.facts.caller.home);
             if name.len() > LONGEST_NAME {
-                draft
-                    .errors
-                    .push(wrong("the path is too long to name a directory of changes after"));
+                draft.errors.push(wrong(
+                    "the path is too long to name a directory of changes after",
+                ));
                 return None;
             }
             Some(Upper::Kept(name))
