@@ -14,10 +14,7 @@ use crate::kernel::{Errno, at};
 ///
 /// # Errors
 /// open(2). EINVAL: it is no regular file.
-pub(super) fn open_file(
-    directory: BorrowedFd<'_>,
-    name: &CStr,
-) -> std::result::Result<File, Errno> {
+pub(super) fn open_file(directory: BorrowedFd<'_>, name: &CStr) -> Result<File, Errno> {
     let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = at::open(directory, name, flags, 0)?;
     match Object::of(at::mode(file.as_fd())?) {

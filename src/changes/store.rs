@@ -281,7 +281,13 @@ impl Store {
         let theirs = process::set_umask(0o077);
         let made = self.fill_area(name, place, &there);
         process::set_umask(theirs);
-        made.map_err(wrong)?;
+        made.map_err(|errno| match errno {
+            Errno::ENOTSUP => format!(
+                "the file system of `{}` keeps no attributes of users, without which nothing can be removed in a copy (tmpfs does since Linux 6.6); XDG_DATA_HOME can lead elsewhere",
+                told(&self.path)
+            ),
+            errno => wrong(errno),
+        })?;
         self.area(name)
             .ok_or_else(|| format!("`{}` cannot be read", told(&self.path.join(name))))
     }
@@ -299,8 +305,10 @@ impl Store {
         at::make_directory(directory.as_fd(), c"upper", 0o700)?;
         let upper = at::open(directory.as_fd(), c"upper", DIRECTORY, 0)?;
         // Where no attributes are kept, directories can be neither removed nor replaced inside.
-        at::set_attribute(upper.as_fd(), c"user.sandbox", b"1")?;
-        at::remove_attribute(upper.as_fd(), c"user.sandbox")?;
+        let own = [c"user.sandbox", c"trusted.sandbox"].into_iter();
+        let mut own = own.filter(|name| at::set_attribute(upper.as_fd(), name, b"1").is_ok());
+        let name = own.next().ok_or(Errno::ENOTSUP)?;
+        at::remove_attribute(upper.as_fd(), name)?;
         if nix::unistd::geteuid().is_root() {
             let owner = (
                 nix::unistd::Uid::from_raw(there.st_uid),

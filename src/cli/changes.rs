@@ -223,7 +223,7 @@ fn diff(name: &str, paths: &[OsString], patch: bool, all: bool, as_json: bool) -
     }
     if !patch {
         text.push_str(&format!(
-            "{}; nothing of it is on the disk yet\n  sandboxctl diff --patch {name}   how the text of files differs\n  sandboxctl apply {name} [PATH…]  carries it onto the disk\n  sandboxctl discard {name} [PATH…]  throws it away\n",
+            "{}, not on the disk yet\n  sandboxctl diff --patch {name}   how the text of files differs\n  sandboxctl apply {name} [PATH…]  carries it onto the disk\n  sandboxctl discard {name} [PATH…]  throws it away\n",
             number(total)
         ));
     }
@@ -493,7 +493,7 @@ fn discard(name: &str, paths: &[OsString]) -> Answer {
     if paths.is_empty() {
         store.remove()?;
         return Ok((
-            format!("the changes of `{name}` are gone; the disk is as it was\n"),
+            format!("the changes of `{name}` are gone; nothing of them was on the disk\n"),
             status::OK,
         ));
     }

@@ -51,16 +51,27 @@ pub(super) fn open(plan: &mut Plan, name: &str, quiet: bool) -> Result<Option<St
             "sandbox: goes on with the {before} changes that are kept as `{name}` already (sandboxctl discard {name} throws them away)\n"
         ));
     }
+    match fill(&store, kept) {
+        Ok(()) => Ok(Some(store)),
+        Err(why) => {
+            // What was made for nothing goes again.
+            let _ = apply::tidy(store);
+            Err(why)
+        }
+    }
+}
+
+fn fill(store: &Store, kept: Vec<&mut Overlay>) -> Result<(), String> {
     // As it is mounted, no link is followed.
-    let path = (store.path().canonicalize())
-        .map_err(|error| format!("`{}`: {error}", store.path().display()))?;
+    let path = store.path().canonicalize();
+    let path = path.map_err(|error| format!("`{}`: {error}", store.path().display()))?;
     for overlay in kept {
         if let (Upper::Kept(area), Some(lower)) = (&overlay.upper, overlay.lower.first()) {
             store.make_area(area, lower)?;
             overlay.upper = Upper::Directory(path.join(area));
         }
     }
-    Ok(Some(store))
+    Ok(())
 }
 
 fn count(store: &Store) -> Result<usize, String> {

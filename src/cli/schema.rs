@@ -1,5 +1,6 @@
 //! The JSON schema (draft 2020-12) of a profile, made from the table of keys; for editors and for other programs.
 
+mod changes;
 pub mod running;
 
 use serde_json::{Map, Value, json};

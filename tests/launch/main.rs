@@ -25,6 +25,7 @@ mod namespaces;
 mod notify;
 mod process;
 mod programs;
+mod review;
 mod roots;
 mod running;
 mod share;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         ("notify", notify::cases),
         ("process", process::cases),
         ("programs", programs::cases),
+        ("review", review::cases),
         ("running", running::cases),
         ("share", share::cases),
         ("soft", soft::cases),

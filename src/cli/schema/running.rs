@@ -4,13 +4,13 @@
 use serde_json::{Map, Value, json};
 
 /// A member: its name, what it can be, what it means.
-type Member<'a> = (&'a str, Value, &'a str);
+pub(super) type Member<'a> = (&'a str, Value, &'a str);
 
-fn text() -> Value {
+pub(super) fn text() -> Value {
     json!({ "type": "string" })
 }
 
-fn count() -> Value {
+pub(super) fn count() -> Value {
     json!({ "type": "integer", "minimum": 0 })
 }
 
@@ -18,20 +18,20 @@ fn number() -> Value {
     json!({ "type": "number", "minimum": 0 })
 }
 
-fn flag() -> Value {
+pub(super) fn flag() -> Value {
     json!({ "type": "boolean" })
 }
 
-fn list(of: Value) -> Value {
+pub(super) fn list(of: Value) -> Value {
     json!({ "type": "array", "items": of })
 }
 
 /// The same, or null where it is not known or does not exist.
-fn maybe(value: Value) -> Value {
+pub(super) fn maybe(value: Value) -> Value {
     json!({ "anyOf": [value, { "type": "null" }] })
 }
 
-fn object(members: &[Member]) -> Value {
+pub(super) fn object(members: &[Member]) -> Value {
     let mut properties = Map::new();
     for (name, schema, meaning) in members {
         let mut schema = schema.clone();
@@ -448,6 +448,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("why", why()),
     ];
     all.into_iter()
+        .chain(super::changes::all())
         .map(|(verb, mut schema)| {
             if let Some(fields) = schema.as_object_mut() {
                 fields.insert(
