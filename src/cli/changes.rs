@@ -101,7 +101,7 @@ fn taken(name: &str) -> Result<Store, String> {
     }
     match store.take()? {
         true => Ok(store),
-        false => found(name),
+        false => Err(format!("the changes of `{name}` have just been removed")),
     }
 }
 

@@ -596,6 +596,19 @@ fn rules_below(scene: &Scene) -> Outcome {
     assert_eq!(fs::read_to_string(place.join("secret"))?, "secret");
     assert!(!data.join("changes/x").exists());
     ctl(scene, &["discard", "work"])?.succeeds()?;
+    // What a profile opens in it is a part of what the command line wants to be kept apart.
+    let out = scene
+        .sandbox()
+        .profile_text(&format!("[namespaces]\npid = true\n[filesystem]\n\"{shown}/src\" = \"read-write\"\n\"{shown}/keep\" = \"read-only\"\n"))?
+        .args(["--name", "work", "--copy"])
+        .args([&place])
+        .in_folder(&place)
+        .program(["/bin/sh", "-c", "echo y > src/apart; echo y > keep/k || :"])
+        .run()?;
+    out.succeeds()?;
+    assert!(!place.join("src/apart").exists());
+    assert_eq!(changes(scene)?, ["added src/apart"]);
+    ctl(scene, &["discard", "work"])?.succeeds()?;
     Ok(())
 }
 

@@ -21,6 +21,13 @@ const LONGEST_NAME: usize = 255;
 pub fn enter(draft: &mut Draft, rules: &[Rule]) {
     let minimal = devices::is_minimal(draft.policy);
     for rule in rules {
+        if let Some(over) = copied(rule, rules) {
+            if rule.layer.is_some() {
+                let text = format!("`{}` is a part of the copy of `{}`", rule.key, over.key);
+                draft.note(rule.site, text);
+            }
+            continue;
+        }
         let root = rule.place == Path::new("/");
         let what = match &rule.view {
             View::Host(Access::Hidden) => What::Hidden,
@@ -123,16 +130,26 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
     }
 }
 
+/// The rule of a later layer that says of a whole directory around this one that changes go elsewhere. What an earlier layer
+/// opens in it would otherwise be written on the disk, past the review that was asked for.
+fn copied<'r>(rule: &Rule, rules: &'r [Rule]) -> Option<&'r Rule> {
+    let opens = rule.view == View::Host(Access::ReadWrite) && !rule.device;
+    rules.iter().filter(|_| opens).find(|over| {
+        matches!(over.view, View::Copy { .. } | View::Overlay)
+            && over.layer > rule.layer
+            && rule.place.starts_with(&over.place)
+    })
+}
+
 /// Where changes to a directory of the host go; none when there can be no overlay over it.
 fn upper(draft: &mut Draft, rule: &Rule) -> Option<Upper> {
     const SHOWN: usize = 3;
     let wrong = |why: &str| {
-        let word = if rule.view == View::Overlay {
-            "overlay"
-        } else {
-            "copy"
+        let what = match rule.view {
+            View::Overlay => format!("changes to `{}` cannot be kept apart", rule.key),
+            _ => format!("`{}` cannot be a copy", rule.key),
         };
-        Diagnostic::error(format!("`{}` cannot be `{word}`", rule.key), rule.site, why)
+        Diagnostic::error(what, rule.site, why)
     };
     let kept = rule.view == View::Overlay;
     let subordinate = draft.policy.get(Section::User, "subordinate-ids");
