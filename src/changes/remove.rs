@@ -110,3 +110,37 @@ fn empty(
     }
     Ok(again)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn closed_and_deep_trees_go_and_nothing_outside() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("whole"), "").unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let top = root.path().join("top");
+        let deep: PathBuf = top.join(["d"; 400].join("/"));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("f"), "").unwrap();
+        fs::create_dir_all(top.join(".sandbox-deep-1/x")).unwrap();
+        symlink(outside.path(), top.join("link")).unwrap();
+        fs::create_dir(top.join("closed")).unwrap();
+        fs::write(top.join("closed/f"), "").unwrap();
+        fs::set_permissions(top.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+        let directory = File::open(root.path()).unwrap();
+        remove(directory.as_fd(), OsStr::new("top")).unwrap();
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+        assert!(outside.path().join("whole").exists());
+        assert_eq!(
+            remove(directory.as_fd(), OsStr::new("top")),
+            Err(Errno::ENOENT)
+        );
+    }
+}

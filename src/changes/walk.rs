@@ -209,9 +209,22 @@ impl Walk<'_> {
         name: &CStr,
         around: &Around<'_>,
     ) {
-        let now = look(upper, name).filter(|found| !is_whiteout(found));
-        let before = lower.and_then(|lower| look(lower, name));
         let path = around.path.join(OsStr::from_bytes(name.to_bytes()));
+        let now = match fstatat(upper, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(found) => Some(found).filter(|found| !is_whiteout(found)),
+            Err(Errno::ENOENT) => None,
+            Err(errno) => {
+                let refused = Some(format!("it cannot be looked at: {}", errno.desc()));
+                let unknown = empty(Kind::Modified, Object::File);
+                self.found.push(Change {
+                    path,
+                    refused,
+                    ..unknown
+                });
+                return;
+            }
+        };
+        let before = lower.and_then(|lower| look(lower, name));
         let change = |kind, object| Change {
             path: path.clone(),
             opaque: around.opaque,
