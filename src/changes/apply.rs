@@ -307,7 +307,7 @@ impl Carrier {
             let owner = (Uid::from_raw(now.st_uid), Gid::from_raw(now.st_gid));
             fchown(&to, Some(owner.0), Some(owner.1))?;
         }
-        fchmod(&to, Mode::from_bits_truncate(now.st_mode & 0o777))?;
+        fchmod(&to, Mode::from_bits_truncate(now.st_mode & CARRIED))?;
         let time = TimeSpec::new(now.st_mtime, now.st_mtime_nsec);
         nix::sys::stat::futimens(&to, &time, &time)
     }

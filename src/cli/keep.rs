@@ -82,18 +82,14 @@ fn count(store: &Store) -> Result<usize, String> {
         .sum()
 }
 
-/// Says what is kept, or removes a store in which nothing is.
-pub(super) fn close(store: Store, quiet: bool) {
+/// What is to be said of what is kept; a store in which nothing is kept is removed.
+pub(super) fn close(store: Store) -> Option<String> {
     let name = store.name.clone();
     let text = match count(&store) {
-        Ok(0) => match apply::tidy(store) {
-            Ok(_) => return,
-            Err(why) => why,
-        },
-        Ok(_) if quiet => return,
+        Ok(0) => apply::tidy(store).err()?,
         Ok(1) => format!("kept 1 change: sandboxctl diff {name}"),
         Ok(number) => format!("kept {number} changes: sandboxctl diff {name}"),
         Err(why) => format!("changes are kept: sandboxctl diff {name} ({why})"),
     };
-    complain(&format!("sandbox: {}\n", escape::line(&text)));
+    Some(format!("sandbox: {}\n", escape::line(&text)))
 }

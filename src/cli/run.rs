@@ -224,6 +224,8 @@ impl<'a> Run<'a> {
                 if let Some(background) = background {
                     background.started(&name);
                 }
+                // Whoever waits for the end may want to look at once.
+                let kept = kept.and_then(keep::close);
                 registered.ended(&outcome);
                 for leftover in &outcome.leftovers {
                     complain(&format!("sandbox: {}\n", escape::line(leftover)));
@@ -243,14 +245,14 @@ impl<'a> Run<'a> {
                         notifier.happened(kind, &text);
                     }
                 }
-                if let Some(store) = kept {
-                    keep::close(store, launch.quiet || launch.json);
+                if let Some(text) = kept.filter(|_| !launch.quiet && !launch.json) {
+                    complain(&text);
                 }
                 Ok(outcome.ending.status())
             }
             Err(error) => {
                 if let Some(store) = kept {
-                    keep::close(store, true);
+                    keep::close(store);
                 }
                 Err(Box::new(Unstarted {
                     error,
