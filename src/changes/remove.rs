@@ -133,7 +133,7 @@ mod tests {
         symlink(outside.path(), top.join("link")).unwrap();
         fs::create_dir(top.join("closed")).unwrap();
         fs::write(top.join("closed/f"), "").unwrap();
-        fs::set_permissions(top.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(top.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
         let directory = File::open(root.path()).unwrap();
         remove(directory.as_fd(), OsStr::new("top")).unwrap();
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);

@@ -148,11 +148,11 @@ fn within(area: &Area, paths: &[OsString], here: Option<&Path>) -> Vec<PathBuf> 
     paths.iter().filter_map(below).collect()
 }
 
+/// An area, its changes, and which of its paths were named.
+type Named = (Area, Vec<Change>, Vec<PathBuf>);
+
 /// The changes of every area that paths name, and which paths those are; all without paths.
-fn named(
-    store: &Store,
-    paths: &[OsString],
-) -> Result<Vec<(Area, Vec<Change>, Vec<PathBuf>)>, String> {
+fn named(store: &Store, paths: &[OsString]) -> Result<Vec<Named>, String> {
     let here = std::env::current_dir().ok();
     let mut all = Vec::new();
     let mut met = vec![false; paths.len()];

@@ -568,6 +568,7 @@ fn goes_on(scene: &Scene) -> Outcome {
     // One name, two directories.
     run(scene, &other, "echo x > x")?;
     let out = ctl(scene, &["changes"])?;
+    out.succeeds()?;
     out.tells("1 change,")?;
     out.tells("2 changes,")?;
     ctl(scene, &["apply", "work"])?.succeeds()?;
