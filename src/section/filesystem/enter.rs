@@ -152,9 +152,11 @@ fn upper(draft: &mut Draft, rule: &Rule) -> Option<Upper> {
         Diagnostic::error(what, rule.site, why)
     };
     let kept = rule.view == View::Overlay;
+    // Where nothing can be mounted, that is what is said.
+    let mounts = draft.facts.machine.no_user_namespaces.is_none();
     let subordinate = draft.policy.get(Section::User, "subordinate-ids");
     let error = match rule.source_kind {
-        PathKind::Directory if kept && !draft.around.pid_namespace => Some(
+        PathKind::Directory if kept && mounts && !draft.around.pid_namespace => Some(
             wrong("changes are kept only where nothing of the sandbox goes on after its end")
                 .help("add namespaces.pid = true (--set namespaces.pid=true)"),
         ),
