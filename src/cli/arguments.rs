@@ -207,10 +207,9 @@ pub struct Shorthand {
 
     /// The directory may be changed, but what is on the disk stays as it is until you say so ("PATH" = "overlay")
     ///
-    /// The changes are kept apart. Afterwards `sandboxctl diff NAME` shows them, `sandboxctl apply NAME` carries them onto
-    /// the disk, all or those to the paths you name, and `sandboxctl discard NAME` throws them away. NAME is what the run
-    /// is called: its program, or what --name says. A later run of that name goes on with what is kept. To have all
-    /// changes thrown away at the end, say "PATH" = "copy" in a profile.
+    /// Afterwards `sandboxctl diff NAME` shows the changes, `sandboxctl apply NAME` carries them onto the disk, all or those to
+    /// the paths you name, and `sandboxctl discard NAME` throws them away. NAME is what the run is called: its program, or
+    /// what --name says. A later run of that name goes on with what is kept. "PATH" = "copy" throws all away at the end.
     #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, help_heading = "File system")]
     pub copy: Vec<String>,
 
@@ -386,10 +385,6 @@ pub enum Verb {
     /// What is about changes that sandboxes made.
     #[command(flatten)]
     Changes(Changes),
-
-    /// List and remove the private directories of profiles
-    #[command(subcommand)]
-    Private(Private),
 
     /// Import, list, show and remove root file systems for `sandbox --root NAME`
     Root {

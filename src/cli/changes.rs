@@ -15,7 +15,7 @@ use crate::report::escape;
 use crate::report::paint::Paint;
 
 use super::arguments::Changes;
-use super::{answer, complain, inspect, keep, status};
+use super::{answer, complain, inspect, keep, private, status};
 
 /// New directories with more in them are shown in one line.
 const MUCH: usize = 20;
@@ -46,6 +46,7 @@ pub fn run(verb: Changes) -> Result<(), i32> {
             json,
         } => apply_them(&name, &paths, force, json),
         Changes::Discard { name, paths } => discard(&name, &paths),
+        Changes::Private(verb) => return private::run(verb),
     };
     match done {
         Ok((text, status)) => {

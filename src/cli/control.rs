@@ -13,8 +13,8 @@ use crate::report::{Diagnostic, Diagnostics, Severity, SourceMap, escape};
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
 use super::{
-    answer, attach, changes, doctor, explain, group, inspect, join, logs, private, root, rules,
-    schema, status, usage,
+    answer, attach, changes, doctor, explain, group, inspect, join, logs, root, rules, schema,
+    status, usage,
 };
 
 mod events;
@@ -60,7 +60,6 @@ pub fn main() -> i32 {
         Verb::Logs { name, follow } => logs::logs(&name, follow),
         Verb::Running(verb) => running::run(verb),
         Verb::Changes(verb) => changes::run(verb),
-        Verb::Private(verb) => private::run(verb),
         Verb::Root { verb } => root::run(verb),
         Verb::Delegate { user, remove, pid } => delegate::run(Delegate {
             user: &user,

@@ -28,6 +28,8 @@ use std::path::{Path, PathBuf};
 
 pub use landlock::{Held, Refusal, lower_without_mounts};
 
+use world::below;
+
 use super::devices;
 use super::expand::{self, Expanded};
 use crate::host::Facts;
@@ -590,14 +592,4 @@ fn join(base: &Path, rest: &Path) -> PathBuf {
     } else {
         base.join(rest)
     }
-}
-
-/// Entries of a tree of places that lie strictly below one.
-fn below<'a, V>(
-    table: &'a BTreeMap<PathBuf, V>,
-    place: &'a Path,
-) -> impl Iterator<Item = (&'a PathBuf, &'a V)> {
-    table
-        .range::<Path, _>((std::ops::Bound::Excluded(place), std::ops::Bound::Unbounded))
-        .take_while(move |(at, _)| at.starts_with(place))
 }

@@ -65,6 +65,10 @@ pub enum Changes {
         #[arg(long)]
         json: bool,
     },
+
+    /// List and remove the private directories of profiles
+    #[command(subcommand)]
+    Private(Private),
 }
 
 /// What can be done with private directories.
