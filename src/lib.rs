@@ -5,6 +5,7 @@
 //! text → [`profile`] → [`policy`] → [`plan`] (with the [`host`]'s facts) → [`exec`] → [`kernel`]
 
 pub mod bpf;
+pub mod changes;
 pub mod cli;
 pub mod closure;
 pub mod control;

@@ -8,9 +8,11 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
+mod changes;
 mod running;
 
 use super::notice::When;
+pub use changes::{Changes, Private};
 pub use running::{Interval, Running};
 
 const EXAMPLES: &str = "\
@@ -20,6 +22,7 @@ Examples:
   sandbox --memory 3G --swap 3G --memory-soft 1G -- firefox --private-window
   sandbox --hide ~/Mail --net none ./untrusted  the default profile, and two more rules
   sandbox --no-profile --pids 10 bash           these rules and nothing else
+  sandbox --copy ~/project claude               changes to ~/project are kept apart: sandboxctl diff claude
   sandbox --root debian /bin/sh                 in an imported root file system
   sandbox --dry-run firefox                     what would be done, and who asked for it
 
@@ -48,6 +51,7 @@ Examples:
                                       put this shell, and what it starts, under the limits of `memlimit`
   sandboxctl desktop install firefox  its icon starts the sandbox from now on
   sandboxctl doctor                   what this host offers, and how to get what it lacks
+  sandboxctl diff claude              what `sandbox --copy DIR claude` has changed; `apply` carries it onto the disk
   sandboxctl list                     what runs, and what it uses; `top` keeps looking
   sandboxctl kill --all firefox       ends every process of the sandbox `firefox`
 
@@ -201,6 +205,14 @@ pub struct Shorthand {
     /// An empty file system in memory, gone afterwards ("PATH" = "tmpfs")
     #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, help_heading = "File system")]
     pub tmpfs: Vec<String>,
+
+    /// The directory may be changed, but what is on the disk stays as it is until you say so ("PATH" = "overlay")
+    ///
+    /// Afterwards `sandboxctl diff NAME` shows the changes, `sandboxctl apply NAME` carries them onto the disk, all or those to
+    /// the paths you name, and `sandboxctl discard NAME` throws them away. NAME is what the run is called: its program, or
+    /// what --name says. A later run of that name goes on with what is kept. "PATH" = "copy" throws all away at the end.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath, help_heading = "File system")]
+    pub copy: Vec<String>,
 
     /// Show the host's SRC at DST, to be read and written ("DST" = { bind = "SRC", access = "read-write" })
     #[arg(long, value_name = "SRC:DST", value_hint = ValueHint::AnyPath, help_heading = "File system")]
@@ -383,6 +395,9 @@ pub enum Verb {
     /// for what is known of a few (Python, Perl, git, …). Libraries for better processors are listed beside the plain
     /// ones. LD_LIBRARY_PATH is not looked at. Exit status: 1 when something that is needed is missing.
     Closure(super::closure::Options),
+    /// What is about changes that sandboxes made.
+    #[command(flatten)]
+    Changes(Changes),
 
     /// Import, list, show and remove root file systems for `sandbox --root NAME`
     Root {

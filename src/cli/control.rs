@@ -15,8 +15,8 @@ use crate::section::{dbus, desktop};
 use super::arguments::{Control, Verb};
 use super::delegate::{self, Delegate};
 use super::{
-    answer, attach, closure, desktop as entries, doctor, explain, group, inspect, join, logs, root,
-    rules, schema, status, usage,
+    answer, attach, changes, closure, desktop as entries, doctor, explain, group, inspect, join,
+    logs, root, rules, schema, status, usage,
 };
 
 mod events;
@@ -66,6 +66,7 @@ pub fn main() -> i32 {
         Verb::Logs { name, follow } => logs::logs(&name, follow),
         Verb::Running(verb) => running::run(verb),
         Verb::Closure(options) => closure::run(&options),
+        Verb::Changes(verb) => changes::run(verb),
         Verb::Root { verb } => root::run(verb),
         Verb::Desktop { verb } => entries::run(&verb),
         Verb::Delegate { user, remove, pid } => delegate::run(Delegate {

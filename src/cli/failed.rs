@@ -94,6 +94,8 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
             "this kernel does not let this caller mount an overlay: user namespaces may since Linux 5.11, if the module is there",
             &[
                 "{ root = NAME, access = \"read-only\" } needs none: nothing can be changed inside then",
+                "the place of `overlay`, and that where changes are kept, have to be on a file system of a disk: XDG_DATA_HOME can lead elsewhere",
+                "\"read-only\" and \"read-write\" need no overlay",
             ],
         ),
         (Action::MountHost { .. } | Action::NewRoot { .. }, Errno::ELOOP | Errno::ENOTDIR) => {

@@ -25,6 +25,8 @@ pub enum Flag {
     Hide,
     /// `--tmpfs PATH`
     Tmpfs,
+    /// `--copy PATH`
+    Copy,
     /// `--bind SRC:DST`: `DST = { bind = SRC, access = "read-write" }`.
     Bind,
     /// `--root DIR`: `"/" = { bind = DIR, access = "read-write" }`.
@@ -41,7 +43,7 @@ pub enum Flag {
 
 impl Flag {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Set,
         Self::Memory,
         Self::Swap,
@@ -53,6 +55,7 @@ impl Flag {
         Self::ReadWrite,
         Self::Hide,
         Self::Tmpfs,
+        Self::Copy,
         Self::Bind,
         Self::Root,
         Self::Hostname,
@@ -76,6 +79,7 @@ impl Flag {
             Self::ReadWrite => "rw",
             Self::Hide => "hide",
             Self::Tmpfs => "tmpfs",
+            Self::Copy => "copy",
             Self::Bind => "bind",
             Self::Root => "root",
             Self::Hostname => "hostname",

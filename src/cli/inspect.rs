@@ -242,6 +242,8 @@ fn names_part_of_ram(policy: &Policy) -> bool {
                 view.plain(),
                 View::Tmpfs {
                     size: Some(Size::OfRam(_))
+                } | View::Copy {
+                    size: Some(Size::OfRam(_))
                 }
             )
         }
@@ -250,6 +252,13 @@ fn names_part_of_ram(policy: &Policy) -> bool {
     [Section::Limits, Section::Filesystem]
         .into_iter()
         .any(|section| policy.section(section).any(|(_, value, _)| part(value)))
+}
+
+/// Whether changes to a directory of the host go elsewhere.
+fn has_overlay(policy: &Policy) -> bool {
+    policy
+        .section(Section::Filesystem)
+        .any(|(_, value, _)| matches!(value, Value::View(view) if matches!(view.plain(), View::Copy { .. } | View::Overlay)))
 }
 
 /// The control groups, as far as this policy's limits need to know them.
@@ -311,7 +320,7 @@ pub(super) fn facts_for(
         memory: names_part_of_ram(policy),
         terminals: Process::of(policy).terminal.value == Terminal::New,
         // What an overlay can do depends on it.
-        release: !roots.is_empty(),
+        release: !roots.is_empty() || has_overlay(policy),
         landlock: plan::wants_landlock(policy),
     };
     let mut facts = host::probe(scope).map_err(|error| vec![error])?;
@@ -322,6 +331,9 @@ pub(super) fn facts_for(
         if let Some(name) = host::login_name(facts.caller.uid) {
             facts.caller.user = name;
         }
+    }
+    if has_overlay(policy) {
+        facts.mount_points = host::disk::mount_points();
     }
     facts.roots = roots
         .iter()

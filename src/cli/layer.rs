@@ -147,6 +147,7 @@ impl Spoken<'_> {
             Flag::ReadWrite => self.view(View::Host(Access::ReadWrite)),
             Flag::Hide => self.view(View::Host(Access::Hidden)),
             Flag::Tmpfs => self.view(View::Tmpfs { size: None }),
+            Flag::Copy => self.view(View::Overlay),
             Flag::Bind => self.bind(),
             Flag::Root if self.image.is_some() => {
                 let source = self.image.unwrap_or_default().to_owned();
@@ -463,6 +464,7 @@ mod tests {
             (Flag::ReadWrite, "../y/*.txt"),
             (Flag::Hide, "~/.ssh/"),
             (Flag::Tmpfs, "/tmp"),
+            (Flag::Copy, "."),
             (Flag::Bind, ".:/src"),
             (Flag::Root, "/srv/root"),
             (Flag::Hostname, "box"),
@@ -481,6 +483,7 @@ mod tests {
         filesystem./home/me/y/*.txt = "read-write" <- ../y/*.txt
         filesystem.~/.ssh = "hidden" <- ~/.ssh/
         filesystem./tmp = "tmpfs" <- /tmp
+        filesystem./home/me/[[]x[]] = "overlay" <- .
         filesystem./src = { bind = "/home/me/[x]", access = "read-write" } <- .:/src
         filesystem./ = { bind = "/srv/root", access = "read-write" } <- /srv/root
         namespaces.hostname = "box" <- box

@@ -134,7 +134,7 @@ pub fn values(kind: Kind) -> String {
         Kind::Rules => "a list of rules (\"limits.memory-soft\")".to_owned(),
         Kind::Namespace => "true, false, \"sandbox:NAME\", or the path of a namespace".to_owned(),
         Kind::View => {
-            "\"read-only\", \"read-write\", \"hidden\", \"private\", \"tmpfs\", { bind = PATH, access = WORD } (read-only unless it says otherwise), { tmpfs = SIZE }, { root = NAME, access = WORD } (read-write unless it says otherwise), or { text = TEXT }".to_owned()
+            "\"read-only\", \"read-write\", \"hidden\", \"private\", \"tmpfs\", \"copy\", \"overlay\", { bind = PATH, access = WORD } (read-only unless it says otherwise), { tmpfs = SIZE }, { copy = SIZE }, { root = NAME, access = WORD } (read-write unless it says otherwise), or { text = TEXT }".to_owned()
         }
         Kind::SyscallAction => "\"allow\", \"deny\", \"kill\", \"log\", \"trap\", or an errno name (\"ENOSYS\")".to_owned(),
         Kind::Keep => list(table::KEEP_WORDS),

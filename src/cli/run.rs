@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::control::run_directory::RunDirectory;
-use crate::control::share;
+use crate::control::{name, share};
 use crate::exec;
 use crate::kernel::Errno;
 use crate::plan::{Action, Plan, outline, show};
@@ -15,7 +15,7 @@ use super::background::{self, Background, Side};
 use super::launch::{Ready, prepare_again};
 use super::notice::Notifier;
 use super::registered::Registered;
-use super::{complain, ending, failed, fallback, inspect, status};
+use super::{complain, ending, failed, fallback, inspect, keep, status};
 
 /// What stays the same when a launch has to be tried in another way.
 pub(super) struct Run<'a> {
@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
     /// Carries one plan out, and returns the exit status of the program, or of what made it impossible to try.
     fn attempt(
         &mut self,
-        ready: Ready,
+        mut ready: Ready,
         shared: Vec<exec::Shared>,
         sources: &SourceMap,
     ) -> Result<i32, Box<Unstarted>> {
@@ -155,6 +155,24 @@ impl<'a> Run<'a> {
                 return Ok(status);
             }
         }
+        let called = match (self.registered.name(), &launch.name) {
+            (Some(name), _) => name.to_owned(),
+            (None, Some(name)) => name.clone(),
+            (None, None) => name::of_program(launch.program().unwrap_or_else(|| OsStr::new(""))),
+        };
+        let kept = match keep::open(&mut ready.plan, &called, launch.quiet) {
+            Ok(kept) => kept,
+            Err(why) => {
+                let why = format!("changes cannot be kept: {why}");
+                complain(&format!(
+                    "sandbox: {}\n  help: --name chooses another name to keep them under\n",
+                    escape::line(&why)
+                ));
+                self.notifier.failed(&why);
+                self.speak_to_foreground();
+                return Ok(status::NOT_SET_UP);
+            }
+        };
         let (registered, background, notifier) = (
             &mut self.registered,
             &mut self.background,
@@ -213,6 +231,8 @@ impl<'a> Run<'a> {
                 if let Some(background) = background {
                     background.started(&name);
                 }
+                // Whoever waits for the end may want to look at once.
+                let kept = kept.and_then(keep::close);
                 registered.ended(&outcome);
                 for leftover in &outcome.leftovers {
                     complain(&format!("sandbox: {}\n", escape::line(leftover)));
@@ -232,12 +252,20 @@ impl<'a> Run<'a> {
                         notifier.happened(kind, &text);
                     }
                 }
+                if let Some(text) = kept.filter(|_| !launch.quiet && !launch.json) {
+                    complain(&text);
+                }
                 Ok(outcome.ending.status())
             }
-            Err(error) => Err(Box::new(Unstarted {
-                error,
-                plan: ready.plan,
-            })),
+            Err(error) => {
+                if let Some(store) = kept {
+                    keep::close(store);
+                }
+                Err(Box::new(Unstarted {
+                    error,
+                    plan: ready.plan,
+                }))
+            }
         }
     }
 }

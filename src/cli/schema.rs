@@ -1,5 +1,6 @@
 //! The JSON schema (draft 2020-12) of a profile, made from the table of keys; for editors and for other programs.
 
+mod changes;
 pub mod running;
 mod steering;
 
@@ -270,6 +271,10 @@ fn definitions() -> Value {
             {
                 "type": "object", "required": ["tmpfs"], "additionalProperties": false,
                 "properties": { "tmpfs": { "$ref": "#/$defs/size" }, "execute": boolean }
+            },
+            {
+                "type": "object", "required": ["copy"], "additionalProperties": false,
+                "properties": { "copy": { "$ref": "#/$defs/size" }, "execute": boolean }
             },
             {
                 "type": "object", "required": ["root"], "additionalProperties": false,

@@ -49,6 +49,8 @@ pub(super) fn prepare(overlay: &Overlay, prepared: &Prepared) -> Result<OverlayO
             c"changes/upper",
             c"changes/work",
         ),
+        // Nobody has opened a store for it.
+        Upper::Kept(_) => return Err(Errno::EINVAL),
     };
     let mut options = vec![
         (
@@ -58,6 +60,16 @@ pub(super) fn prepare(overlay: &Overlay, prepared: &Prepared) -> Result<OverlayO
         (c"upperdir".to_owned(), Some(upper_name.to_owned())),
         (c"workdir".to_owned(), Some(work_name.to_owned())),
     ];
+    if upper.is_some() {
+        // What is kept is read again, and applied: it holds whole files, and says nothing about files elsewhere.
+        for (key, value) in [
+            (c"redirect_dir", c"nofollow"),
+            (c"metacopy", c"off"),
+            (c"index", c"off"),
+        ] {
+            options.push((key.to_owned(), Some(value.to_owned())));
+        }
+    }
     if user_namespace {
         // Without it the notes to itself would need a right that only the first user namespace gives.
         options.push((c"userxattr".to_owned(), None));
@@ -84,16 +96,23 @@ pub(super) fn make(op: &OverlayOp, host: BorrowedFd<'_>) -> Result<OwnedFd, Errn
     }
     let layers = mount::make_mount(context.as_fd(), attribute::NOSUID | attribute::NODEV)?;
     mount::attach_over_root(layers.as_fd())?;
+    let mut mode = None;
     for (name, path) in &op.lower {
         let place = at::resolve(host, path)?;
         let tree = mount::clone_tree(place.as_fd())?;
         mount::set_attributes(tree.as_fd(), LOWER, true)?;
+        // The directory itself has the mode of its uppermost layer, which is to be that of what it shows.
+        mode = match mode {
+            None => Some(at::mode(tree.as_fd())? & 0o1777),
+            some => some,
+        };
         at::make_directory(layers.as_fd(), name, 0o755)?;
         mount::attach_at(tree.as_fd(), layers.as_fd(), name)?;
     }
     match &op.upper {
         None => {
             at::make_directory(layers.as_fd(), c"upper", 0o755)?;
+            at::set_mode(layers.as_fd(), c"upper", mode.unwrap_or(0o755))?;
             at::make_directory(layers.as_fd(), c"work", 0o755)?;
         }
         Some(path) => {

@@ -149,6 +149,17 @@ fn mount_of(mountinfo: &[u8], path: &Path) -> Option<Mounted> {
     best.map(|(_, mount)| mount)
 }
 
+/// Every path at which something is mounted; none where the kernel does not tell.
+#[must_use]
+pub fn mount_points() -> Vec<PathBuf> {
+    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let text = String::from_utf8_lossy(&table);
+    text.lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(super::cgroup::unescaped)
+        .collect()
+}
+
 /// The device nodes at these paths, and below those that are directories.
 #[must_use]
 pub fn nodes(paths: &[PathBuf]) -> BTreeSet<Node> {

@@ -28,6 +28,8 @@ pub struct Facts {
     pub globs: BTreeMap<PathBuf, Vec<PathBuf>>,
     /// Where the roots are that the policy names, by what it says.
     pub roots: BTreeMap<String, PathBuf>,
+    /// Where something is mounted on this host, by paths without links; empty when no rule needs to know.
+    pub mount_points: Vec<PathBuf>,
     /// The caller's cache of roots, when it is there.
     pub root_cache: Option<PathBuf>,
     /// The caller's displays.

@@ -12,4 +12,4 @@ pub mod probe;
 
 pub use doctor::is_initial_user_namespace;
 pub use facts::Facts;
-pub use probe::{Scope, login_name, probe};
+pub use probe::{Scope, data, login_name, probe};

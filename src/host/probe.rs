@@ -141,6 +141,19 @@ fn home(uid: nix::unistd::Uid) -> Result<PathBuf, Diagnostic> {
     }
 }
 
+/// Where this program keeps data of the caller's: `$XDG_DATA_HOME/sandbox`, as every plan has it.
+///
+/// # Errors
+/// The caller has no home directory.
+pub fn data() -> Result<PathBuf, Diagnostic> {
+    let said = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let data = match said.filter(|path| path.is_absolute()) {
+        Some(path) => normal(&path),
+        None => home(nix::unistd::getuid())?.join(".local/share"),
+    };
+    Ok(data.join("sandbox"))
+}
+
 /// Without `.`, `//` and a slash at the end.
 fn normal(path: &Path) -> PathBuf {
     path.components().collect()

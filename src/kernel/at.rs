@@ -98,6 +98,32 @@ pub fn set_attribute(file: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> Result<
     .map(drop)
 }
 
+/// Reads an extended attribute of an open file into a buffer (fgetxattr(2)); its length.
+///
+/// # Errors
+/// ENODATA: the file has none of that name. ENOTSUP: the file system keeps none. ERANGE: it is longer.
+pub fn attribute(file: BorrowedFd<'_>, name: &CStr, into: &mut [u8]) -> Result<usize> {
+    // SAFETY: the name lives through the call; the buffer's pointer and length belong together.
+    let length = unsafe {
+        libc::fgetxattr(
+            file.as_raw_fd(),
+            name.as_ptr(),
+            into.as_mut_ptr().cast(),
+            into.len(),
+        )
+    };
+    usize::try_from(length).map_err(|_| Errno::last())
+}
+
+/// Takes an extended attribute away from an open file (fremovexattr(2)).
+///
+/// # Errors
+/// As [`attribute`].
+pub fn remove_attribute(file: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    // SAFETY: the name lives through the call.
+    check_int(unsafe { libc::fremovexattr(file.as_raw_fd(), name.as_ptr()) }).map(drop)
+}
+
 /// Goes down `path` from `root`, one component at a time: `step` opens the next one, `..` is refused.
 fn descend(
     root: BorrowedFd<'_>,
@@ -254,6 +280,26 @@ pub fn is_inside() -> Result<bool> {
 pub fn make_directory(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
     // SAFETY: the name lives through the call.
     check_int(unsafe { libc::mkdirat(directory.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
+}
+
+/// fchmodat(2) of something that is no link.
+///
+/// # Errors
+/// chmod(2).
+pub fn set_mode(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: the name lives through the call.
+    check_int(unsafe { libc::fchmodat(directory.as_raw_fd(), name.as_ptr(), mode, 0) }).map(drop)
+}
+
+/// Changes the mode of what a descriptor of O_PATH names, by way of /proc (chmod(2)).
+///
+/// # Errors
+/// chmod(2); ENOENT without /proc.
+pub fn reopen_mode(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    let path = std::ffi::CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        .map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the path lives through the call.
+    check_int(unsafe { libc::chmod(path.as_ptr(), mode) }).map(drop)
 }
 
 /// An empty regular file, without opening it (mknodat(2)).

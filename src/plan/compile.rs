@@ -84,6 +84,7 @@ fn around(policy: &Policy, facts: &Facts, decided: &Namespaces) -> Surroundings 
         network_namespace: decided.is_new(NamespaceKind::Net),
         terminal: None,
         private_root: data.join("private").join(&policy.private_name),
+        changes: data.join("changes"),
         configuration: [configuration]
             .into_iter()
             .chain(facts.root_cache.clone())
@@ -449,7 +450,7 @@ impl Builder<'_> {
             && decided.is_new(NamespaceKind::User)
         {
             self.plan.warnings.push(Note {
-                text: "directories of this root can be neither removed nor replaced inside: that takes Linux 6.6".to_owned(),
+                text: "directories that were there can be neither removed nor replaced inside: that takes Linux 6.6".to_owned(),
                 help: None,
                 site: step.site,
             });

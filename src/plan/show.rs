@@ -23,6 +23,7 @@ fn layers(overlay: &Overlay) -> String {
             format!("of up to {} thrown away", exact_bytes(*size))
         }
         Upper::Directory(directory) => format!("kept in {}", path(directory)),
+        Upper::Kept(_) => "kept apart until they are reviewed".to_owned(),
     };
     format!(
         "{}, unchanged itself, changes {changes}",

@@ -146,6 +146,9 @@ pub enum Upper {
     },
     /// Into `upper` in this directory of the host, which has an empty `work` beside it.
     Directory(PathBuf),
+    /// Into the part of that name of the run's own store of changes: a [`Upper::Directory`] once the launcher has taken
+    /// the run's name.
+    Kept(String),
 }
 
 /// What a /proc shows (proc(5), mount options).

@@ -299,7 +299,10 @@ pub static KEYS: &[Key] = &[
     key(Section::Filesystem, Name::Path, Kind::View, "\"/\" = \"read-write\"", "\"~/.ssh\" = \"hidden\"").says(
         "what is seen at a path, and what may be done with it",
         "`\"read-only\"`, `\"read-write\"`; `\"hidden\"`: not there; `\"denied\"`: there, but empty and closed; `\"private\"`: a directory of the profile's own, kept between runs; \
-         `\"tmpfs\"`: empty, in memory, gone afterwards, or `{ tmpfs = \"512M\" }`; `{ bind = \"/other\", access = \"read-only\" }`; \
+         `\"tmpfs\"`: empty, in memory, gone afterwards, or `{ tmpfs = \"512M\" }`; \
+         `\"copy\"`: the host's directory, which the program may change as it likes: changes go to memory and are thrown away, with \
+         `{ copy = \"512M\" }` so much at most; `\"overlay\"`: the same, but changes are kept apart on the disk, for `sandboxctl diff`, \
+         `apply` and `discard`, as with `--copy PATH`; `{ bind = \"/other\", access = \"read-only\" }`; \
          `{ text = \"content\\n\" }`; `{ root = \"NAME\" }`: a root that `sandboxctl root import` made, or the path of an archive, with \
          all changes thrown away, or unchangeable with `access = \"read-only\"`. The longest path decides, a literal path over a glob, a longer glob over a shorter one; `**` stands for directories at any depth, up to 16: `\"~/work/**/.env*\" = \"hidden\"` \
          has an exception in `\"~/work/**/.env.example\" = \"read-only\"`. A table says more: `{ access = \"read-write\", execute = false }`, where \

@@ -202,6 +202,13 @@ pub enum View {
         /// Its size; the kernel's default (half of the RAM) when not given.
         size: Option<Size>,
     },
+    /// What the host has there; changes go to memory and are thrown away.
+    Copy {
+        /// How much may be changed; the kernel's default for a file system in memory (half of the RAM) when not given.
+        size: Option<Size>,
+    },
+    /// What the host has there; changes are kept apart, to be reviewed afterwards.
+    Overlay,
     /// Another path of the host.
     Bind {
         /// The other path, with `~` and `${…}` not yet expanded.

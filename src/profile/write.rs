@@ -154,7 +154,12 @@ fn rates(rates: &super::value::Rates) -> String {
 /// The pairs of a view's table; none where one word says it.
 fn view_pairs(view: &View) -> Vec<(&'static str, String)> {
     match view {
-        View::Host(_) | View::Private | View::Tmpfs { size: None } => Vec::new(),
+        View::Host(_)
+        | View::Private
+        | View::Tmpfs { size: None }
+        | View::Copy { size: None }
+        | View::Overlay => Vec::new(),
+        View::Copy { size: Some(size) } => vec![("copy", quoted(&size.to_string()))],
         View::Tmpfs { size: Some(size) } => vec![("tmpfs", quoted(&size.to_string()))],
         View::Bind { source, access } => {
             vec![("bind", quoted(source)), ("access", quoted(access.word()))]
@@ -179,6 +184,8 @@ fn view_word(view: &View) -> &'static str {
     match view {
         View::Host(access) => access.word(),
         View::Private => "private",
+        View::Copy { .. } => "copy",
+        View::Overlay => "overlay",
         _ => "tmpfs",
     }
 }
@@ -204,7 +211,12 @@ fn view(view: &View) -> String {
 
 fn view_json(view: &View) -> serde_json::Value {
     match view {
-        View::Host(_) | View::Private | View::Tmpfs { size: None } => json!(view_word(view)),
+        View::Host(_)
+        | View::Private
+        | View::Tmpfs { size: None }
+        | View::Copy { size: None }
+        | View::Overlay => json!(view_word(view)),
+        View::Copy { size: Some(size) } => json!({ "copy": size.to_string() }),
         View::Tmpfs { size: Some(size) } => json!({ "tmpfs": size.to_string() }),
         View::Bind { source, access } => json!({ "bind": source, "access": access.word() }),
         View::Root { source, access } => json!({ "root": source, "access": access.word() }),
@@ -265,6 +277,11 @@ mod tests {
             Just(View::Host(Access::Denied)),
             access.clone().prop_map(View::Host),
             Just(View::Tmpfs { size: None }),
+            Just(View::Copy { size: None }),
+            (1u64..1 << 50).prop_map(|n| View::Copy {
+                size: Some(Size::Bytes(n))
+            }),
+            Just(View::Overlay),
             (1u64..1 << 50).prop_map(|n| View::Tmpfs {
                 size: Some(Size::Bytes(n))
             }),

@@ -38,12 +38,15 @@ pub use fixture::{Fixed, Fixture};
 pub use landlock::{Held, Refusal, lower_without_mounts};
 
 use super::desktop::PathRule;
+use world::below;
+
 use super::devices;
 use super::expand::{self, Expanded};
 use crate::host::Facts;
 use crate::host::facts::{Caller, PathKind};
 use crate::plan::Step;
 use crate::plan::step::ProcOptions;
+use crate::plan::step::Upper;
 use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Create, Value, View};
@@ -64,6 +67,8 @@ pub struct Surroundings {
     /// Where private directories of this profile are kept: `~/.local/share/sandbox/private/PROFILE`. Its parent,
     /// which holds those of all profiles, is never seen inside.
     pub private_root: PathBuf,
+    /// Where changes are kept that are to be reviewed: never seen inside.
+    pub changes: PathBuf,
     /// Directories from which the launcher reads what it obeys: the program must not write there.
     pub configuration: Vec<PathBuf>,
     /// Where records of running sandboxes are: what is written there, `sandboxctl` believes of this user's sandboxes.
@@ -240,6 +245,7 @@ pub fn wanted_for(
     paths.extend(fixture::wanted(around));
     paths.extend(around.records.iter().cloned());
     paths.extend(around.private_root.parent().map(Path::to_owned));
+    paths.extend(Some(around.changes.clone()).filter(|path| path.parent().is_some()));
     Wanted {
         paths: paths.into_iter().collect(),
         globs: globs.into_iter().collect(),
@@ -328,9 +334,10 @@ enum What {
         devices: bool,
         directory: bool,
     },
-    /// A directory of the host, without links, with changes thrown away.
+    /// A directory of the host, without links, with changes elsewhere.
     Overlay {
         source: PathBuf,
+        upper: Upper,
     },
     Hidden,
     /// Something closed, as a directory or a file; `None`: the host has nothing there.
@@ -418,7 +425,7 @@ impl Draft<'_> {
             Some((at, item)) => match &item.what {
                 What::Show { source, access, .. } => Some((moved(place, at, source), *access)),
                 // Nothing of the host can be changed by it.
-                What::Overlay { source } => Some((moved(place, at, source), Access::ReadOnly)),
+                What::Overlay { source, .. } => Some((moved(place, at, source), Access::ReadOnly)),
                 _ => None,
             },
         }
@@ -491,14 +498,4 @@ fn join(base: &Path, rest: &Path) -> PathBuf {
     } else {
         base.join(rest)
     }
-}
-
-/// Entries of a tree of places that lie strictly below one.
-fn below<'a, V>(
-    table: &'a BTreeMap<PathBuf, V>,
-    place: &'a Path,
-) -> impl Iterator<Item = (&'a PathBuf, &'a V)> {
-    table
-        .range::<Path, _>((std::ops::Bound::Excluded(place), std::ops::Bound::Unbounded))
-        .take_while(move |(at, _)| at.starts_with(place))
 }

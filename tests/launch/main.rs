@@ -33,6 +33,7 @@ mod namespaces;
 mod notify;
 mod process;
 mod programs;
+mod review;
 mod roots;
 mod running;
 mod scaling;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         ("notify", notify::cases),
         ("process", process::cases),
         ("programs", programs::cases),
+        ("review", review::cases),
         ("running", running::cases),
         ("session", session::cases),
         ("scaling", scaling::cases),

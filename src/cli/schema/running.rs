@@ -462,6 +462,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("rules-check", steering::rules_check()),
     ];
     all.into_iter()
+        .chain(super::changes::all())
         .map(|(verb, mut schema)| {
             if let Some(fields) = schema.as_object_mut() {
                 fields.insert(

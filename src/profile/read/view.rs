@@ -17,14 +17,16 @@ pub const WORDS: &[&str] = &[
     "denied",
     "private",
     "tmpfs",
+    "copy",
+    "overlay",
 ];
 
 /// Keys of the table form that say what is seen.
-const KINDS: [&str; 4] = ["tmpfs", "bind", "root", "text"];
+const KINDS: [&str; 5] = ["tmpfs", "copy", "bind", "root", "text"];
 /// Keys of the table form that say more about it.
 const TERMS: [&str; 4] = ["access", "execute", "create", "required"];
 /// What a table can say.
-const FORMS: &str = "a view is { access = WORD, execute = false }, { tmpfs = SIZE }, { bind = PATH, access = WORD }, { root = NAME, access = WORD } or { text = STRING }";
+const FORMS: &str = "a view is { access = WORD, execute = false }, { tmpfs = SIZE }, { copy = SIZE }, { bind = PATH, access = WORD }, { root = NAME, access = WORD } or { text = STRING }";
 
 /// A view that is said in one word.
 fn of_word(text: &str) -> Result<View, Wrong> {
@@ -34,6 +36,8 @@ fn of_word(text: &str) -> Result<View, Wrong> {
         "hidden" => View::Host(Access::Hidden),
         "denied" => View::Host(Access::Denied),
         "private" => View::Private,
+        "copy" => View::Copy { size: None },
+        "overlay" => View::Overlay,
         _ => View::Tmpfs { size: None },
     })
 }
@@ -102,7 +106,12 @@ fn from_table(
             }
             let given = table.get(*kind).map(Spanned::get_ref);
             match (*kind, given) {
-                ("tmpfs", Some(given)) => check("tmpfs", tmpfs(given)),
+                ("tmpfs", Some(given)) => {
+                    check("tmpfs", in_memory(given).map(|size| View::Tmpfs { size }))
+                }
+                ("copy", Some(given)) => {
+                    check("copy", in_memory(given).map(|size| View::Copy { size }))
+                }
                 (kind @ ("bind" | "root"), Some(DeValue::String(source))) => {
                     let bind = kind == "bind";
                     let source = if bind {
@@ -234,7 +243,7 @@ fn terms(
 }
 
 /// The size of a file system in memory.
-fn tmpfs(given: &DeValue<'_>) -> Result<View, Wrong> {
+fn in_memory(given: &DeValue<'_>) -> Result<Option<Size>, Wrong> {
     let size = match given {
         DeValue::String(text) => amount::size(text)?,
         DeValue::Integer(_) => amount::plain_bytes(integer(given).ok_or_else(too_large)?)?,
@@ -245,7 +254,7 @@ fn tmpfs(given: &DeValue<'_>) -> Result<View, Wrong> {
         return Err(Wrong::new("a file system of no size holds nothing")
             .help("write the size that it may grow to, such as \"512M\""));
     }
-    Ok(View::Tmpfs { size: Some(size) })
+    Ok(Some(size))
 }
 
 /// The name or the digest of an imported root, or the path of an archive.

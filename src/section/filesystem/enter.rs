@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use super::rule::Rule;
 use super::{Draft, Item, What, world};
 use crate::host::facts::PathKind;
-use crate::profile::value::{Access, Size, View};
+use crate::plan::step::Upper;
+use crate::profile::key::Section;
+use crate::profile::value::{Access, Size, Value, View};
 use crate::report::Diagnostic;
 use crate::section::devices;
 
@@ -31,6 +33,13 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
         found.filter(|execute| moved && !execute)
     };
     for rule in rules {
+        if let Some(over) = copied(rule, rules) {
+            if rule.layer.is_some() {
+                let text = format!("`{}` is a part of the copy of `{}`", rule.key, over.key);
+                draft.note(rule.site, text);
+            }
+            continue;
+        }
         let root = rule.place == Path::new("/");
         let what = match &rule.view {
             View::Host(Access::Hidden) => What::Hidden,
@@ -64,6 +73,7 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
                 ..
             } if rule.source_kind == PathKind::Directory => What::Overlay {
                 source: rule.source.clone(),
+                upper: Upper::Memory { size: None },
             },
             View::Root { access, .. } => What::Show {
                 source: rule.source.clone(),
@@ -84,6 +94,15 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
                 let directory = private_root(draft).join(name);
                 draft.make_own(&directory, rule.site);
                 What::Private { directory }
+            }
+            View::Copy { .. } | View::Overlay => {
+                let Some(upper) = upper(draft, rule) else {
+                    continue;
+                };
+                What::Overlay {
+                    source: rule.source.clone(),
+                    upper,
+                }
             }
             View::Tmpfs { size } => What::Tmpfs {
                 size: size.and_then(|size| bytes(size, draft.around.memory)),
@@ -134,6 +153,95 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
         for (at, target) in &rule.links {
             let because = format!("`{}` is reached through it", rule.key);
             draft.imply(at, What::Link(target.clone()), rule.site, &because);
+        }
+    }
+}
+
+/// The rule of a later layer that says of a whole directory around this one that changes go elsewhere. What an earlier layer
+/// opens in it would otherwise be written on the disk, past the review that was asked for.
+fn copied<'r>(rule: &Rule, rules: &'r [Rule]) -> Option<&'r Rule> {
+    let opens = rule.view == View::Host(Access::ReadWrite) && !rule.device;
+    rules.iter().filter(|_| opens).find(|over| {
+        matches!(over.view, View::Copy { .. } | View::Overlay)
+            && over.layer > rule.layer
+            && rule.place.starts_with(&over.place)
+    })
+}
+
+/// Where changes to a directory of the host go; none when there can be no overlay over it.
+fn upper(draft: &mut Draft, rule: &Rule) -> Option<Upper> {
+    const SHOWN: usize = 3;
+    let wrong = |why: &str| {
+        let what = match rule.view {
+            View::Overlay => format!("changes to `{}` cannot be kept apart", rule.key),
+            _ => format!("`{}` cannot be a copy", rule.key),
+        };
+        Diagnostic::error(what, rule.site, why)
+    };
+    let kept = rule.view == View::Overlay;
+    // Where nothing can be mounted, that is what is said.
+    let mounts = draft.facts.machine.no_user_namespaces.is_none();
+    let subordinate = draft.policy.get(Section::User, "subordinate-ids");
+    let error = match rule.source_kind {
+        PathKind::Directory if kept && mounts && !draft.around.pid_namespace => Some(
+            wrong("changes are kept only where nothing of the sandbox goes on after its end")
+                .help("add namespaces.pid = true (--set namespaces.pid=true)"),
+        ),
+        PathKind::Directory
+            if kept && subordinate.is_some_and(|said| *said.value == Value::Bool(true)) =>
+        {
+            Some(wrong(
+                "with `user.subordinate-ids` the changes would belong to ids that the caller cannot read",
+            ))
+        }
+        PathKind::Directory => None,
+        PathKind::Missing => Some(
+            wrong("it does not exist on this host")
+                .help(format!("make it: mkdir -p {}", rule.path.display())),
+        ),
+        _ => Some(
+            wrong("it is no directory, and changes are kept apart for directories only")
+                .help("name the directory that it is in"),
+        ),
+    };
+    // The kernel shows no mount of a lower layer, and to a user namespace gives no overlay over one that has any.
+    let mounts = &draft.facts.mount_points;
+    let inner: Vec<String> = mounts
+        .iter()
+        .filter(|point| point.starts_with(&rule.source) && **point != rule.source)
+        .map(|point| format!("`{}`", point.display()))
+        .collect();
+    let error = error.or_else(|| {
+        let shown = inner.get(..SHOWN).unwrap_or(&inner).join(", ");
+        (!inner.is_empty()).then(|| {
+            let more = inner.len().saturating_sub(SHOWN);
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            wrong("something is mounted below it, which an overlay would not show")
+                .help(format!("mounted there: {shown}{more}"))
+                .help("name directories that have no other mounts in them")
+        })
+    });
+    if let Some(error) = error {
+        draft.errors.push(error);
+        return None;
+    }
+    match &rule.view {
+        View::Copy { size } => Some(Upper::Memory {
+            size: size.and_then(|size| bytes(size, draft.around.memory)),
+        }),
+        _ => {
+            let name = encode(&rule.source, &draft.facts.caller.home);
+            if name.len() > LONGEST_NAME {
+                draft.errors.push(wrong(
+                    "the path is too long to name a directory of changes after",
+                ));
+                return None;
+            }
+            Some(Upper::Kept(name))
         }
     }
 }

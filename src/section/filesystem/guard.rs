@@ -121,11 +121,13 @@ pub fn own_directories(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Acces
         let because = "private directories of other profiles";
         (path.to_owned(), Access::Hidden, because)
     });
+    let changes = Some(around.changes.clone()).filter(|path| path.parent().is_some());
+    let changes = changes.map(|path| (path, Access::Hidden, "changes that were kept for review"));
     let records = around
         .records
         .iter()
         .map(|path| (path.clone(), Access::Hidden, RECORDS));
-    let own: Vec<_> = own.chain(private).chain(records).collect();
+    let own: Vec<_> = own.chain(private).chain(changes).chain(records).collect();
     let mut kept = Vec::new();
     for (path, access, because) in own {
         let fact = draft.facts.path(&path);
@@ -175,7 +177,7 @@ pub fn own_directories(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Acces
         };
         let needed = seen.is_some_and(|(_, now)| now > least);
         let elsewhere = draft.table.iter().any(|(place, item)| {
-            matches!(&item.what, What::Show { source, .. } if source != place && host.starts_with(source))
+            matches!(&item.what, What::Show { source, .. } | What::Overlay { source, .. } if source != place && host.starts_with(source))
         });
         if missing && (needed || elsewhere) {
             // A rule about it needs something to hold on to.
@@ -210,7 +212,9 @@ pub fn second_roads(draft: &mut Draft, rules: &[Rule], kept: &[(PathBuf, Access,
         .table
         .iter()
         .filter_map(|(place, item)| match &item.what {
-            What::Show { source, .. } if source != place => Some((place.clone(), source.clone())),
+            What::Show { source, .. } | What::Overlay { source, .. } if source != place => {
+                Some((place.clone(), source.clone()))
+            }
             _ => None,
         })
         .collect();

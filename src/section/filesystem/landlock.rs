@@ -351,7 +351,7 @@ fn without_mounts(draft: &mut Draft) -> Vec<Refusal> {
             What::Show { source, .. } if *source == place => None,
             What::Show { .. } => Some("a path is shown at another place by a mount"),
             What::Hidden | What::Denied { .. } => None,
-            What::Overlay { .. } => Some("a root is mounted with changes above it"),
+            What::Overlay { .. } => Some("an overlay is mounted, so that changes go elsewhere"),
             What::Tmpfs { .. } => Some("a file system in memory is mounted"),
             What::Private { .. } => Some("a directory of the profile's own is mounted"),
             What::Made { .. } => Some("a socket of this run alone is mounted"),

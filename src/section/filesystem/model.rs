@@ -60,7 +60,7 @@ pub(super) fn promised(rules: &Rules, path: &Path) -> Found {
         | View::Text(_) => Found::Ours,
         View::Host(access) => Found::Host(path.to_owned(), *access),
         // No rule of these tests says it; `tests` has cases.
-        View::Root { .. } => Found::Ours,
+        View::Root { .. } | View::Copy { .. } | View::Overlay => Found::Ours,
         View::Bind { source, access } => {
             let source = Path::new(source);
             let there = moved(path, place, source);

@@ -139,10 +139,10 @@ fn nothing_to_execute(draft: &mut Draft, root: &Item, shut: &BTreeSet<PathBuf>) 
     draft.errors.push(error);
 }
 
-fn thrown_away(source: &Path) -> Overlay {
+fn over(source: &Path, upper: &Upper) -> Overlay {
     Overlay {
         lower: vec![source.to_owned()],
-        upper: Upper::Memory { size: None },
+        upper: upper.clone(),
     }
 }
 
@@ -189,8 +189,8 @@ impl Build<'_> {
                 };
                 (from, *access, tree)
             }
-            What::Overlay { source } => (
-                Root::Overlay(thrown_away(source)),
+            What::Overlay { source, upper } => (
+                Root::Overlay(over(source, upper)),
                 Access::ReadWrite,
                 Tree::Overlay {
                     source: source.clone(),
@@ -462,9 +462,9 @@ impl Build<'_> {
                 }
                 let at = target.clone();
                 match directory {
-                    What::Overlay { source } => (
+                    What::Overlay { source, upper } => (
                         Action::MountOverlay {
-                            overlay: thrown_away(source),
+                            overlay: over(source, upper),
                             target: at,
                         },
                         Tree::Overlay {

@@ -85,7 +85,7 @@ impl Rule {
             View::Host(Access::Hidden | Access::Denied) => None,
             View::Host(access) | View::Bind { access, .. } => Some(*access),
             // Nothing of the host can be changed by it.
-            View::Root { .. } => Some(Access::ReadOnly),
+            View::Root { .. } | View::Copy { .. } | View::Overlay => Some(Access::ReadOnly),
             View::Private | View::Tmpfs { .. } | View::Text(_) | View::With(..) => None,
         }
     }

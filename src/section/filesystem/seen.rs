@@ -191,8 +191,8 @@ fn shown(draft: &Draft, place: &Path, at: &Path, item: &Item) -> Shown {
                 devices: *devices,
             }
         }
-        // Changes go elsewhere, and are thrown away.
-        What::Overlay { source } => {
+        // Changes go elsewhere.
+        What::Overlay { source, .. } => {
             let path = moved(place, at, source);
             Shown::Root {
                 kind: kind_of(draft, &path),

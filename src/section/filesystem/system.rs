@@ -25,7 +25,7 @@ pub fn trees(draft: &mut Draft) {
 pub fn resolver(draft: &mut Draft) {
     let place = Path::new(RESOLVER);
     let Some(Item {
-        what: What::Overlay { source },
+        what: What::Overlay { source, .. },
         site,
         ..
     }) = draft.table.get(Path::new("/"))

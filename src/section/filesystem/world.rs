@@ -155,3 +155,13 @@ pub fn normal(path: &Path) -> PathBuf {
     }
     out
 }
+
+/// Entries of a tree of places that lie strictly below one.
+pub fn below<'a, V>(
+    table: &'a BTreeMap<PathBuf, V>,
+    place: &'a Path,
+) -> impl Iterator<Item = (&'a PathBuf, &'a V)> {
+    table
+        .range::<Path, _>((std::ops::Bound::Excluded(place), std::ops::Bound::Unbounded))
+        .take_while(move |(at, _)| at.starts_with(place))
+}

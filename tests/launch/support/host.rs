@@ -20,6 +20,9 @@ pub enum Need {
     OrdinaryUser,
     /// `userns`: user namespaces in which mounting works.
     UserNamespaces,
+    /// `user-attributes`: where scenes are, files keep `user.` attributes, without which an overlay of an ordinary user
+    /// cannot tell what is removed.
+    UserAttributes,
     /// `no-userns`: the contrary.
     NoUserNamespaces,
     /// `cgroup-v1`: v1 hierarchies with memory and pids (hybrid counts).
@@ -59,6 +62,7 @@ const PLAIN: &[Need] = &[
     Need::Root,
     Need::OrdinaryUser,
     Need::UserNamespaces,
+    Need::UserAttributes,
     Need::NoUserNamespaces,
     Need::CgroupV1,
     Need::CgroupV2,
@@ -95,6 +99,7 @@ impl fmt::Display for Need {
             Need::Root => f.write_str("root"),
             Need::OrdinaryUser => f.write_str("ordinary-user"),
             Need::UserNamespaces => f.write_str("userns"),
+            Need::UserAttributes => f.write_str("user-attributes"),
             Need::NoUserNamespaces => f.write_str("no-userns"),
             Need::CgroupV1 => f.write_str("cgroup-v1"),
             Need::CgroupV2 => f.write_str("cgroup-v2"),
@@ -209,6 +214,10 @@ impl Host {
             Need::Root => unless(self.is_root(), "this is not root"),
             Need::OrdinaryUser => unless(!self.is_root(), "this is root"),
             Need::UserNamespaces => self.no_userns.clone(),
+            Need::UserAttributes => unless(
+                keeps_attributes(&scene::above()),
+                "the file system of the scenes keeps no attributes of users",
+            ),
             Need::NoUserNamespaces => unless(self.no_userns.is_some(), "user namespaces work"),
             Need::CgroupV1 => unless(
                 self.v1_mount("memory").is_some() && self.v1_mount("pids").is_some(),
@@ -379,6 +388,17 @@ impl fmt::Display for Host {
             self.can_limit(),
         )
     }
+}
+
+/// Whether files in a folder keep `user.` attributes (xattr(7)); tmpfs does so since Linux 6.6.
+fn keeps_attributes(folder: &Path) -> bool {
+    use std::os::fd::AsFd;
+    let path = folder.join(format!("sandbox-test-attributes-{}", std::process::id()));
+    let kept = fs::File::create(&path).is_ok_and(|file| {
+        sandbox::kernel::at::set_attribute(file.as_fd(), c"user.sandbox", b"1").is_ok()
+    });
+    let _ = fs::remove_file(&path);
+    kept
 }
 
 /// The path of an executable, from `PATH` and the administrator's folders.
