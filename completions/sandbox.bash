@@ -23,7 +23,7 @@ _sandbox() {
 
     case "${cmd}" in
         sandbox)
-            opts="-h -V --profile --set --no-profile --system-profiles --best-effort --name --memory --swap --memory-soft --pids --cpu --ro --rw --hide --tmpfs --bind --root --net --hostname --chdir --env --unset-env --dry-run --report --json --background --quiet --verbose --notify --help --version"
+            opts="-h -V --profile --set --no-profile --system-profiles --best-effort --name --memory --swap --memory-soft --pids --cpu --ro --rw --hide --tmpfs --copy --bind --root --net --hostname --chdir --env --unset-env --dry-run --report --json --background --quiet --verbose --notify --help --version"
             if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -95,6 +95,13 @@ _sandbox() {
                     return 0
                     ;;
                 --tmpfs)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --copy)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs

@@ -10,6 +10,7 @@ complete -c sandbox -l ro -d 'The path can be read and executed, not changed ("P
 complete -c sandbox -l rw -d 'The path can be changed as its own mode allows ("PATH" = "read-write")' -r -F
 complete -c sandbox -l hide -d 'The path cannot be reached ("PATH" = "hidden")' -r -F
 complete -c sandbox -l tmpfs -d 'An empty file system in memory, gone afterwards ("PATH" = "tmpfs")' -r -f -a "(__fish_complete_directories)"
+complete -c sandbox -l copy -d 'The directory may be changed, but what is on the disk stays as it is until you say so ("PATH" = "overlay")' -r -f -a "(__fish_complete_directories)"
 complete -c sandbox -l bind -d 'Show the host\'s SRC at DST, to be read and written ("DST" = { bind = "SRC", access = "read-write" })' -r -F
 complete -c sandbox -l root -d 'What the program sees as `/`: an imported root ("/" = { root = "NAME" }), an archive, or a directory' -r -F
 complete -c sandbox -l net -d 'Which network the program has: the caller\'s, or loopback only (network.mode)' -r -f -a "host\t''
@@ -18,7 +19,7 @@ complete -c sandbox -l hostname -d 'The host name seen inside (namespaces.hostna
 complete -c sandbox -l chdir -d 'Where the program starts, as seen inside (process.working-directory)' -r -f -a "(__fish_complete_directories)"
 complete -c sandbox -l env -d 'Set a variable for the program (K = "V" in `[environment]`)' -r -f
 complete -c sandbox -l unset-env -d 'Keep a variable, or all that a `*` matches, from the program (K = false)' -r -f
-complete -c sandbox -l notify -d 'When to tell by a desktop notification that a limit struck, or that PROGRAM could not be started' -r -f -a "auto\t'Where nobody would see a message: standard error is no terminal, there is a session bus, and the program was started by a desktop entry or without any terminal'
+complete -c sandbox -l notify -d 'When to tell by a desktop notification that a limit struck, or that PROGRAM could not be started' -r -f -a "auto\t'Where nobody would see a message: standard error is no terminal, there is a session bus, and the program was started by a desktop entry, without any terminal, or on a display with none of the standard streams on one'
 always\t'In any case'
 never\t'Not at all'"
 complete -c sandbox -l no-profile -d 'Take no profile: only what this command line says holds'

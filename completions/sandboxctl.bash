@@ -16,14 +16,32 @@ _sandboxctl() {
             ",$1")
                 cmd="sandboxctl"
                 ;;
+            sandboxctl,apply)
+                cmd="sandboxctl__subcmd__apply"
+                ;;
             sandboxctl,attach)
                 cmd="sandboxctl__subcmd__attach"
+                ;;
+            sandboxctl,changes)
+                cmd="sandboxctl__subcmd__changes"
                 ;;
             sandboxctl,check)
                 cmd="sandboxctl__subcmd__check"
                 ;;
+            sandboxctl,closure)
+                cmd="sandboxctl__subcmd__closure"
+                ;;
             sandboxctl,delegate)
                 cmd="sandboxctl__subcmd__delegate"
+                ;;
+            sandboxctl,desktop)
+                cmd="sandboxctl__subcmd__desktop"
+                ;;
+            sandboxctl,diff)
+                cmd="sandboxctl__subcmd__diff"
+                ;;
+            sandboxctl,discard)
+                cmd="sandboxctl__subcmd__discard"
                 ;;
             sandboxctl,doctor)
                 cmd="sandboxctl__subcmd__doctor"
@@ -57,6 +75,9 @@ _sandboxctl() {
                 ;;
             sandboxctl,policy)
                 cmd="sandboxctl__subcmd__policy"
+                ;;
+            sandboxctl,private)
+                cmd="sandboxctl__subcmd__private"
                 ;;
             sandboxctl,profiles)
                 cmd="sandboxctl__subcmd__profiles"
@@ -100,6 +121,21 @@ _sandboxctl() {
             sandboxctl,why)
                 cmd="sandboxctl__subcmd__why"
                 ;;
+            sandboxctl__subcmd__desktop,check)
+                cmd="sandboxctl__subcmd__desktop__subcmd__check"
+                ;;
+            sandboxctl__subcmd__desktop,install)
+                cmd="sandboxctl__subcmd__desktop__subcmd__install"
+                ;;
+            sandboxctl__subcmd__desktop,list)
+                cmd="sandboxctl__subcmd__desktop__subcmd__list"
+                ;;
+            sandboxctl__subcmd__desktop,refresh)
+                cmd="sandboxctl__subcmd__desktop__subcmd__refresh"
+                ;;
+            sandboxctl__subcmd__desktop,remove)
+                cmd="sandboxctl__subcmd__desktop__subcmd__remove"
+                ;;
             sandboxctl__subcmd__group,join)
                 cmd="sandboxctl__subcmd__group__subcmd__join"
                 ;;
@@ -111,6 +147,12 @@ _sandboxctl() {
                 ;;
             sandboxctl__subcmd__group,remove)
                 cmd="sandboxctl__subcmd__group__subcmd__remove"
+                ;;
+            sandboxctl__subcmd__private,list)
+                cmd="sandboxctl__subcmd__private__subcmd__list"
+                ;;
+            sandboxctl__subcmd__private,remove)
+                cmd="sandboxctl__subcmd__private__subcmd__remove"
                 ;;
             sandboxctl__subcmd__root,import)
                 cmd="sandboxctl__subcmd__root__subcmd__import"
@@ -146,8 +188,26 @@ _sandboxctl() {
 
     case "${cmd}" in
         sandboxctl)
-            opts="-h -V --help --version profiles show check explain schema doctor attach join logs list state set ps tree stats top events wait kill freeze thaw namespaces policy why root delegate group rules"
+            opts="-h -V --help --version profiles show check explain schema doctor attach join logs list state set ps tree stats top events wait kill freeze thaw namespaces policy why closure diff apply discard changes private root desktop delegate group rules"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__apply)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --force --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -234,12 +294,40 @@ _sandboxctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sandboxctl__subcmd__changes)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sandboxctl__subcmd__check)
             if [[ ${cur} != -* ]] ; then
                 COMPREPLY=( $(compgen -W "agent base build cgroup-demo chromium container container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}") )
                 return 0
             fi
             opts="-h --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__closure)
+            opts="-h --profile --json --only-needed --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -266,6 +354,126 @@ _sandboxctl() {
                     fi
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__desktop)
+            opts="-h --help install remove refresh list check"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__desktop__subcmd__check)
+            opts="-h --system --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__desktop__subcmd__install)
+            opts="-h --all --shims --system --dry-run --force --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__desktop__subcmd__list)
+            opts="-h --system --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__desktop__subcmd__refresh)
+            opts="-h --system --dry-run --force --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__desktop__subcmd__remove)
+            opts="-h --all --system --dry-run --force --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__diff)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-p -h --patch --all --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__discard)
+            if [[ ${cur} != -* && ${prev} != --* ]] ; then
+                COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
+                return 0
+            fi
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;
@@ -466,7 +674,7 @@ _sandboxctl() {
                 COMPREPLY=( $(compgen -W "$(sandboxctl list --names 2>/dev/null)" -- "${cur}") )
                 return 0
             fi
-            opts="-h --help"
+            opts="-h --as-root-inside --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -572,6 +780,48 @@ _sandboxctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sandboxctl__subcmd__private)
+            opts="-h --help list remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__private__subcmd__list)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sandboxctl__subcmd__private__subcmd__remove)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sandboxctl__subcmd__profiles)
             opts="-h --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -640,7 +890,7 @@ _sandboxctl() {
                     return 0
                     ;;
                 --ids)
-                    COMPREPLY=($(compgen -W "own kept" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "own kept subordinate" -- "${cur}"))
                     return 0
                     ;;
                 --max-size)

@@ -9,6 +9,7 @@
 #[cfg(test)]
 mod device_tests;
 mod enter;
+mod execution;
 mod fixture;
 #[cfg(test)]
 mod fixture_tests;

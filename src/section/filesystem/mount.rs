@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::execution;
 use super::{Draft, Item, Lowered, What, below, moved};
 use crate::host::facts::PathKind;
 use crate::plan::step::{Overlay, Root, Upper};
@@ -58,13 +59,7 @@ pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
         execute: None,
     };
     let root = draft.table.entry("/".into()).or_insert(root).clone();
-    let shut: BTreeSet<PathBuf> = draft
-        .table
-        .iter()
-        .filter(|(place, item)| !draft.executes(place, item))
-        .map(|(place, _)| place.clone())
-        .collect();
-    nothing_to_execute(&mut draft, &root, &shut);
+    let shut = execution::shut(&mut draft, &root);
     let table = std::mem::take(&mut draft.table);
     let mut build = Build {
         draft,
@@ -110,33 +105,6 @@ impl Build<'_> {
             self.step(Action::OwnDirectory { path }, site, "");
         }
     }
-}
-
-/// Refuses a view in which no program could be run.
-fn nothing_to_execute(draft: &mut Draft, root: &Item, shut: &BTreeSet<PathBuf>) {
-    let of_host = matches!(root.what, What::Show { .. } | What::Overlay { .. });
-    let runs = |(place, item): (&PathBuf, &Item)| {
-        let said = item.because.is_empty() && !item.what.closes();
-        said && !matches!(item.what, What::Text(_) | What::Link(_)) && !shut.contains(place)
-    };
-    if !of_host || !shut.contains(Path::new("/")) || draft.table.iter().any(runs) {
-        return;
-    }
-    let error = match root.execute {
-        Some(_) => Diagnostic::error(
-            "nothing could be executed: `execute = false` holds for everything",
-            root.site,
-            "this says it for `/`",
-        )
-        .help("give it back where the programs are: \"/usr\" = { access = \"read-only\", execute = true }"),
-        None => Diagnostic::error(
-            "nothing could be executed: `/` is writable, and `process.write-xor-execute` keeps what is writable from being executed",
-            root.site,
-            "this makes it writable",
-        )
-        .help("\"/\" = \"read-only\", and directories of it \"read-write\""),
-    };
-    draft.errors.push(error);
 }
 
 fn over(source: &Path, upper: &Upper) -> Overlay {

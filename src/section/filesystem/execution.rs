@@ -1,0 +1,46 @@
+//! Where nothing can be executed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::{Draft, Item, What};
+use crate::report::Diagnostic;
+
+/// The places of a table at which nothing can be executed.
+pub(super) fn shut(draft: &mut Draft, root: &Item) -> BTreeSet<PathBuf> {
+    let shut: BTreeSet<PathBuf> = draft
+        .table
+        .iter()
+        .filter(|(place, item)| !draft.executes(place, item))
+        .map(|(place, _)| place.clone())
+        .collect();
+    nothing_to_execute(draft, root, &shut);
+    shut
+}
+
+/// Refuses a view in which no program could be run.
+fn nothing_to_execute(draft: &mut Draft, root: &Item, shut: &BTreeSet<PathBuf>) {
+    let of_host = matches!(root.what, What::Show { .. } | What::Overlay { .. });
+    let runs = |(place, item): (&PathBuf, &Item)| {
+        let said = item.because.is_empty() && !item.what.closes();
+        said && !matches!(item.what, What::Text(_) | What::Link(_)) && !shut.contains(place)
+    };
+    if !of_host || !shut.contains(Path::new("/")) || draft.table.iter().any(runs) {
+        return;
+    }
+    let error = match root.execute {
+        Some(_) => Diagnostic::error(
+            "nothing could be executed: `execute = false` holds for everything",
+            root.site,
+            "this says it for `/`",
+        )
+        .help("give it back where the programs are: \"/usr\" = { access = \"read-only\", execute = true }"),
+        None => Diagnostic::error(
+            "nothing could be executed: `/` is writable, and `process.write-xor-execute` keeps what is writable from being executed",
+            root.site,
+            "this makes it writable",
+        )
+        .help("\"/\" = \"read-only\", and directories of it \"read-write\""),
+    };
+    draft.errors.push(error);
+}
