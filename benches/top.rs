@@ -98,10 +98,7 @@ impl Crowd {
                 return Ok(crowd);
             }
             if started.elapsed() > Duration::from_secs(60) {
-                return Err(format!(
-                    "only {running} of {} sandboxes run",
-                    options.crowd
-                ));
+                return Err(format!("only {running} of {} sandboxes run", options.crowd));
             }
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -258,7 +255,9 @@ fn measure(options: &Options, home: &Path) -> Result<bool, String> {
         );
     } else {
         println!("`sandboxctl top` beside {} sandboxes:", options.crowd);
-        println!("  {percent:.2} % of one core, over {pictures} pictures (promised: {PROMISED_CPU} %)");
+        println!(
+            "  {percent:.2} % of one core, over {pictures} pictures (promised: {PROMISED_CPU} %)"
+        );
         for (what, found) in [("sorted anew", &sorted), ("looked at anew", &looked)] {
             println!(
                 "  {what}: {:.1} ms from the key to the whole picture of {} bytes, at best {:.1} (promised: {PROMISED_FRAME} ms)",
