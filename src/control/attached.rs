@@ -8,7 +8,7 @@ use super::record::{self, Content, Layer, Limit, ProcessId, Record};
 use super::registry::{Refused, Registration, Wanted};
 use super::sandbox::{self, Refusal, Sandbox, Status, now};
 use super::{name, process::Stat};
-use crate::exec::group::GroupDirectory;
+use crate::exec::group::{GroupDirectory, sweep};
 use crate::kernel::{Errno, descriptor};
 use crate::report::escape;
 
@@ -95,7 +95,12 @@ pub(super) fn is_left(record: &Record, owner: u32) -> bool {
         return true;
     }
     match sandbox::open_group(record, owner) {
-        Ok(Some(group)) => group.is_populated(),
+        Ok(Some(group)) if group.is_populated() => true,
+        Ok(Some(_)) if record.unit.is_none() => {
+            // Nobody else is told that it is empty. What is removed is empty and bears our name.
+            drop(sweep(record.group.iter().filter_map(|at| at.path.parent())));
+            false
+        }
         _ => false,
     }
 }
