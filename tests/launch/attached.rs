@@ -13,6 +13,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         case("listed_until_they_end", LIMITS, listed_until_they_end),
         case("changed", LIMITS, changed),
+        case("given_more", &[Need::Limits, Need::CgroupV2], given_more),
         case("killed", LIMITS, killed),
         case("killed_all", LIMITS, killed_all),
         case("frozen", &[Need::Limits, Need::CgroupV2], frozen),
@@ -99,7 +100,20 @@ fn listed_until_they_end(scene: &Scene) -> Outcome {
         .sandboxctl()
         .args(["wait", name.as_str(), "--json"])
         .spawn()?;
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let open = format!("/proc/{}/fd", waiting.pid());
+    let waits = || {
+        let mut open = std::fs::read_dir(&open).into_iter().flatten().flatten();
+        open.any(|fd| {
+            let target = std::fs::read_link(fd.path()).unwrap_or_default();
+            target.to_string_lossy().contains("pidfd")
+        })
+    };
+    for _ in 0..500 {
+        if waits() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     assert_eq!(waiting.stdout_so_far(), "", "it did not wait");
     end(run)?;
     let waited = waiting.wait()?;
@@ -116,6 +130,23 @@ fn changed(scene: &Scene) -> Outcome {
     says(&control(scene, &["state", &name])?, "pids = 55")?;
     end(run)?;
     is_gone(scene, &name)
+}
+
+/// A limit of a kind that it had none of: where the group above hands the controller on it holds, else it is said why not.
+fn given_more(scene: &Scene) -> Outcome {
+    let (run, name) = attached(scene)?;
+    let set = control(scene, &["set", &name, "cpu=50%", "memory=512M"])?;
+    let stats = json(scene, &["stats", &name, "--json"])?;
+    let stats = stats.get(0).unwrap_or(&stats).clone();
+    end(run)?;
+    match set.code() {
+        0 => {
+            assert_eq!(stats["cpu_limit"], 0.5, "{stats}");
+            assert_eq!(stats["memory_limit"], 512 << 20, "{stats}");
+            Ok(())
+        }
+        _ => set.complains("the group above"),
+    }
 }
 
 fn killed(scene: &Scene) -> Outcome {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use crate::control::limits::{Changed, apply, plan, undo};
+use crate::control::limits::{Changed, apply, enable, plan, undo};
 use crate::control::record::{self, Limit, Record};
 use crate::control::sandbox::{self, Refusal, Sandbox};
 use crate::exec::group::Directories;
@@ -228,6 +228,7 @@ fn change(
         ))
     })?;
     let soft = Soft::of(sandbox, record, &group, wanted)?;
+    enable(&group, &wanted.keys);
     let writes = plan(&group, &wanted.old, &wanted.new, &wanted.keys)?;
     let mut done = apply(&group, &writes, force)?;
     if let Some(soft) = &soft {
