@@ -2,6 +2,7 @@
 //! that nobody holds a lock on their records: such a record is stale when no process is in the group any more.
 
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 use super::process;
 use super::record::{self, Content, Layer, Limit, ProcessId, Record};
@@ -85,6 +86,11 @@ impl Attached {
     }
 }
 
+/// How often an empty group is tried to be removed.
+const TRIES: u32 = 25;
+/// The time between.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// Whether a process is still in the group of such a record. What was written down in another pid namespace counts as
 /// there: no lock says that it is not, and with the next start of the host it is gone.
 pub(super) fn is_left(record: &Record, owner: u32) -> bool {
@@ -96,9 +102,17 @@ pub(super) fn is_left(record: &Record, owner: u32) -> bool {
     }
     match sandbox::open_group(record, owner) {
         Ok(Some(group)) if group.is_populated() => true,
-        Ok(Some(_)) if record.unit.is_none() => {
-            // Nobody else is told that it is empty. What is removed is empty and bears our name.
-            drop(sweep(record.group.iter().filter_map(|at| at.path.parent())));
+        Ok(Some(group)) if record.unit.is_none() => {
+            // Nobody else is told that it is empty. What is removed is empty and bears our name; what has just ended may be
+            // counted for a moment.
+            let parents = || record.group.iter().filter_map(|at| at.path.parent());
+            for _ in 0..TRIES {
+                drop(sweep(parents()));
+                if !group.each().any(|(_, at)| at.has("cgroup.procs")) {
+                    break;
+                }
+                std::thread::sleep(PAUSE);
+            }
             false
         }
         _ => false,
