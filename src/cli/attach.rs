@@ -7,13 +7,18 @@ use std::path::{Component, Path};
 use clap::{Args, ValueHint};
 use serde_json::{Value as Json, json};
 
-use crate::exec::group::{Attached, Group, GroupError, Running, outside_of_attached, sweep};
+use crate::control::attached;
+use crate::control::record::{Layer, Limit, ProcessId};
+use crate::exec::group::{
+    Attached, Group, GroupDirectory, GroupError, Running, outside_of_attached, sweep,
+};
 use crate::host;
 use crate::host::cgroup::{Membership, memberships};
 use crate::kernel::peer::Peer;
 use crate::plan::attach::{Attachment, Wish};
 use crate::plan::{Note, show};
 use crate::policy::Policy;
+use crate::profile::key::Section;
 use crate::profile::value::human_bytes;
 use crate::report::{Diagnostic, Diagnostics, Site, SourceMap, escape};
 
@@ -184,6 +189,9 @@ fn carry_out(options: &Attach, sources: &mut SourceMap) -> Result<String, Refuse
     } else {
         done.processes = running.everyone();
     }
+    if !done.places.is_empty() {
+        done.register(options.name.clone(), &policy, sources);
+    }
     for peer in &done.processes {
         let all = target::set_attributes(peer, &plan);
         all.map_err(|wrong| no(done.partly(wrong)))?;
@@ -303,6 +311,10 @@ struct Done {
     processes: Vec<Peer>,
     paths: Vec<String>,
     unit: Option<String>,
+    places: Vec<GroupDirectory>,
+    memory_soft: Option<u64>,
+    /// What `sandboxctl list` calls it.
+    name: Option<String>,
     watcher: Option<i32>,
     warnings: Vec<Note>,
 }
@@ -316,6 +328,8 @@ impl Done {
             .map(|path| path.display().to_string())
             .collect();
         self.unit = group.unit().map(str::to_owned);
+        self.places = group.directories().places();
+        self.memory_soft = group.soft_limit();
         self.warnings = group
             .warnings()
             .iter()
@@ -333,6 +347,47 @@ impl Done {
             error
         })?;
         Ok(())
+    }
+
+    /// Writes down what others must know to find the group. That it cannot be is no reason against limits that hold.
+    fn register(&mut self, name: Option<String>, policy: &Policy, sources: &SourceMap) {
+        let Some(first) = self.processes.first() else {
+            return;
+        };
+        let limits = policy
+            .section(Section::Limits)
+            .map(|(key, value, rule)| Limit {
+                key: key.to_owned(),
+                value: value.to_json(),
+                origin: sources.position(rule.site).to_string(),
+                applied: !self.warnings.iter().any(|note| note.site == rule.site),
+            });
+        let layers = policy.layers.iter().map(|layer| Layer {
+            name: layer.name.clone(),
+            source: sources.get(layer.site.source).name.clone(),
+        });
+        let record = attached::Attached {
+            name,
+            profile: policy.name.clone(),
+            layers: layers.collect(),
+            process: ProcessId {
+                pid: first.pid(),
+                started: first.stat.started,
+            },
+            group: self.places.clone(),
+            unit: self.unit.clone(),
+            limits: limits.collect(),
+            memory_soft: self.memory_soft,
+            policy: crate::policy::show::json(policy, sources),
+        };
+        match record.register() {
+            Ok(name) => self.name = Some(name),
+            Err(why) => self.warnings.push(Note {
+                text: format!("`sandboxctl list` will not show these processes: {why}"),
+                help: None,
+                site: Site::DEFAULT,
+            }),
+        }
     }
 
     /// What went wrong after the limits of the group hold.
@@ -369,6 +424,11 @@ impl Done {
         }
         if let Some(unit) = &self.unit {
             line(format!("  unit {}", escape::line(unit)));
+        }
+        if let Some(name) = &self.name {
+            line(format!(
+                "  name {name} (sandboxctl list, stats, set, kill, wait)"
+            ));
         }
         if let Some(pid) = self.watcher {
             line(format!(
@@ -463,6 +523,7 @@ impl Done {
             })).collect::<Vec<_>>(),
             "groups": self.paths,
             "unit": self.unit,
+            "name": self.name,
             "watcher": self.watcher,
             "limits": self.limits(plan).iter().map(|(what, key, site)| json!({
                 "key": key, "what": what, "place": place(*site),

@@ -188,6 +188,7 @@ fn record(
     Ok(Record {
         version: record::VERSION,
         name: name.to_owned(),
+        attached: false,
         profile: policy.name.clone(),
         layers: layers.collect(),
         program: record::escaped(launch.program().unwrap_or_else(|| OsStr::new(""))),

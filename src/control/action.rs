@@ -17,7 +17,12 @@ impl Sandbox {
     /// # Errors
     /// It cannot be reached, or the kernel refuses.
     pub fn signal(&self, number: i32) -> Result<(), Refusal> {
-        let program = self.program()?;
+        let program = self.program().map_err(|lost| match self.is_attached() {
+            true => lost.help(
+                "of the processes that were attached only the first is meant; --all means all",
+            ),
+            false => lost,
+        })?;
         program
             .signal(number)
             .map_err(|errno| self.refused("the signal cannot be sent", errno))?;
@@ -32,6 +37,7 @@ impl Sandbox {
     /// # Errors
     /// As for [`Sandbox::signal`].
     pub fn signal_all(&self, number: i32) -> Result<(), Refusal> {
+        self.check_outside("signalled")?;
         if number == libc::SIGKILL {
             return self.kill();
         }
@@ -133,6 +139,7 @@ impl Sandbox {
     /// # Errors
     /// It has no control group, or none that can freeze; or the kernel takes more than ten seconds.
     pub fn freeze(&self) -> Result<(), Refusal> {
+        self.check_outside("frozen")?;
         set(&self.freezer()?, true).map_err(|error| self.stuck(&error))
     }
 
@@ -161,7 +168,10 @@ impl Sandbox {
             return Err(Refusal::new(format!(
                 "the control group of `{name}` cannot freeze: it is of cgroup v1 and has no part in the hierarchy of `freezer`"
             ))
-            .help("as root: `sandboxctl delegate USER`, and start it anew")
+            .help(match self.is_attached() {
+                true => "processes that ran already are put under limits alone there, and not into a freezer's group",
+                false => "as root: `sandboxctl delegate USER`, and start it anew",
+            })
             .help(format!("what is possible: `sandboxctl kill --all --signal STOP {name}`, and `CONT` later")));
         }
         Ok(group)

@@ -191,6 +191,16 @@ pub fn open(sandbox: &Sandbox, wants_root: bool) -> Result<Joinable, Refusal> {
 
 /// Only one's own sandboxes are entered; `verb` is what is not done.
 pub(super) fn own(sandbox: &Sandbox, verb: &str) -> Result<(), Refusal> {
+    if sandbox.is_attached() {
+        return Err(Refusal::new(format!(
+            "`{}` is no sandbox: its processes ran already when they were put under limits, and are not confined",
+            escape::line(sandbox.name())
+        ))
+        .help(match verb {
+            "join" => "to have a program under the same limits, start it from one of them",
+            _ => "name a sandbox that `sandbox` started",
+        }));
+    }
     let caller = nix::unistd::geteuid().as_raw();
     if sandbox.uid() == caller {
         return Ok(());

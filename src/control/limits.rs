@@ -63,6 +63,62 @@ fn directory<'g>(group: &'g Directories, controller: &str) -> Option<&'g Directo
     }
 }
 
+/// Gives a group of v2 the controllers that keys ask for and it was started without, where the group above can hand them
+/// on. What cannot be had is told by [`plan`].
+pub fn enable(group: &Directories, keys: &[String]) {
+    for key in keys {
+        if let Some(controller) = missing(group, key)
+            && let Ok(above) = above(group)
+        {
+            // EBUSY: processes are in the group above itself; ENOENT: it has no such controller.
+            let _ = above.write("cgroup.subtree_control", &format!("+{controller}"));
+        }
+    }
+}
+
+/// The controller of v2 that a key asks for and a group has in neither version.
+fn missing(group: &Directories, key: &str) -> Option<&'static str> {
+    let modified = control::MODIFIERS.iter().find(|(name, _)| *name == key);
+    let control = control::of(modified.map_or(key, |(_, of)| of))?;
+    let is_missing = writes::seat(control, &|controller| version(group, controller)).is_none();
+    let controller = control.hold(Version::V2).controller;
+    (is_missing && !controller.is_empty()).then_some(controller)
+}
+
+/// The group that holds one of v2.
+fn above(group: &Directories) -> Result<Directory, String> {
+    let unified = group.each().find(|(version, _)| *version == Version::V2);
+    let (_, directory) = unified.ok_or("it has no part in the hierarchy of v2")?;
+    let path = directory.path().parent().ok_or("there is no group above")?;
+    let above = Directory::open(path).map_err(|error| error.to_string())?;
+    match above.version() {
+        Some(Version::V2) => Ok(above),
+        _ => Err("there is no group of v2 above".to_owned()),
+    }
+}
+
+/// Why a group cannot be given a controller while it runs.
+fn why_missing(group: &Directories, controller: &str) -> String {
+    let above = match above(group) {
+        Ok(above) => above,
+        Err(why) => return format!("it cannot be added now: {why}"),
+    };
+    let path = escape::os(above.path().as_os_str());
+    let available = above.read("cgroup.controllers").unwrap_or_default();
+    if !available.split_whitespace().any(|name| name == controller) {
+        return format!(
+            "the group above, `{path}`, has no controller `{controller}` to hand on: systemd hands it on with `Delegate=` (as root: `sandboxctl delegate USER`), and a host with cgroup v1 has it in a hierarchy of its own"
+        );
+    }
+    match above.write("cgroup.subtree_control", &format!("+{controller}")) {
+        Ok(()) => format!("the group above, `{path}`, hands it on now; try again"),
+        Err(error) if error.errno == Errno::EBUSY => format!(
+            "the group above, `{path}`, has processes of its own, so that it hands nothing on"
+        ),
+        Err(error) => format!("the group above does not hand it on: {error}"),
+    }
+}
+
 /// What is written to a group so that it has the limits `new` in the place of `old`, as far as they have to do with the
 /// keys that change.
 ///
@@ -140,6 +196,7 @@ fn check(group: &Directories, new: &Limits, key: &str) -> Result<(), Refusal> {
             "`limits.{key}` cannot be set: the sandbox's control group has no controller `{}`, as it was started without such a limit",
             controller.unwrap_or_default()
         ))
+        .help(why_missing(group, control.hold(Version::V2).controller))
         .help(format!("start it with a limit of that kind, which can then be changed: --set limits.{key}=…")));
     };
     let by_us = match (key, seat) {

@@ -5,6 +5,7 @@
 //! trusted beyond what its owner could do anyway: see [`registry`] and [`process`].
 
 pub mod action;
+pub mod attached;
 pub mod confinement;
 pub mod directory;
 pub mod join;

@@ -2,10 +2,13 @@
 //! of each (proc(5)).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 
+use super::attached;
 use super::record::{ProcessId, Record};
 use crate::kernel::{Errno, namespace, process, signal};
 
@@ -121,6 +124,19 @@ pub fn command(stat: &Stat) -> String {
     } else {
         words.join(" ")
     }
+}
+
+/// What a process was started with, word by word; nothing for a thread of the kernel and what hides it.
+#[must_use]
+pub fn words(pid: i32) -> Vec<OsString> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let line = line.strip_suffix(b"\0").unwrap_or(&line);
+    if line.is_empty() {
+        return Vec::new();
+    }
+    line.split(|byte| *byte == 0)
+        .map(|word| OsString::from_vec(word.to_vec()))
+        .collect()
 }
 
 /// The rest of the line of /proc/PID/status that begins with `name`.
@@ -340,6 +356,9 @@ pub fn child(record: &Record, owner: u32) -> Result<Process, Lost> {
 /// pid namespace cannot be told from here, and counts as gone: its record would be left for ever.
 #[must_use]
 pub fn is_left(record: &Record, owner: u32) -> bool {
+    if record.attached {
+        return attached::is_left(record, owner);
+    }
     match child(record, owner) {
         Ok(_) => true,
         Err(Lost::Refused(_)) => true,

@@ -56,6 +56,10 @@ pub struct Record {
     pub version: u32,
     /// What it is called: the name of the file.
     pub name: String,
+    /// Whether this is no sandbox, but a group of processes that ran already, see [`super::attached`]: then the first of
+    /// them is written down as the supervisor and the child.
+    #[serde(default)]
+    pub attached: bool,
     /// The names of the profiles asked for, joined by `+`; empty for the command line alone.
     pub profile: String,
     /// The profiles that had a say, the lowest first.
@@ -237,6 +241,7 @@ pub(super) mod tests {
         Record {
             version: VERSION,
             name: "x".to_owned(),
+            attached: false,
             profile: "p".to_owned(),
             layers: Vec::new(),
             program: "true".to_owned(),

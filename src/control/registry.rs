@@ -131,6 +131,11 @@ impl Registration {
         run_directory::sweep(&self.directory);
     }
 
+    /// Leaves the record where it is, unlocked: it is stale when nothing is left of what it tells of.
+    pub fn leave(mut self) {
+        self.named = false;
+    }
+
     fn unlink(&mut self) {
         // Who finds a file unlocked may remove it, and this one is locked: the name is still ours.
         if std::mem::take(&mut self.named) {

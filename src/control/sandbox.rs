@@ -165,36 +165,7 @@ impl Sandbox {
     /// # Errors
     /// It is gone; or what the record names is no group of the user whose record it is.
     pub fn group(&self) -> Result<Option<Directories>, Refusal> {
-        let record = self.record()?;
-        if record.group.is_empty() {
-            return Ok(None);
-        }
-        let gone = |error: &dyn std::fmt::Display| {
-            Refusal::new(format!(
-                "the control group of `{}` cannot be opened: {error}",
-                self.name()
-            ))
-        };
-        let group = Directories::open(&record.group).map_err(|error| gone(&error))?;
-        for (version, directory) in group.each() {
-            if directory.version() != Some(version) {
-                return Err(gone(&format!(
-                    "`{}` is no control group",
-                    crate::report::escape::os(directory.path().as_os_str())
-                )));
-            }
-            // The kernel lets root write everywhere, so that root has to ask whose it is: only who may make groups in a
-            // place has made one there.
-            let owner = directory.owner().map_err(|error| gone(&error))?;
-            if self.uid() != 0 && owner != self.uid() {
-                return Err(gone(&format!(
-                    "`{}` belongs to user {owner}, and the record to user {}",
-                    crate::report::escape::os(directory.path().as_os_str()),
-                    self.uid()
-                )));
-            }
-        }
-        Ok(Some(group))
+        open_group(self.record()?, self.uid())
     }
 
     /// Its processes by their numbers outside: those of its group, or, without one, its child and all below it.
@@ -215,6 +186,9 @@ impl Sandbox {
         let Some(record) = &self.record else {
             return Status::Starting;
         };
+        if record.attached {
+            return self.status_of_attached();
+        }
         match process::child(record, self.uid()) {
             Err(Lost::Gone) => return Status::Ending,
             Ok(_) if !self.entry.is_live() => return Status::Orphaned,
@@ -231,6 +205,41 @@ impl Sandbox {
     pub fn age(&self) -> Option<u64> {
         Some(now().saturating_sub(self.record.as_ref()?.created))
     }
+}
+
+/// Opens the control group of a record of `uid`; none when it has no limits.
+///
+/// # Errors
+/// As for [`Sandbox::group`].
+pub(super) fn open_group(record: &Record, uid: u32) -> Result<Option<Directories>, Refusal> {
+    if record.group.is_empty() {
+        return Ok(None);
+    }
+    let gone = |error: &dyn std::fmt::Display| {
+        Refusal::new(format!(
+            "the control group of `{}` cannot be opened: {error}",
+            record.name
+        ))
+    };
+    let group = Directories::open(&record.group).map_err(|error| gone(&error))?;
+    for (version, directory) in group.each() {
+        if directory.version() != Some(version) {
+            return Err(gone(&format!(
+                "`{}` is no control group",
+                crate::report::escape::os(directory.path().as_os_str())
+            )));
+        }
+        // The kernel lets root write everywhere, so that root has to ask whose it is: only who may make groups in a place
+        // has made one there.
+        let owner = directory.owner().map_err(|error| gone(&error))?;
+        if uid != 0 && owner != uid {
+            return Err(gone(&format!(
+                "`{}` belongs to user {owner}, and the record to user {uid}",
+                crate::report::escape::os(directory.path().as_os_str()),
+            )));
+        }
+    }
+    Ok(Some(group))
 }
 
 /// Milliseconds since 1970.

@@ -5,6 +5,7 @@
 //! in virtual machines and as an ordinary user (`tests/run`), and as a probe within
 //! sandboxes (`launch probe NAME …`).
 
+mod attached;
 mod attacks;
 mod audit;
 mod background;
@@ -58,6 +59,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     support::main(&[
+        ("attached", attached::cases),
         ("attacks", attacks::cases),
         ("audit", audit::cases),
         ("background", background::cases),

@@ -565,7 +565,12 @@ fn killed_launcher(scene: &Scene) -> Outcome {
     let name = named("dead");
     let run = start(scene, &name, PLAIN, "exec sleep 600")?;
     let waiting = scene.sandboxctl().args(["wait", &name]).spawn()?;
-    std::thread::sleep(Duration::from_millis(300));
+    let waiter = format!(" {} ", waiting.pid());
+    until(scene, "somebody who waits for the lock", || {
+        let locks = fs::read_to_string("/proc/locks")?;
+        let mut blocked = locks.lines().filter(|line| line.contains("->"));
+        Ok(blocked.any(|line| line.contains(&waiter)))
+    })?;
     run.signal(Signal::SIGKILL)?;
     run.wait()?.exits_with(137)?;
     let out = waiting.wait()?;

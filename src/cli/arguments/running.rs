@@ -6,6 +6,9 @@ use clap::{Subcommand, ValueHint};
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Running {
     /// List the running sandboxes; root sees everybody's
+    ///
+    /// Processes that `sandboxctl attach` has put under limits are shown too, as `attached`. They can be looked at, changed,
+    /// signalled, frozen and waited for as sandboxes can, and are forgotten when none of them is left.
     List {
         /// Print JSON
         #[arg(long)]
@@ -106,7 +109,8 @@ pub enum Running {
 
     /// Wait until a sandbox has ended, and exit with its program's status
     ///
-    /// The status is 125 where it cannot be known, as the launcher was killed.
+    /// The status is 125 where it cannot be known, as the launcher was killed. Of processes under `sandboxctl attach` only
+    /// their parents know it: then it is 0 once none is left.
     Wait {
         /// The sandbox
         #[arg(value_name = "NAME", value_hint = ValueHint::Other)]

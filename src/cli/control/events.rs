@@ -157,6 +157,11 @@ impl Watched {
                 format!("with status {}", ended.status),
                 json!({ "status": ended.status, "timed_out": ended.timed_out, "oom_kills": ended.oom_kills }),
             ),
+            None if self.record.attached => (
+                "exited",
+                "none of its processes is left".to_owned(),
+                json!({ "status": null }),
+            ),
             None => (
                 "exited",
                 "its launcher was killed".to_owned(),

@@ -16,6 +16,8 @@ struct Line {
     name: String,
     uid: u32,
     user: String,
+    /// `sandbox`, or `attached`.
+    kind: &'static str,
     profile: Option<String>,
     pid: Option<i32>,
     supervisor: Option<i32>,
@@ -37,10 +39,16 @@ impl Line {
             name: sandbox.name().to_owned(),
             uid: sandbox.uid(),
             user: user_name(sandbox.uid()),
+            kind: match sandbox.is_attached() {
+                true => "attached",
+                false => "sandbox",
+            },
             profile: record.map(|record| record.profile.clone()),
             // Numbers of another pid namespace mean nothing here.
             pid: here.map(|record| record.child.pid),
-            supervisor: here.map(|record| record.supervisor.pid),
+            supervisor: here
+                .filter(|record| !record.attached)
+                .map(|record| record.supervisor.pid),
             status: sandbox.status(),
             created: record.map(|record| table::date(record.created)),
             age_seconds: sandbox.age().map(|age| age / 1000),
@@ -92,7 +100,10 @@ pub(super) fn list(json: bool, names: bool) -> Result<(), i32> {
                 line.name,
                 or_nothing(line.profile.filter(|profile| !profile.is_empty())),
                 or_nothing(line.pid.map(|pid| pid.to_string())),
-                line.status.to_string(),
+                match (sandbox.is_attached(), line.status) {
+                    (true, Status::Running) => "attached".to_owned(),
+                    (_, status) => status.to_string(),
+                },
                 or_nothing(sandbox.age().map(table::age)),
                 table::of_limit(line.memory, line.memory_limit, table::bytes),
                 command(sandbox),

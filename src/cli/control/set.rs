@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use crate::control::limits::{Changed, apply, plan, undo};
+use crate::control::limits::{Changed, apply, enable, plan, undo};
 use crate::control::record::{self, Limit, Record};
 use crate::control::sandbox::{self, Refusal, Sandbox};
 use crate::exec::group::Directories;
@@ -228,6 +228,7 @@ fn change(
         ))
     })?;
     let soft = Soft::of(sandbox, record, &group, wanted)?;
+    enable(&group, &wanted.keys);
     let writes = plan(&group, &wanted.old, &wanted.new, &wanted.keys)?;
     let mut done = apply(&group, &writes, force)?;
     if let Some(soft) = &soft {
@@ -287,8 +288,12 @@ impl Soft {
             _ => None,
         };
         let watches = record.memory_soft.is_some() || memory.soft_limit().is_some();
-        if after.is_some() && (!watches || !sandbox.entry.is_live()) {
-            let why = if watches {
+        // Of attached processes it is held by one that lives as long as their group.
+        let is_held = sandbox.entry.is_live() || record.attached;
+        if after.is_some() && (!watches || !is_held) {
+            let why = if record.attached {
+                "they were attached without one, so that nothing watches the host's memory for them"
+            } else if watches {
                 "its launcher, which would hold it, was killed"
             } else {
                 "it was started without one, so that its launcher does not watch the host's memory"

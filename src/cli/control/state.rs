@@ -54,8 +54,14 @@ pub(super) fn state(name: &str, json: bool) -> Result<(), i32> {
         "started",
         &format!("{} ({age} ago)", table::date(record.created)),
     );
-    line("launcher", &format!("process {}", record.supervisor.pid));
-    let child = if record.init { "process 1" } else { "program" };
+    let child = match (record.attached, record.init) {
+        (true, _) => "attached",
+        (_, true) => "process 1",
+        (_, false) => "program",
+    };
+    if !record.attached {
+        line("launcher", &format!("process {}", record.supervisor.pid));
+    }
     line(child, &format!("process {}", record.child.pid));
     if let Some(program) = record.program_process {
         line("program", &format!("process {}", program.pid));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::control::sandbox::{self, Refusal};
+use crate::control::sandbox::{self, Refusal, Sandbox};
 use crate::kernel::Errno;
 
 use super::super::{answer, status};
@@ -10,6 +10,9 @@ use super::running::refuse;
 
 pub(super) fn wait(name: &str, json: bool) -> Result<(), i32> {
     let sandbox = sandbox::find(name).map_err(|error| refuse(&error))?;
+    if sandbox.is_attached() {
+        return wait_for_attached(&sandbox, json);
+    }
     loop {
         match sandbox.entry.wait() {
             Ok(()) => break,
@@ -49,4 +52,21 @@ pub(super) fn wait(name: &str, json: bool) -> Result<(), i32> {
             Err(status::NOT_SET_UP)
         }
     }
+}
+
+/// How a process ended is told to its parent alone.
+fn wait_for_attached(sandbox: &Sandbox, json: bool) -> Result<(), i32> {
+    sandbox
+        .wait_for_attached()
+        .map_err(|error| refuse(&error))?;
+    if json {
+        let nothing = serde_json::Value::Null;
+        answer(&format!(
+            "{:#}\n",
+            json!({
+                "name": sandbox.name(), "uid": sandbox.uid(), "status": nothing, "timed_out": nothing, "oom_kills": nothing,
+            })
+        ))?;
+    }
+    Ok(())
 }

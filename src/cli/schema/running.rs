@@ -167,6 +167,11 @@ fn lines() -> Value {
         uid,
         user,
         (
+            "kind",
+            json!({ "enum": ["sandbox", "attached"] }),
+            "attached: processes that ran already, put under limits",
+        ),
+        (
             "profile",
             maybe(text()),
             "the profiles asked for, joined by `+`",
@@ -222,6 +227,11 @@ fn state() -> Value {
         uid,
         user,
         ("status", status(), "what it is doing"),
+        (
+            "attached",
+            flag(),
+            "whether it is no sandbox, but processes that ran already; then the first of them is given as supervisor and child",
+        ),
         ("profile", text(), "the profiles asked for, joined by `+`"),
         (
             "layers",

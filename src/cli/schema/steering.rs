@@ -84,6 +84,7 @@ pub(super) fn attach() -> Value {
         ("processes", list(process), "what is limited"),
         ("groups", list(text()), "the directories of the group"),
         ("unit", maybe(text()), "the unit of the service manager"),
+        ("name", maybe(text()), "what `sandboxctl list` calls it"),
         (
             "watcher",
             maybe(count()),

@@ -72,12 +72,19 @@ impl Directories {
     /// Those of open(2): ENOENT when the group is gone.
     pub fn open(places: &[GroupDirectory]) -> Result<Self, FileError> {
         let members = places.iter().map(|place| {
+            let directory = Directory::open(&place.path)?;
+            let mut controllers = place.controllers.clone();
+            if place.version == Version::V2 {
+                // It may have been given more since it was written down.
+                let available = directory.read("cgroup.controllers").unwrap_or_default();
+                controllers.extend(available.split_whitespace().map(str::to_owned));
+            }
             Ok(Member {
                 version: place.version,
                 parent: None,
                 name: String::new(),
-                directory: Directory::open(&place.path)?,
-                controllers: place.controllers.clone(),
+                directory,
+                controllers,
                 optional: false,
             })
         });

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Answer, Can, Cited, Verdict, overruled, said};
+use super::{Answer, Can, Cited, Part, Verdict, overruled, said};
 use crate::host::Facts;
 use crate::host::facts::PathKind;
 use crate::plan::surroundings;
@@ -10,7 +10,9 @@ use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::profile::value::Access;
 use crate::report::Diagnostics;
+use crate::section::execute;
 use crate::section::filesystem::seen::{self, Decider, Shown};
+use crate::section::landlock::Rights;
 
 const ALL: Can = Can {
     read: true,
@@ -31,6 +33,10 @@ pub(super) fn answer(path: &Path, policy: &Policy, facts: &Facts) -> Result<Answ
         can.execute = false;
         says.push_str(", nothing is executed there");
     }
+    let program = program(&seen, path, policy, facts)?.filter(|_| can.execute);
+    if let Some(program) = &program {
+        can.execute = program.verdict == Verdict::Allowed;
+    }
     let verdict = match (can.read, can.write) {
         (false, false) => Verdict::Denied,
         (_, true) => Verdict::Allowed,
@@ -38,6 +44,7 @@ pub(super) fn answer(path: &Path, policy: &Policy, facts: &Facts) -> Result<Answ
     };
     let mut out = Answer::new("path", path.display().to_string(), verdict, says);
     out.can = Some(can);
+    out.parts.extend(program);
     if seen.place != path {
         out.notes
             .push(format!("it leads to `{}`", seen.place.display()));
@@ -71,6 +78,64 @@ pub(super) fn answer(path: &Path, policy: &Policy, facts: &Facts) -> Result<Answ
             .push("as far as the file's own owner and mode allow it".to_owned());
     }
     Ok(out)
+}
+
+/// Whether `[execute]` lets a file be run as a program; nothing for what is no file, or where the section takes nothing away.
+fn program(
+    seen: &seen::Seen,
+    path: &Path,
+    policy: &Policy,
+    facts: &Facts,
+) -> Result<Option<Part>, Diagnostics> {
+    let is_file = !matches!(
+        &seen.shown,
+        Shown::Host {
+            kind: Some(PathKind::Directory),
+            ..
+        } | Shown::Root {
+            kind: Some(PathKind::Directory),
+            ..
+        }
+    );
+    if !is_file || !execute::asks(policy) {
+        return Ok(None);
+    }
+    let held = execute::lower(policy, facts)?;
+    // Landlock asks where the file is, with all links followed.
+    let at = match &seen.shown {
+        Shown::Host { path, .. } => facts
+            .path(path)
+            .and_then(|fact| fact.canonical.clone())
+            .unwrap_or_else(|| seen.place.clone()),
+        _ => seen.place.clone(),
+    };
+    let granted = held
+        .rules
+        .iter()
+        .filter(|rule| rule.rights.contains(Rights::EXECUTE) && at.starts_with(&rule.path))
+        .max_by_key(|rule| rule.path.components().count());
+    let (verdict, says, site) = match granted {
+        Some(rule) => (Verdict::Allowed, "allowed", rule.site),
+        None => (
+            Verdict::Denied,
+            "refused with EACCES; it can still be read, where reading is allowed, and handed to an interpreter that may run",
+            held.site,
+        ),
+    };
+    let of = policy
+        .section(Section::Execute)
+        .find(|(.., rule)| rule.site == site)
+        .map(|(key, value, _)| said(Section::Execute, key, Some(value)));
+    let what = match at == path {
+        true => "running it as a program".to_owned(),
+        false => format!("running it as a program (it is `{}`)", at.display()),
+    };
+    Ok(Some(Part {
+        what,
+        verdict,
+        says: says.to_owned(),
+        rule: of.map(|rule| Cited { rule, site }),
+    }))
 }
 
 /// The rule that a decider is of: its section is the one that has the key at that place.

@@ -383,3 +383,28 @@ fn what_is_no_question_is_told() {
         );
     }
 }
+
+#[test]
+fn what_may_be_run_is_said_of_files() {
+    let profile = "[execute]\ndefault = \"deny\"\n\"/usr\" = \"allow\"\n";
+    let ask = |path: &str| ask_as(false, &[profile], path).remove(0);
+    let denied = ask("/etc/passwd");
+    assert!(!denied.can.unwrap().execute && denied.can.unwrap().read);
+    assert_eq!(denied.parts[0].verdict, Verdict::Denied);
+    assert!(
+        denied.parts[0]
+            .rule
+            .as_ref()
+            .unwrap()
+            .rule
+            .contains("execute.default = \"deny\"")
+    );
+    let allowed = ask("/usr/bin/sh");
+    assert!(allowed.can.unwrap().execute, "{allowed:?}");
+    assert_eq!(
+        allowed.parts[0].rule.as_ref().unwrap().rule,
+        "execute.\"/usr\" = \"allow\""
+    );
+    let without = ask_as(false, &["[limits]\npids = 5\n"], "/etc/passwd").remove(0);
+    assert!(without.parts.is_empty());
+}
