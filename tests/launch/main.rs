@@ -10,6 +10,7 @@ mod audit;
 mod background;
 mod caller;
 mod capabilities;
+mod catalogue;
 mod command;
 mod controls;
 mod devices;
@@ -47,12 +48,18 @@ mod why;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let Some(status) = catalogue::answer(&words) {
+        return status;
+    }
     support::main(&[
         ("attacks", attacks::cases),
         ("audit", audit::cases),
         ("background", background::cases),
         ("caller", caller::cases),
         ("capabilities", capabilities::cases),
+        ("catalogue", catalogue::cases),
         ("command", command::cases),
         ("controls", controls::cases),
         ("devices", devices::cases),
