@@ -254,8 +254,16 @@ pub fn reads(path: impl AsRef<Path>) -> Found {
 
 /// Opens a file, and does nothing with it.
 pub fn opens(path: impl AsRef<Path>, write: bool) -> Found {
-    use std::os::unix::fs::OpenOptionsExt;
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
     let path = path.as_ref();
+    // What is hidden may be opened: it is another file, which lies over it.
+    if path.starts_with("/proc") || path.starts_with("/sys") {
+        let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+        let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink());
+        if !is_link && device(path) != path.parent().and_then(device) {
+            return Held(format!("{} is another", path.display()));
+        }
+    }
     let opened = fs::File::options()
         .read(!write)
         .write(write)
@@ -264,11 +272,11 @@ pub fn opens(path: impl AsRef<Path>, write: bool) -> Found {
     let how = if write { "writing" } else { "reading" };
     match opened {
         Ok(_) => Escaped(format!("{} opens for {how}", path.display())),
-        // All was allowed, only that it is being run just now.
-        Err(error) if error.raw_os_error() == Some(libc::ETXTBSY) => Escaped(format!(
-            "{} opens for {how}, when it is not run",
-            path.display()
-        )),
+        // It is being run just now, which the kernel looks at before it looks at the mount.
+        Err(error) if error.raw_os_error() == Some(libc::ETXTBSY) => {
+            let allowed = nix::unistd::access(path, nix::unistd::AccessFlags::W_OK);
+            done(&format!("{} when it is not run", path.display()), allowed)
+        }
         Err(error) => Held(format!("{}: {:?}", path.display(), errno_of(&error))),
     }
 }

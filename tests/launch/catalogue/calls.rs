@@ -181,13 +181,6 @@ pub const ALL: &[Attempt] = &[
         [at(c"no-such-module-here"), 0x800]
     ),
     call!(
-        "SEC-12 kcmp",
-        "kcmp",
-        Anyone,
-        libc::SYS_kcmp,
-        [99_999_999, 99_999_999, 0, 0, 0]
-    ),
-    call!(
         "SEC-12 swapon",
         "swapon",
         Root,
@@ -254,25 +247,11 @@ pub const ALL: &[Attempt] = &[
         [0, NOWHERE, 0]
     ),
     call!(
-        "SEC-12 process_madvise",
-        "process_madvise on others",
-        Sometimes("it looks at the descriptor first"),
-        libc::SYS_process_madvise,
-        [NONE, NOWHERE, 1, 4, 0]
-    ),
-    call!(
         "SEC-12 sethostname",
         "sethostname",
         Root,
         libc::SYS_sethostname,
         [NOWHERE, 100_000]
-    ),
-    call!(
-        "SEC-12 mknod",
-        "mknod of a device",
-        Root,
-        libc::SYS_mknodat,
-        [HERE, at(c"/nowhere/at/all"), 0o020_666, 0x103]
     ),
 ];
 

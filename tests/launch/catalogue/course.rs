@@ -54,7 +54,7 @@ const ALONE: &str = r#"
 "/lib" = "read-only"
 "/lib64" = "read-only"
 "/dev/null" = "read-write"
-"/proc/self" = "read-only"
+"/proc" = "read-only"
 [syscalls]
 default = "ENOSYS"
 "@system-service" = "allow"

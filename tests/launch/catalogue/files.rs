@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 
 use super::attempt::Control::{Anyone, Root};
 use super::attempt::Found::{Escaped, Held};
@@ -79,9 +79,12 @@ pub const ALL: &[Attempt] = &[
         "FIL-1 names",
         "list names in a directory of secrets",
         Anyone,
-        |bait| match fs::read_dir(bait.home(".ssh")).map(Iterator::count) {
-            Ok(1..) => Escaped("names are listed".to_owned()),
-            Ok(_) => Held("it is empty".to_owned()),
+        // A home directory of the program's own may have what earlier runs left there.
+        |bait| match fs::read_dir(bait.home(".ssh"))
+            .map(|mut all| all.any(|one| one.is_ok_and(|one| one.file_name() == "id")))
+        {
+            Ok(true) => Escaped("names are listed".to_owned()),
+            Ok(false) => Held("it is not in there".to_owned()),
             Err(error) => Held(format!("{:?}", errno_of(&error))),
         },
     ),
@@ -272,8 +275,7 @@ pub const ALL: &[Attempt] = &[
 
 /// As a file without a name, that is gone with the attempt. What is the sandbox's own is nothing.
 fn makes(bait: &Bait, folder: &str) -> Found {
-    let device = fs::metadata(folder).map(|found| found.dev());
-    if !device.is_ok_and(|device| device == bait.number(&format!("device-{folder}"))) {
+    if super::lair::identity(folder) != bait.get(&format!("folder-{folder}")) {
         return Held(format!("{folder} is another"));
     }
     let opened = fs::File::options()

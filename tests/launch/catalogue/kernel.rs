@@ -140,22 +140,6 @@ pub const ALL: &[Attempt] = &[
         },
     ),
     attempt(
-        "KRN-4 mounts",
-        "see the host's paths (/proc/self/mountinfo)",
-        Anyone,
-        |bait| {
-            let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-            let home = bait.get("home");
-            match text
-                .lines()
-                .find(|line| line.contains(home) || line.contains(" - cgroup"))
-            {
-                Some(line) => Escaped(line.to_owned()),
-                None => Held("nothing".to_owned()),
-            }
-        },
-    ),
-    attempt(
         "KRN-5",
         "open a device that is more than harmless",
         Root,
@@ -333,16 +317,12 @@ pub const ALL: &[Attempt] = &[
         "RES-11 oom",
         "be the last whom the kernel kills",
         Sometimes("root with CAP_SYS_RESOURCE"),
-        |_| {
+        |bait| {
             let path = "/proc/self/oom_score_adj";
-            let now: i32 = fs::read_to_string(path)
-                .unwrap_or_default()
-                .trim()
-                .parse()
-                .unwrap_or(0);
+            let callers: i32 = bait.get("oom").parse().unwrap_or(0);
             done(
                 "oom_score_adj",
-                fs::write(path, (now - 1).to_string()).map_err(|error| errno_of(&error)),
+                fs::write(path, (callers - 1).to_string()).map_err(|error| errno_of(&error)),
             )
         },
     ),

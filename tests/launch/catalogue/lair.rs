@@ -96,8 +96,7 @@ impl Lair {
             "/tmp",
             "/dev/shm",
         ] {
-            let device = fs::metadata(folder).map_or(0, |found| found.dev());
-            set(&format!("device-{folder}"), device.to_string());
+            set(&format!("folder-{folder}"), identity(folder));
         }
         for kind in ["mnt", "pid", "ipc", "uts", "cgroup", "net", "user"] {
             set(
@@ -202,6 +201,8 @@ impl Lair {
             .stdout(Stdio::null())
             .spawn()?;
         set("victim", victim.id().to_string());
+        let oom = fs::read_to_string("/proc/self/oom_score_adj")?;
+        set("oom", oom.trim().to_owned());
         let has_keys = {
             let line = ["probe", "with-key", "bait", "/bin/true"];
             Command::new(own_path())
@@ -310,6 +311,15 @@ impl Drop for Lair {
             let _ = fs::remove_file(file);
         }
     }
+}
+
+/// A directory, whatever its path.
+pub fn identity(folder: &str) -> String {
+    let found = fs::metadata(folder);
+    found.map_or_else(
+        |_| "none".to_owned(),
+        |found| format!("{}.{}", found.dev(), found.ino()),
+    )
 }
 
 /// Hands a directory to whoever asks.

@@ -137,6 +137,19 @@ pub const ALL: &[Attempt] = &[
         },
     ),
     attempt(
+        "PRC-6 compare",
+        "compare a process of the host with oneself (kcmp)",
+        Anyone,
+        |bait| {
+            let own = u64::from(std::process::id());
+            let files = 2;
+            done(
+                "kcmp",
+                raw(libc::SYS_kcmp, &[own, bait.number("victim"), files, 0, 0]),
+            )
+        },
+    ),
+    attempt(
         "PRC-7",
         "/proc/PID/root and cwd of others as a way to their files",
         Anyone,
@@ -202,9 +215,10 @@ pub const ALL: &[Attempt] = &[
     ),
     attempt(
         "PRC-10 path",
-        "overwrite the launcher's binary by its path",
-        Sometimes("root owns it, or the user who built it"),
-        |bait| opens(bait.get("launcher"), true),
+        "overwrite the launcher's own programs by their path",
+        Sometimes("for whom they belong to"),
+        // One that is not running: the kernel would look at that first.
+        |bait| opens(format!("{}ctl", bait.get("launcher")), true),
     ),
     Attempt {
         id: "LIF-1",
@@ -241,6 +255,8 @@ pub const ALL: &[Attempt] = &[
                     .is_ok_and(|name| name.trim() == "bait-daemon")
                 {
                     let _ = kill(Pid::from_raw(number), nix::sys::signal::Signal::SIGKILL);
+                    // Whose parent has ended is ours, at least in tests.
+                    let _ = nix::sys::wait::waitpid(Pid::from_raw(number), None);
                     found = Some(format!("process {number} lives"));
                 }
             }

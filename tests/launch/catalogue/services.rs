@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use super::attempt::Control::{Anyone, Root, Sometimes};
 use super::attempt::Found::{Escaped, Held};
-use super::attempt::{
-    Attempt, Found, NOWHERE, SECRET, any, at, attempt, done, errno_of, raw, reached,
-};
+use super::attempt::{Attempt, Found, NOWHERE, any, at, attempt, done, errno_of, raw, reached};
 use super::namespaces::status;
 
 macro_rules! socket {
@@ -292,13 +290,6 @@ pub const ALL: &[Attempt] = &[
             "DOCKER_HOST"
         ]
     ),
-    attempt("ENV-5", "a secret in any variable", Anyone, |_| {
-        let found = std::env::vars_os().find(|(_, value)| value.to_string_lossy().contains(SECRET));
-        match found {
-            Some((name, _)) => Escaped(format!("{}", name.display())),
-            None => Held("none".to_owned()),
-        }
-    }),
     attempt(
         "ENV-6",
         "start with signals ignored by the caller",
