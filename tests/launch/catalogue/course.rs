@@ -47,6 +47,9 @@ pub const PROFILES: [&str; 7] = [
 
 /// A view of files that needs no mount, the filter of `strict`, and no privilege.
 const ALONE: &str = r#"
+degrade = ["namespaces.pid"]
+[namespaces]
+pid = true
 [filesystem]
 "/" = "hidden"
 "/usr" = "read-only"
@@ -61,6 +64,10 @@ default = "ENOSYS"
 "@keyring" = "deny"
 "@cross-process" = "deny"
 "@aio" = "ENOSYS"
+"@mount" = "deny"
+"@new-mount-api" = "deny"
+setns = "deny"
+userfaultfd = "deny"
 unshare = "deny"
 "clone(&CLONE_NEWUSER)" = "deny"
 socket = "EAFNOSUPPORT"

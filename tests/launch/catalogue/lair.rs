@@ -236,7 +236,8 @@ impl Lair {
     /// Starts `launcher`, which is to start [`Lair::line`], as a hostile or careless caller does: with secrets in the
     /// environment, descriptors left open, a key in the keyring.
     pub fn observe(&self, scene: &Scene, launcher: Sandbox<'_>) -> io::Result<Observed> {
-        let script = "trap '' USR1; exec 8</dev/null 9<\"$1\"; shift; exec \"$@\"";
+        let script =
+            "trap '' USR1; exec 8</dev/null 9<\"$1\"; shift; exec \"$@\" \"terminal=$(tty)\"";
         let mut line = launcher.behind(["sh", "-c", script, "sh", &self.bait.home(".ssh")]);
         if scene.host.is_root() {
             line = line.behind(["setpriv", "--groups", "4242"]);
