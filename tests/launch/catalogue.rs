@@ -17,7 +17,7 @@ mod services;
 mod table;
 mod terminal;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use attempt::{Attempt, Control, Found};
@@ -101,6 +101,7 @@ fn control(scene: &Scene) -> Outcome {
         return Err("the attempts do not run at all".into());
     };
     let mut worthless = Vec::new();
+    let mut unshown: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for one in all() {
         let must = match one.control {
             Control::Anyone => true,
@@ -111,18 +112,21 @@ fn control(scene: &Scene) -> Outcome {
             Some(Found::Held(why)) if must => {
                 worthless.push(format!("{} does not work here: {why}", one.id))
             }
-            Some(Found::Held(why)) => {
+            Some(Found::Held(_)) => {
                 let reason = match one.control {
                     Control::Sometimes(reason) => reason,
-                    _ => "works for root",
+                    _ => "for root",
                 };
-                println!(
-                    "note: {} is not shown to work here ({reason}): {why}",
-                    one.id
-                );
+                unshown.entry(reason).or_default().push(one.id);
             }
             _ => {}
         }
+    }
+    for (reason, ids) in unshown {
+        println!(
+            "note: not shown to work here ({reason}): {}",
+            ids.join(", ")
+        );
     }
     if worthless.is_empty() {
         Ok(())
@@ -171,11 +175,7 @@ fn hostless(scene: &Scene) -> Outcome {
 }
 
 /// What worked and is no exception.
-fn unexpected(
-    scene: &Scene,
-    course: Course,
-    found: &std::collections::BTreeMap<&'static str, Found>,
-) -> Vec<String> {
+fn unexpected(scene: &Scene, course: Course, found: &BTreeMap<&'static str, Found>) -> Vec<String> {
     let open = found.iter().filter_map(|(id, found)| match found {
         Found::Escaped(evidence) => Some((*id, evidence)),
         Found::Held(_) => None,

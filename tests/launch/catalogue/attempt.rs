@@ -260,7 +260,8 @@ pub fn opens(path: impl AsRef<Path>, write: bool) -> Found {
     if path.starts_with("/proc") || path.starts_with("/sys") {
         let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
         let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_symlink());
-        if !is_link && device(path) != path.parent().and_then(device) {
+        let (own, above) = (device(path), path.parent().and_then(device));
+        if !is_link && own.is_some() && own != above {
             return Held(format!("{} is another", path.display()));
         }
     }

@@ -116,7 +116,7 @@ pub const ALL: &[Attempt] = &[
     call!(
         "SEC-9 mount_setattr",
         "mount_setattr",
-        Anyone,
+        Root,
         libc::SYS_mount_setattr,
         [HERE, at(c"/nowhere"), 0, NOWHERE, 32]
     ),
@@ -135,7 +135,7 @@ pub const ALL: &[Attempt] = &[
         [NONE, 99, 0, 0, 0]
     ),
     call!(
-        "SEC-9 landlock",
+        "SEC-9 unknown",
         "a number that nobody has yet",
         Sometimes("a kernel from the future"),
         5000,
@@ -155,28 +155,28 @@ pub const ALL: &[Attempt] = &[
     call!(
         "SEC-12 kexec",
         "kexec_load",
-        Root,
+        Sometimes("root, where the kernel has it"),
         libc::SYS_kexec_load,
         [0, 10_000, NOWHERE, NONE]
     ),
     call!(
         "SEC-12 init_module",
         "init_module",
-        Root,
+        Sometimes("root, where the kernel has it"),
         libc::SYS_init_module,
         [NOWHERE, 0, NOWHERE]
     ),
     call!(
         "SEC-12 finit_module",
         "finit_module",
-        Root,
+        Sometimes("root, where the kernel has it"),
         libc::SYS_finit_module,
         [NONE, NOWHERE, 0]
     ),
     call!(
         "SEC-12 delete_module",
         "delete_module",
-        Root,
+        Sometimes("root, where the kernel has it"),
         libc::SYS_delete_module,
         [at(c"no-such-module-here"), 0x800]
     ),
@@ -237,7 +237,13 @@ pub const ALL: &[Attempt] = &[
         [10, 0, 0]
     ),
     #[cfg(target_arch = "x86_64")]
-    call!("SEC-12 iopl", "iopl", Root, libc::SYS_iopl, [99]),
+    call!(
+        "SEC-12 iopl",
+        "iopl",
+        Sometimes("root, where the kernel has it"),
+        libc::SYS_iopl,
+        [99]
+    ),
     #[cfg(target_arch = "x86_64")]
     call!(
         "SEC-12 modify_ldt",

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 
 use super::lair::{Lair, Observed};
-use crate::support::{Sandbox, Scene, binary, on_path, own_path};
+use crate::support::{Need, Sandbox, Scene, binary, on_path, own_path};
 
 /// What holds files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,14 +130,14 @@ impl Course {
                     .args(["--profile", "container-demo", "--root"])
                     .args([root(scene)?]);
                 let line = line.args(["--ro", "/usr"]).show_probe();
-                walled(scene, line, walls)?.program(words)
+                walled(scene, unlimited(scene, line), walls)?.program(words)
             }
             Course::Profile(name, walls) => {
                 let mut line = scene.sandbox().args(["--profile", name]).show_probe();
                 if matches!(name, "strict" | "desktop-app" | "web-browser") {
                     line = line.args(["--set", "process.working-directory=/tmp"]);
                 }
-                walled(scene, line, walls)?.program(words)
+                walled(scene, unlimited(scene, line), walls)?.program(words)
             }
             Course::Alone => {
                 let line = scene.sandbox().profile_text(ALONE)?.show_probe();
@@ -159,6 +159,15 @@ impl Course {
                 .args(["--quiet", "--noprofile"])
                 .args(words),
         })
+    }
+}
+
+/// Where nobody gives this user a control group, limits are not what is looked at.
+fn unlimited<'a>(scene: &Scene, line: Sandbox<'a>) -> Sandbox<'a> {
+    if scene.host.lacks(&Need::Limits).is_some() {
+        line.args(["--best-effort"])
+    } else {
+        line
     }
 }
 

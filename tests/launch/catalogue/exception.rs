@@ -155,7 +155,7 @@ pub const ALL: &[Exception] = &[
         &["NSC-9"],
         EVERY,
         Always,
-        "supplementary groups are kept: without privilege they cannot be dropped. What a group may read has to be hidden by path",
+        "supplementary groups are the caller's: an ordinary user cannot drop them, and for root they are not dropped. What a group may read has to be hidden by path",
     ),
     exception(
         &[
@@ -170,6 +170,8 @@ pub const ALL: &[Exception] = &[
             "MNT-7",
             "PRC-1",
             "PRC-6",
+            "PRC-6 affinity",
+            "PRC-6 priority",
             "PRC-8 cmdline",
             "SEC-1 others",
             "IPC-9",
@@ -194,9 +196,9 @@ pub fn of(id: &str, course: Course, root: bool, landlock: u32) -> Option<&'stati
     };
     ALL.iter().find(|one| {
         let meets = match one.when {
-            When::Always => true,
-            When::Root => root,
-            When::LandlockBefore(abi) => walls == Walls::Mounts || landlock < abi,
+            Always => true,
+            Root => root,
+            LandlockBefore(abi) => walls == Walls::Mounts || landlock < abi,
         };
         meets && one.ids.contains(&id) && one.profiles.contains(&profile)
     })

@@ -13,11 +13,13 @@ use super::attempt::{Attempt, any, attempt, done, errno_of, opens, raw};
 /// Opens for writing, and writes nothing.
 macro_rules! setting {
     ($id:literal, $path:literal) => {
-        attempt($id, concat!("write to ", $path), Root, |_| {
+        attempt($id, concat!("write to ", $path), SETTING, |_| {
             opens($path, true)
         })
     };
 }
+
+const SETTING: super::attempt::Control = Sometimes("root, where the kernel has it");
 
 /// Devices that every program gets.
 const HARMLESS: [&str; 11] = [
@@ -61,9 +63,12 @@ pub const ALL: &[Attempt] = &[
                 .map(|path| opens(path, true)))
         },
     ),
-    attempt("KRN-3 kcore", "read the kernel's memory", Root, |_| {
-        any(["/proc/kcore", "/dev/mem", "/dev/kmem"].map(|path| opens(path, false)))
-    }),
+    attempt(
+        "KRN-3 kcore",
+        "read the kernel's memory",
+        Sometimes("root, where the kernel has it"),
+        |_| any(["/proc/kcore", "/dev/mem", "/dev/kmem"].map(|path| opens(path, false))),
+    ),
     attempt(
         "KRN-3 kallsyms",
         "read the kernel's addresses",

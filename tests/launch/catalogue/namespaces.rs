@@ -243,7 +243,7 @@ pub const ALL: &[Attempt] = &[
             }
         },
     ),
-    attempt("MNT-5 bind", "the same by a bind mount", Anyone, |bait| {
+    attempt("MNT-5 bind", "the same by a bind mount", Root, |bait| {
         own_view();
         done("bind", mount(Some("/"), "/tmp", NO, MsFlags::MS_BIND, NO))
             .and(|| reads(format!("/tmp{}", bait.home(".ssh/id"))))

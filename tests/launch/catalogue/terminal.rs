@@ -1,6 +1,6 @@
 //! TTY and FD: the caller's terminal, descriptors and working directory.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -64,7 +64,14 @@ pub const ALL: &[Attempt] = &[
             "/dev/ttyS0",
             "/dev/vcs",
         ]
-        .map(|path| opens(path, true)))
+        .map(|path| {
+            // A pseudo-terminal may be shown by such a name (majors 136 to 143).
+            let number = std::fs::metadata(path).map_or(0, |found| found.rdev());
+            if (136..144).contains(&nix::sys::stat::major(number)) {
+                return Held(format!("{path} is a pseudo-terminal"));
+            }
+            opens(path, true)
+        }))
     }),
     attempt(
         "TTY-5",
