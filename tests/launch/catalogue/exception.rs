@@ -122,6 +122,12 @@ pub const ALL: &[Exception] = &[
         "commits need a writable `.git`, and Git obeys more files in it than can be protected. `build` shows it read-only, as does `--ro .git`",
     ),
     exception(
+        &["FIL-9 new"],
+        PROJECT,
+        Always,
+        "rules about files hold for those that are there at the start; where the directory is writable, others can be made",
+    ),
+    exception(
         &["ENV-1 other"],
         &["default", "build", "agent", "desktop-app", "web-browser"],
         Always,

@@ -256,6 +256,12 @@ pub const ALL: &[Attempt] = &[
         project,
         ".envrc"
     ),
+    plant!(
+        "FIL-9 new",
+        "plant what an editor runs, in a directory that was not there",
+        project,
+        ".idea/bait.xml"
+    ),
     Attempt {
         id: "FIL-12",
         what: "remove a file of the caller's",
@@ -298,16 +304,21 @@ fn write_planted(path: &str) -> Found {
     }
 }
 
-/// Takes it away again.
+/// Takes it away again, and lays out what was there before.
 fn planted(path: &str) -> Option<String> {
     if fs::read_to_string(path).ok()? != PLANTED {
         return None;
     }
-    if path.contains("/.git/") || path.ends_with(".bashrc") {
+    let was_there = [".git/config", ".bashrc", ".envrc"];
+    if was_there.iter().any(|name| path.ends_with(name)) {
         let _ = fs::write(path, "");
-    }
-    if path.ends_with("commondir") || !path.contains("/.git/") && !path.ends_with(".bashrc") {
+    } else {
         let _ = fs::remove_file(path);
+    }
+    if let Some((folder, _)) = path.rsplit_once('/')
+        && folder.ends_with(".idea")
+    {
+        let _ = fs::remove_dir(folder);
     }
     Some(format!("{path} was planted"))
 }
