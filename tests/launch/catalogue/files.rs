@@ -297,11 +297,19 @@ fn makes(bait: &Bait, folder: &str) -> Found {
 fn write_planted(path: &str) -> Found {
     if let Some((folder, _)) = path.rsplit_once('/') {
         let _ = fs::create_dir_all(folder);
+        readable(folder);
     }
-    match fs::write(path, PLANTED) {
+    let written = fs::write(path, PLANTED);
+    readable(path);
+    match written {
         Ok(()) => Escaped(format!("{path} is written, as seen inside")),
         Err(error) => Held(format!("{:?}", errno_of(&error))),
     }
+}
+
+/// Whatever the caller's umask: the outside has to see it, and to remove it.
+fn readable(path: &str) {
+    let _ = fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755));
 }
 
 /// Takes it away again, and lays out what was there before.
