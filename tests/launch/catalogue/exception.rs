@@ -191,6 +191,12 @@ pub const ALL: &[Exception] = &[
         Always,
         "without namespaces Landlock holds files and signals, and the filter system calls; other processes are seen, and what is shared by number can be reached",
     ),
+    exception(
+        &["PRC-5", "PRC-5 pidfd"],
+        ALONE,
+        LandlockBefore(6),
+        "signals are kept inside by Landlock from Linux 6.12 on",
+    ),
 ];
 
 /// The exception that an attempt falls under.
