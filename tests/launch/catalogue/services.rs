@@ -185,7 +185,12 @@ pub const ALL: &[Attempt] = &[
         Anyone,
         [16, 3, 15]
     ),
-    family!("NET-5 audit", "audit (netlink)", Anyone, [16, 3, 9]),
+    family!(
+        "NET-5 audit",
+        "audit (netlink)",
+        Sometimes("where the kernel has it"),
+        [16, 3, 9]
+    ),
     family!(
         "NET-5 diag",
         "other sockets (netlink)",
@@ -231,7 +236,7 @@ pub const ALL: &[Attempt] = &[
     attempt(
         "NET-6 any",
         "open a socket of any other family",
-        Anyone,
+        Sometimes("where modules need not be loaded for long"),
         |_| {
             let usual = [1, 2, 10, 16];
             any((3..46)
