@@ -11,6 +11,7 @@ mod audit;
 mod background;
 mod caller;
 mod capabilities;
+mod catalogue;
 mod closure;
 mod command;
 mod controls;
@@ -58,6 +59,11 @@ mod words;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if let Some(status) = catalogue::answer(&words) {
+        return status;
+    }
     support::main(&[
         ("attached", attached::cases),
         ("attacks", attacks::cases),
@@ -66,6 +72,7 @@ fn main() -> ExitCode {
         ("caller", caller::cases),
         ("capabilities", capabilities::cases),
         ("closure", closure::cases),
+        ("catalogue", catalogue::cases),
         ("command", command::cases),
         ("controls", controls::cases),
         ("devices", devices::cases),

@@ -2,7 +2,10 @@
 //!
 //! `cargo xtask generate` writes the manual pages, the completions and the schema; with `--check` it only says which of
 //! them are stale. `cargo xtask dist` builds the static programs that are released.
+//! `cargo xtask attacks` writes the table of attacks into SECURITY.md; a table that was made elsewhere (`launch
+//! catalogue-table`) can be given as a file.
 
+mod attacks;
 mod complete;
 mod dist;
 mod generate;
@@ -12,7 +15,7 @@ mod roff;
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask generate [--check] | dist";
+const USAGE: &str = "usage: cargo xtask generate [--check] | dist | attacks [TABLE]";
 
 fn main() -> ExitCode {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -22,6 +25,10 @@ fn main() -> ExitCode {
     let outcome = match arguments.as_slice() {
         ["generate"] => generate::write(root),
         ["generate", "--check"] => generate::check(root),
+        ["attacks"] => attacks::write(root),
+        ["attacks", table] => std::fs::read_to_string(table)
+            .map_err(|error| format!("{table}: {error}"))
+            .and_then(|table| attacks::place(root, &table)),
         ["dist"] => dist::build(root),
         _ => {
             eprintln!("{USAGE}");

@@ -38,6 +38,7 @@ mod stalk;
 
 pub use host::{Host, Layout, Need, on_path, refused_limits};
 pub use leaks::Traces;
+pub use probe::{Answer, foreign};
 pub use sandbox::{Finished, Sandbox};
 pub use scene::{Scene, binary, own_path};
 
@@ -124,6 +125,18 @@ pub fn main(topics: &[Topic]) -> ExitCode {
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A scene outside of any case, as for a report: what is left behind in it is not looked for.
+///
+/// # Errors
+///
+/// The scene's folders cannot be made.
+pub fn stage() -> std::io::Result<Scene> {
+    if let Err(reason) = leaks::isolate() {
+        eprintln!("note: {reason}");
+    }
+    Scene::new(Arc::new(Host::probe()))
 }
 
 /// Profiles replace /tmp, and with it a test program that was built there, as from a checkout below it: then all runs as

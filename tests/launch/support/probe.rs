@@ -390,6 +390,15 @@ fn foreign_call(_: &str) -> Answer {
     ))
 }
 
+/// A call through the 32-bit entry, for the catalogue.
+pub fn foreign(number: &str) -> Result<String, Errno> {
+    match foreign_call(number) {
+        Ok(text) => Ok(text),
+        Err(Refusal::Errno(errno)) => Err(errno),
+        Err(Refusal::Usage(_)) => Err(Errno::ENOSYS),
+    }
+}
+
 fn connect(kind: &str, address: &str) -> Answer {
     let limit = Duration::from_secs(5);
     match kind {
