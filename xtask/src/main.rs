@@ -2,17 +2,19 @@
 //!
 //! `cargo xtask generate` writes the manual pages, the completions and the schema; with `--check` it only says which of
 //! them are stale. `cargo xtask dist` builds the static programs that are released.
+//! `cargo xtask performance` measures those and writes `docs/performance.md`.
 
 mod complete;
 mod dist;
 mod generate;
 mod manual;
+mod performance;
 mod roff;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask generate [--check] | dist";
+const USAGE: &str = "usage: cargo xtask generate [--check] | dist | performance";
 
 fn main() -> ExitCode {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         ["generate"] => generate::write(root),
         ["generate", "--check"] => generate::check(root),
         ["dist"] => dist::build(root),
+        ["performance"] => performance::measure(root),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
