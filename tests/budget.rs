@@ -342,7 +342,7 @@ fn the_default() {
         mounts: 54,
         forks: 2,
         proc_bytes: 4100,
-        instructions: 35_500,
+        instructions: 32_700,
     };
     hold("default", Who::Ordinary, &["--profile", "default"], &budget);
 }
@@ -354,7 +354,7 @@ fn a_build() {
         mounts: 54,
         forks: 2,
         proc_bytes: 4100,
-        instructions: 34_800,
+        instructions: 32_150,
     };
     hold("build", Who::Ordinary, &["--profile", "build"], &budget);
 }
@@ -365,8 +365,8 @@ fn a_browser() {
         calls: [945, 1340],
         mounts: 49,
         forks: 2,
-        proc_bytes: 9500,
-        instructions: 18_700,
+        proc_bytes: 9400,
+        instructions: 16_950,
     };
     hold("firefox", Who::Ordinary, &["--profile", "firefox"], &budget);
 }
