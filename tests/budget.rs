@@ -326,7 +326,7 @@ fn memory_limits() {
 fn next_to_nothing() {
     let options = ["--no-profile", "--set", "process.no-new-privileges=true"];
     let budget = Budget {
-        calls: [120, 190],
+        calls: [124, 190],
         mounts: 0,
         forks: 1,
         proc_bytes: 1600,
