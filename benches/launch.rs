@@ -2,7 +2,8 @@
 //! the memory that stays behind while the program runs.
 //!
 //! `cargo bench --bench launch [-- [--rounds N] [--json] [--sandbox FILE] [--only WORD] [--beside]]`, as root or as an
-//! ordinary user. `--beside` measures something else: launches while 0 to 200 others run. Every round runs each command once, in an order that moves on, so that all of them see the same machine. On a
+//! ordinary user. `--beside` measures something else: launches while 0 to 200 others run; and `--together` launches on all
+//! processors at once, by the second. Every round runs each command once, in an order that moves on, so that all of them see the same machine. On a
 //! machine that does other things too, look at the ratios and the minima. The home directory is an empty one in /tmp,
 //! for of another home the sandbox hides parts, which `bwrap` does not do.
 
@@ -15,6 +16,10 @@ use serde_json::{Value, json};
 
 #[path = "launch/crowd.rs"]
 mod crowd;
+#[path = "launch/others.rs"]
+mod others;
+#[path = "launch/together.rs"]
+mod together;
 
 const PROGRAM: &str = "/bin/true";
 const PROFILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/view.toml");
@@ -30,6 +35,7 @@ struct Options {
     sandbox: Option<PathBuf>,
     only: Option<String>,
     beside: bool,
+    together: bool,
 }
 
 impl Options {
@@ -40,6 +46,7 @@ impl Options {
             sandbox: None,
             only: None,
             beside: false,
+            together: false,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -55,6 +62,7 @@ impl Options {
                 }
                 "--json" => options.json = true,
                 "--beside" => options.beside = true,
+                "--together" => options.together = true,
                 "--sandbox" => options.sandbox = Some(value()?.into()),
                 "--only" => options.only = Some(value()?),
                 // What cargo adds.
@@ -67,6 +75,7 @@ impl Options {
 }
 
 /// One way of starting a program.
+#[derive(Clone)]
 struct Case {
     name: &'static str,
     line: Vec<String>,
@@ -121,10 +130,17 @@ fn cases(sandbox: &str, home: &Path) -> Vec<Case> {
 
 impl Case {
     fn command(&self, program: &str) -> Command {
-        let mut words = self.line.iter().map(String::as_str).chain([program]);
+        // A bundle names its program itself; what follows is the container's name, which must be a new one.
+        let name = format!("bench-{}", std::process::id());
+        let last = if self.is_bundle() { &name } else { program };
+        let mut words = self.line.iter().map(String::as_str).chain([last]);
         let mut command = Command::new(words.next().unwrap_or(program));
         command.args(words).env("HOME", &self.home);
         command
+    }
+
+    fn is_bundle(&self) -> bool {
+        self.line.iter().any(|word| word == "--bundle")
     }
 
     /// Why it cannot be measured, if it cannot.
@@ -270,7 +286,7 @@ fn micros(time: Duration) -> f64 {
 fn measure(cases: Vec<Case>, rounds: usize) -> Result<Vec<Row>, String> {
     let mut rows = Vec::new();
     for case in cases {
-        let memory = if case.line.is_empty() {
+        let memory = if case.line.is_empty() || case.is_bundle() {
             Vec::new()
         } else {
             case.memory()?
@@ -302,6 +318,10 @@ type Missing = (&'static str, String);
 fn report(rows: &[Row], missing: &[Missing], options: &Options, sandbox: &str) -> String {
     let row = |name: &str| rows.iter().find(|row| row.case.name == name);
     let (plain, reference) = (row(PLAIN), row(REFERENCE));
+    let to = |row: &Row, other: &str, time: fn(&Row) -> f64| {
+        let other = rows.iter().find(|row| row.case.name == other)?;
+        Some(time(row) / time(other))
+    };
     let own = |row: &Row, time: fn(&Row) -> f64| time(row) - plain.map_or(0.0, time);
     // What a row takes beside the program itself, as a part of all that the reference takes.
     let part = |row: &Row, time: fn(&Row) -> f64| {
@@ -320,6 +340,10 @@ fn report(rows: &[Row], missing: &[Missing], options: &Options, sandbox: &str) -
                     "own_median_us": own(row, Row::median),
                     "own_minimum_to_bwrap": part(row, Row::minimum),
                     "own_median_to_bwrap": part(row, Row::median),
+                    "minimum_to_floor": to(row, others::FLOOR, Row::minimum),
+                    "median_to_floor": to(row, others::FLOOR, Row::median),
+                    "minimum_to_firejail": to(row, others::FIREJAIL, Row::minimum),
+                    "median_to_firejail": to(row, others::FIREJAIL, Row::median),
                     "private_kB": row.memory.iter().map(|memory| json!({
                         "process": memory.name,
                         "dirty": memory.sizes.map(|sizes| sizes.0),
@@ -338,14 +362,14 @@ fn report(rows: &[Row], missing: &[Missing], options: &Options, sandbox: &str) -
     let mut text = format!(
         "sandbox: {sandbox}\n{} rounds of `{PROGRAM}`; microseconds from spawn to exit, minimum and median;\n\
          own: without what `{PLAIN}` takes; own/bwrap: as a part of all that `{REFERENCE}` takes\n\n\
-         {:<30} {:>15} {:>15} {:>13}  private memory meanwhile, dirty (clean), kB\n",
-        options.rounds, "", "time", "own", "own/bwrap"
+         {:<30} {:>15} {:>15} {:>13} {:>13}  private memory meanwhile, dirty (clean), kB\n",
+        options.rounds, "", "time", "own", "own/bwrap", "of the floor"
     );
     for row in rows {
         let ratio = |part: Option<f64>| part.map_or("-".to_owned(), |part| format!("{part:.2}"));
         let memory: Vec<String> = row.memory.iter().map(Memory::text).collect();
         text.push_str(&format!(
-            "{:<30} {:>7.0} {:>7.0} {:>7.0} {:>7.0} {:>6} {:>6}  {}\n",
+            "{:<30} {:>7.0} {:>7.0} {:>7.0} {:>7.0} {:>6} {:>6} {:>6} {:>6}  {}\n",
             row.case.name,
             row.minimum(),
             row.median(),
@@ -353,6 +377,8 @@ fn report(rows: &[Row], missing: &[Missing], options: &Options, sandbox: &str) -
             own(row, Row::median),
             ratio(part(row, Row::minimum)),
             ratio(part(row, Row::median)),
+            ratio(to(row, others::FLOOR, Row::minimum)),
+            ratio(to(row, others::FLOOR, Row::median)),
             memory.join(", ")
         ));
     }
@@ -374,6 +400,12 @@ fn run() -> Result<(), String> {
         .and_then(|file| file.sync_all())
         .map_err(|error| format!("{sandbox}: {error}"))?;
     let home = tempfile::tempdir_in("/tmp").map_err(|error| format!("/tmp: {error}"))?;
+    let mut cases = cases(&sandbox, home.path());
+    cases.extend(others::cases(home.path(), home.path()));
+    if options.together {
+        print!("{}", together::measure(&cases)?);
+        return Ok(());
+    }
     if options.beside {
         let rows = crowd::measure(&sandbox, home.path(), options.rounds)?;
         print!("sandbox: {sandbox}\n{}", crowd::text(&rows));
@@ -381,7 +413,7 @@ fn run() -> Result<(), String> {
     }
     let mut missing = Vec::new();
     let mut measurable = Vec::new();
-    for case in cases(&sandbox, home.path()) {
+    for case in cases {
         let wanted = options
             .only
             .as_ref()

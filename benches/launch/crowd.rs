@@ -79,11 +79,15 @@ pub fn measure(sandbox: &str, home: &Path, rounds: usize) -> Result<Vec<Beside>,
 
 /// As a table.
 pub fn text(rows: &[Beside]) -> String {
-    let mut text = "\n`sandbox --profile memlimit` beside so many others:\n".to_owned();
+    let mut text = "\n`sandbox --profile memlimit` beside so many others, microseconds (minimum, median), and of the first minimum:\n".to_owned();
+    let alone = rows.first().map_or(f64::NAN, |row| row.minimum);
     for row in rows {
         text.push_str(&format!(
-            "{:>30} {:>7.0} {:>7.0}\n",
-            row.crowd, row.minimum, row.median
+            "{:>30} {:>7.0} {:>7.0} {:>6.2}\n",
+            row.crowd,
+            row.minimum,
+            row.median,
+            row.minimum / alone
         ));
     }
     text

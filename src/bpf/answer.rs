@@ -33,8 +33,8 @@ impl Answer<'_> {
 /// The rules of a filter by what they name.
 pub(super) struct Rules<'f> {
     by_call: BTreeMap<&'f str, Vec<&'f Rule>>,
-    /// The smallest group first, the stricter of two of one size.
-    groups: Vec<(BTreeSet<&'static str>, &'f Rule)>,
+    /// The rules on groups that each call is in, the smallest group first, the stricter of two of one size.
+    by_member: BTreeMap<&'static str, Vec<&'f Rule>>,
     named_groups: BTreeSet<&'f str>,
     pub(super) default: Action,
 }
@@ -61,10 +61,16 @@ impl<'f> Rules<'f> {
             }
         }
         members.sort_by_key(|(members, rule)| (members.len(), Reverse(rule.action.strictness())));
+        let mut by_member: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (members, rule) in members {
+            for member in members {
+                by_member.entry(member).or_default().push(rule);
+            }
+        }
         let default = strictest(defaults).unwrap_or(filter.default);
         Ok(Self {
             by_call,
-            groups: members,
+            by_member,
             named_groups,
             default,
         })
@@ -130,10 +136,7 @@ impl<'f> Rules<'f> {
             .filter(|rule| matches!(rule.key, Key::Call(_)))
             .collect();
         plain.sort_by_key(|rule| Reverse(rule.action.strictness()));
-        let groups = self.groups.iter();
-        let groups = groups
-            .filter(|(members, _)| members.contains(call))
-            .map(|(_, rule)| *rule);
+        let groups = self.by_member.get(call).into_iter().flatten().copied();
         let mut weaker = plain.into_iter().chain(groups);
         Speaking {
             conditional,

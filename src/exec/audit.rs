@@ -140,7 +140,7 @@ impl Audit {
                     Way::Scope { .. } => 1,
                     Way::Direct { places } => places.iter().filter(|place| !place.optional).count(),
                 };
-                let than = std::fs::read("/proc/self/cgroup").map_err(errno)?;
+                let than = crate::kernel::pseudo::read("/proc/self/cgroup").map_err(errno)?;
                 self.groups = Some((step, Groups { than, others }));
             }
             Action::UnshareCgroupNamespace => {

@@ -3,6 +3,7 @@
 
 mod interface;
 
+use crate::kernel::pseudo;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -32,13 +33,13 @@ pub fn probe_for(uid: u32, wanted: &Wanted) -> CgroupFacts {
 /// The caller's own groups.
 #[must_use]
 pub fn own() -> Vec<Membership> {
-    memberships(&fs::read("/proc/self/cgroup").unwrap_or_default())
+    memberships(&pseudo::read("/proc/self/cgroup").unwrap_or_default())
 }
 
 /// The same, with these groups in the place of the caller's own.
 #[must_use]
 pub fn probe_at(uid: u32, own: &[Membership], wanted: &Wanted) -> CgroupFacts {
-    let mounts = mounts(&fs::read("/proc/self/mountinfo").unwrap_or_default());
+    let mounts = mounts(&pseudo::read("/proc/self/mountinfo").unwrap_or_default());
     let mut facts = CgroupFacts {
         systemd: Path::new("/run/systemd/system").is_dir(),
         pressure: wanted.pressure
@@ -256,7 +257,7 @@ fn hierarchy(mount: &Mount, group: Option<&Membership>, uid: u32, wanted: &Wante
 }
 
 fn words(path: &Path) -> BTreeSet<String> {
-    let text = fs::read_to_string(path).unwrap_or_default();
+    let text = pseudo::read_text(path).unwrap_or_default();
     text.split_whitespace().map(str::to_owned).collect()
 }
 
@@ -273,8 +274,7 @@ fn unified(mount: &Mount, group: Option<&Membership>, wanted: &Wanted) -> Unifie
             root: !path.join("cgroup.type").exists() && !path.join("cgroup.events").exists(),
             controllers: words(&path.join("cgroup.controllers")),
             enabled: words(&path.join("cgroup.subtree_control")),
-            occupied: fs::read_to_string(path.join("cgroup.procs"))
-                .is_ok_and(|text| !text.trim().is_empty()),
+            occupied: pseudo::says_something(path.join("cgroup.procs")),
             writable: may_make_groups(path) && may(&path.join("cgroup.procs"), AccessFlags::W_OK),
             control_writable: may(&path.join("cgroup.subtree_control"), AccessFlags::W_OK),
         });

@@ -50,6 +50,7 @@ pub fn look(paths: &[PathBuf], globs: &[PathBuf]) -> Result<Seen, Diagnostics> {
         names: 0,
         read: BTreeMap::new(),
         notes: BTreeSet::new(),
+        walker: Walker::default(),
     };
     let mut all: BTreeSet<PathBuf> = paths.iter().cloned().collect();
     let mut errors = Diagnostics::new();
@@ -69,7 +70,7 @@ pub fn look(paths: &[PathBuf], globs: &[PathBuf]) -> Result<Seen, Diagnostics> {
         return Err(errors);
     }
     let all: Vec<PathBuf> = all.into_iter().collect();
-    seen.paths = paths::probe(&all);
+    seen.paths = paths::probe_with(&mut search.walker, &all);
     seen.notes.extend(search.notes);
     Ok(seen)
 }
@@ -149,6 +150,8 @@ struct Search {
     /// The directories that were read, and their names: no more than are counted.
     read: BTreeMap<PathBuf, Rc<Vec<OsString>>>,
     notes: BTreeSet<String>,
+    /// It knows the directories that patterns start in.
+    walker: Walker,
 }
 
 /// Where a search started, and what it has found.
@@ -175,7 +178,7 @@ impl Search {
             Part::Name(name) => Some(name),
             _ => None,
         }));
-        let (fact, directory) = Walker::default().look(&start);
+        let (fact, directory) = self.walker.look(&start);
         if let Some(error) = fact.error {
             self.pass_over(&start, Errno::from_raw(error))?;
         }

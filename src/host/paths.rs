@@ -22,11 +22,17 @@ use super::facts::{PathFact, PathKind};
 const MOST_LINKS: usize = 40;
 /// Directories that are kept open while paths below them are looked at.
 const MOST_OPEN: usize = 128;
+/// Names that are remembered as missing.
+const MOST_MISSING: usize = 1024;
 
 /// Looks at paths; they must be absolute.
 #[must_use]
 pub fn probe(paths: &[PathBuf]) -> BTreeMap<PathBuf, PathFact> {
-    let mut walker = Walker::default();
+    probe_with(&mut Walker::default(), paths)
+}
+
+/// The same by a walker that has been at some of them before.
+pub(super) fn probe_with(walker: &mut Walker, paths: &[PathBuf]) -> BTreeMap<PathBuf, PathFact> {
     let next = paths.iter().skip(1).map(Some).chain([None]);
     paths
         .iter()
@@ -79,6 +85,8 @@ impl Directory {
 pub(super) struct Walker {
     root: Option<Rc<Directory>>,
     seen: BTreeMap<PathBuf, Entry>,
+    /// Directories that are not there: many rules name something below the same ones.
+    missing: BTreeSet<PathBuf>,
     /// Where something is mounted; read once an automount is met.
     mounted: Option<BTreeSet<PathBuf>>,
 }
@@ -182,7 +190,19 @@ impl Walker {
         if let Some(entry) = self.seen.get(path) {
             return Ok(entry.clone());
         }
-        let fd = reference(directory, name).map_err(|error| own_lock(directory, error))?;
+        if self.missing.contains(path) {
+            return Err(Errno::ENOENT);
+        }
+        let fd = match reference(directory, name) {
+            Ok(fd) => fd,
+            Err(Errno::ENOENT) => {
+                if self.missing.len() < MOST_MISSING {
+                    self.missing.insert(path.to_owned());
+                }
+                return Err(Errno::ENOENT);
+            }
+            Err(error) => return Err(own_lock(directory, error)),
+        };
         let entry = match kind(&fd)? {
             SFlag::S_IFDIR => Entry::Directory(Directory::new(fd)),
             // Of the link itself, not of what its name leads to by now.
@@ -202,7 +222,7 @@ impl Walker {
     fn is_mounted(&mut self, path: &Path) -> bool {
         let points = self.mounted.get_or_insert_with(|| {
             // Without it nothing is known to be mounted.
-            let table = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+            let table = crate::kernel::pseudo::read("/proc/self/mountinfo").unwrap_or_default();
             mount_points(&table)
         });
         points.contains(path)

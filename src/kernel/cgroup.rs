@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::fmt;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -146,11 +146,8 @@ impl Directory {
     /// # Errors
     /// Those of open(2) and read(2); ENODEV once the group is removed.
     pub fn read(&self, file: &str) -> Result<String, FileError> {
-        let mut text = String::new();
-        self.opened(file, OFlag::O_RDONLY, "read")?
-            .read_to_string(&mut text)
-            .map_err(|error| self.fault(file, "read", errno_of(&error)))?;
-        Ok(text)
+        super::pseudo::text(self.opened(file, OFlag::O_RDONLY, "read")?)
+            .map_err(|error| self.fault(file, "read", errno_of(&error)))
     }
 
     /// Writes a value in one write(2), as the kernel wants it.

@@ -21,6 +21,7 @@ pub mod notification;
 pub mod peer;
 pub mod pressure;
 pub mod process;
+pub mod pseudo;
 pub mod resident;
 pub mod seccomp;
 pub mod signal;

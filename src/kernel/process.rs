@@ -513,7 +513,7 @@ pub fn exists(pid: i32) -> bool {
 /// # Errors
 /// `NotFound` when there is no such process.
 pub fn start_time(pid: i32) -> std::io::Result<u64> {
-    let text = std::fs::read(format!("/proc/{pid}/stat")).map_err(|error| {
+    let text = super::pseudo::read(format!("/proc/{pid}/stat")).map_err(|error| {
         if error.raw_os_error() == Some(libc::ESRCH) {
             std::io::ErrorKind::NotFound.into()
         } else {

@@ -3,6 +3,7 @@
 //! A profile decides what a program may do, so nothing but an ordinary file is read (no pipe that blocks, no device
 //! that never ends), no more than [`MOST_BYTES`] of it, once, and only where others could not have changed it.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, Metadata, OpenOptions};
@@ -28,6 +29,9 @@ pub struct Library {
     pub directories: Vec<PathBuf>,
     /// Who reads: files of others than this user and root are suspect.
     pub reader: u32,
+    /// Which of the directories are there, the same order; asked once, since most hosts have none of them and a profile
+    /// extends half a dozen others.
+    present: OnceCell<Vec<PathBuf>>,
 }
 
 /// A profile that was found.
@@ -55,7 +59,21 @@ impl Library {
         Self {
             directories,
             reader,
+            present: OnceCell::new(),
         }
+    }
+
+    /// The directories but for those that are missing. What is wrong with one otherwise is told by who reads it.
+    fn present(&self) -> &[PathBuf] {
+        self.present.get_or_init(|| {
+            let is_missing = |directory: &Path| {
+                fs::metadata(directory).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+            };
+            let all = self.directories.iter();
+            all.filter(|directory| !is_missing(directory))
+                .cloned()
+                .collect()
+        })
     }
 
     /// The library of a host, for a user whose `$XDG_CONFIG_HOME` is `config_home`.
@@ -84,7 +102,7 @@ impl Library {
             return None;
         }
         let file = format!("{name}.toml");
-        self.directories
+        self.present()
             .iter()
             .map(|directory| directory.join(&file))
             // A dangling link is found, and then an error: it must not uncover another profile in silence.
@@ -100,7 +118,7 @@ impl Library {
             .iter()
             .map(|(name, _)| (*name).to_owned())
             .collect();
-        for directory in &self.directories {
+        for directory in self.present() {
             names.extend(
                 toml_files(directory)
                     .unwrap_or_default()
@@ -121,7 +139,7 @@ impl Library {
     /// A directory of drop-ins is there but cannot be read, or holds too many.
     pub fn drop_ins(&self, name: &str) -> Result<Vec<PathBuf>, Diagnostic> {
         let mut found = Vec::new();
-        for directory in self.directories.iter().rev() {
+        for directory in self.present().iter().rev() {
             let directory = directory.join(format!("{name}.d"));
             match toml_files(&directory) {
                 Ok(files) => found.extend(files),

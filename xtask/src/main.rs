@@ -3,19 +3,21 @@
 //! `cargo xtask generate` writes the manual pages, the completions and the schema; with `--check` it only says which of
 //! them are stale. `cargo xtask dist` builds the static programs that are released.
 //! `cargo xtask attacks` writes the table of attacks into SECURITY.md; a table that was made elsewhere (`launch
-//! catalogue-table`) can be given as a file.
+//! catalogue-table`) can be given as a file. `cargo xtask performance` measures the programs and writes
+//! `docs/performance.md`.
 
 mod attacks;
 mod complete;
 mod dist;
 mod generate;
 mod manual;
+mod performance;
 mod roff;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask generate [--check] | dist | attacks [TABLE]";
+const USAGE: &str = "usage: cargo xtask generate [--check] | dist | attacks [TABLE] | performance";
 
 fn main() -> ExitCode {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
             .map_err(|error| format!("{table}: {error}"))
             .and_then(|table| attacks::place(root, &table)),
         ["dist"] => dist::build(root),
+        ["performance"] => performance::measure(root),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -213,16 +213,16 @@ pub fn binds(draft: &Draft) -> Vec<(PathBuf, PathBuf)> {
     draft
         .policy
         .section(Section::Filesystem)
-        .filter_map(
-            |(key, value, _)| match (expand::expand(key, caller), value) {
-                (Ok(Expanded::Path(place)), Value::View(view)) => {
-                    match draft.around.elsewhere(view, caller) {
-                        Some(Ok(Expanded::Path(source))) => Some((place, source)),
-                        _ => None,
-                    }
-                }
+        .filter_map(|(key, value, _)| {
+            let Value::View(view) = value else {
+                return None;
+            };
+            // Few rules show another path: only their keys are expanded.
+            let source = draft.around.elsewhere(view, caller)?;
+            match (expand::expand(key, caller), source) {
+                (Ok(Expanded::Path(place)), Ok(Expanded::Path(source))) => Some((place, source)),
                 _ => None,
-            },
-        )
+            }
+        })
         .collect()
 }

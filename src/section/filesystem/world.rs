@@ -53,12 +53,18 @@ pub fn known(facts: &Facts) -> BTreeMap<PathBuf, PathKind> {
         }
     }
     // Whatever something lies below is a directory.
-    let parents: Vec<PathBuf> = out
-        .iter()
-        .filter(|(_, kind)| **kind != PathKind::Missing)
-        .flat_map(|(path, _)| path.ancestors().skip(1))
-        .map(Path::to_owned)
-        .collect();
+    let mut parents: BTreeSet<&Path> = BTreeSet::new();
+    for (path, kind) in &out {
+        if *kind != PathKind::Missing {
+            for at in path.ancestors().skip(1) {
+                // Above one that was seen before, all were.
+                if !parents.insert(at) {
+                    break;
+                }
+            }
+        }
+    }
+    let parents: Vec<PathBuf> = parents.into_iter().map(Path::to_owned).collect();
     out.extend(parents.into_iter().map(|path| (path, PathKind::Directory)));
     out
 }

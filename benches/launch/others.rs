@@ -1,0 +1,158 @@
+//! What the launcher is measured against: the floor, and others that do the like. What is not installed is left out, and
+//! the report says so.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::Case;
+
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/floor.c");
+/// What of the host a bundle shows; those that are links there are links inside.
+const TREES: [&str; 6] = ["/bin", "/etc", "/lib", "/lib64", "/sbin", "/usr"];
+/// The row of the least system calls.
+pub const FLOOR: &str = "floor, the same view";
+/// The row of what people compare with first.
+pub const FIREJAIL: &str = "firejail, firefox profile";
+
+/// Builds the floor, and makes a bundle, below a directory; returns the cases, and what of it could not be made.
+pub fn cases(below: &Path, home: &Path) -> Vec<Case> {
+    let case = |name, program: &str, arguments: &[&str]| Case {
+        name,
+        line: std::iter::once(program)
+            .chain(arguments.iter().copied())
+            .map(str::to_owned)
+            .collect(),
+        home: home.to_owned(),
+    };
+    let floor = below.join("floor");
+    // Where it cannot be built, the file is missing, and that is said.
+    let _ = Command::new("cc")
+        .args(["-O2", "-static", "-o"])
+        .arg(&floor)
+        .arg(SOURCE)
+        .status();
+    let mut cases = vec![
+        case(FLOOR, &floor.display().to_string(), &[]),
+        case(
+            FIREJAIL,
+            "/usr/bin/firejail",
+            &[
+                "--quiet",
+                // There may be no bus, and then it ends; without one to filter it does less.
+                "--ignore=dbus-user",
+                "--ignore=dbus-user.own",
+                "--ignore=dbus-user.talk",
+                "--profile=/etc/firejail/firefox.profile",
+            ],
+        ),
+    ];
+    for (name, program) in [
+        ("crun, a like bundle", "/usr/bin/crun"),
+        ("runc, a like bundle", "/usr/sbin/runc"),
+    ] {
+        let state = below.join("state").display().to_string();
+        let bundle = bundle(below).map(|path| path.display().to_string());
+        let bundle = bundle.unwrap_or_default();
+        let words = ["--root", &state, "run", "--bundle", &bundle];
+        cases.push(case(name, program, &words));
+    }
+    for (name, program, words) in [
+        (
+            "nsjail, a like view",
+            "/usr/bin/nsjail",
+            ["-Q", "-Mo", "-R", "/", "-T", "/tmp", "--"].as_slice(),
+        ),
+        (
+            "minijail, a like view",
+            "/usr/bin/minijail0",
+            &["-U", "-m", "-M", "-v", "-p", "-l", "-r", "-n", "--"],
+        ),
+    ] {
+        cases.push(case(name, program, words));
+    }
+    cases
+}
+
+/// Directories and settings of the runtime specification that come to the view of `benches/view.toml`.
+fn bundle(below: &Path) -> std::io::Result<PathBuf> {
+    let bundle = below.join("bundle");
+    let root = bundle.join("rootfs");
+    let mut mounts = vec![
+        mount("proc", "/proc", "proc", &["nosuid", "noexec", "nodev"]),
+        mount("tmpfs", "/dev", "tmpfs", &["nosuid", "mode=755"]),
+        mount(
+            "devpts",
+            "/dev/pts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666"],
+        ),
+        mount(
+            "tmpfs",
+            "/dev/shm",
+            "tmpfs",
+            &["nosuid", "nodev", "mode=1777"],
+        ),
+        mount(
+            "mqueue",
+            "/dev/mqueue",
+            "mqueue",
+            &["nosuid", "noexec", "nodev"],
+        ),
+        mount("tmpfs", "/tmp", "tmpfs", &["nosuid", "nodev", "mode=1777"]),
+    ];
+    for directory in ["proc", "dev", "tmp"] {
+        std::fs::create_dir_all(root.join(directory))?;
+    }
+    for tree in TREES {
+        let Ok(found) = std::fs::symlink_metadata(tree) else {
+            continue;
+        };
+        let inside = root.join(tree.trim_start_matches('/'));
+        if found.is_symlink() {
+            if std::fs::symlink_metadata(&inside).is_err() {
+                std::os::unix::fs::symlink(std::fs::read_link(tree)?, inside)?;
+            }
+        } else {
+            std::fs::create_dir_all(inside)?;
+            mounts.push(mount(
+                tree,
+                tree,
+                "bind",
+                &["rbind", "ro", "nosuid", "nodev"],
+            ));
+        }
+    }
+    let (uid, gid) = (
+        nix::unistd::geteuid().as_raw(),
+        nix::unistd::getegid().as_raw(),
+    );
+    let one = |id: u32| json!([{ "containerID": id, "hostID": id, "size": 1 }]);
+    let kinds = ["user", "mount", "pid", "ipc", "uts", "cgroup"];
+    let namespaces: Vec<Value> = kinds.iter().map(|kind| json!({ "type": kind })).collect();
+    let said = json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": { "uid": uid, "gid": gid },
+            "args": [super::PROGRAM],
+            "env": ["PATH=/usr/bin:/bin"],
+            "cwd": "/",
+            "noNewPrivileges": true,
+        },
+        "root": { "path": "rootfs", "readonly": true },
+        "mounts": mounts,
+        "linux": {
+            "namespaces": namespaces,
+            "uidMappings": one(uid),
+            "gidMappings": one(gid),
+            "readonlyPaths": ["/proc/acpi", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"],
+        },
+    });
+    std::fs::write(bundle.join("config.json"), said.to_string())?;
+    Ok(bundle)
+}
+
+fn mount(source: &str, destination: &str, kind: &str, options: &[&str]) -> Value {
+    json!({ "source": source, "destination": destination, "type": kind, "options": options })
+}

@@ -1,0 +1,354 @@
+//! `docs/performance.md`: what is measured, how, and what came out, as ratios.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+const FILE: &str = "docs/performance.md";
+/// Rounds of the launches and of the work inside.
+const LAUNCHES: &str = "150";
+const INSIDE: &str = "5";
+
+/// Runs all measurements, one after the other, and writes what they say. Builds the programs that are released first
+/// unless they are newer than the sources. Ten minutes at most beside that.
+///
+/// # Errors
+/// Something cannot be built, or a measurement fails.
+pub fn measure(root: &Path) -> Result<(), String> {
+    if !is_fresh(root) {
+        super::dist::build(root)?;
+    }
+    let launch = json(&bench(root, "launch", &["--rounds", LAUNCHES, "--json"])?)?;
+    let together = bench(root, "launch", &["--together"])?;
+    let beside = bench(root, "launch", &["--beside", "--rounds", "60"])?;
+    let inside = json(&bench(root, "inside", &["--rounds", INSIDE, "--json"])?)?;
+    let sandbox = root.join("target/dist/sandbox").display().to_string();
+    let views = bench(root, "views", &["--rounds", "3", "--sandbox", &sandbox])?;
+    let budget = run(
+        root,
+        &[
+            "test",
+            "--quiet",
+            "--test",
+            "budget",
+            "--",
+            "--nocapture",
+            "--test-threads=1",
+        ],
+    )?;
+    let text = [
+        head(),
+        launches(&launch),
+        rates(&together),
+        growth(&beside, &views),
+        work(&inside),
+        counts(&budget),
+        sizes(root),
+    ]
+    .join("\n");
+    let to = root.join(FILE);
+    fs::write(&to, text).map_err(|error| format!("{}: {error}", to.display()))?;
+    println!("wrote {}", to.display());
+    Ok(())
+}
+
+fn is_fresh(root: &Path) -> bool {
+    let built = fs::metadata(root.join("target/dist/sandbox")).and_then(|found| found.modified());
+    let sources = newest(&root.join("src"));
+    matches!((built, sources), (Ok(built), Some(sources)) if built > sources)
+}
+
+fn newest(directory: &Path) -> Option<std::time::SystemTime> {
+    let entries = fs::read_dir(directory).ok()?.flatten();
+    entries
+        .filter_map(|entry| match entry.path().is_dir() {
+            true => newest(&entry.path()),
+            false => entry.metadata().ok()?.modified().ok(),
+        })
+        .max()
+}
+
+/// What a bench prints. The bench itself need not be fast: what it measures are other programs.
+fn bench(root: &Path, name: &str, words: &[&str]) -> Result<String, String> {
+    let mut line = vec![
+        "bench",
+        "--quiet",
+        "--profile",
+        "dev",
+        "--bench",
+        name,
+        "--",
+    ];
+    line.extend(words);
+    run(root, &line)
+}
+
+fn run(root: &Path, line: &[&str]) -> Result<String, String> {
+    println!("cargo {}", line.join(" "));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let done = Command::new(cargo)
+        .current_dir(root)
+        .args(line)
+        .output()
+        .map_err(|error| format!("cargo cannot be run: {error}"))?;
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    if done.status.success() {
+        return Ok(said);
+    }
+    let why = String::from_utf8_lossy(&done.stderr);
+    Err(format!(
+        "cargo {}: {}\n{said}{why}",
+        line.join(" "),
+        done.status
+    ))
+}
+
+fn json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("a bench wrote no JSON: {error}\n{text}"))
+}
+
+fn head() -> String {
+    let of = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let kernel = of("/proc/sys/kernel/osrelease");
+    let version: Vec<&str> = kernel.trim().split('.').take(2).collect();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    format!(
+        "# What a launch costs
+
+Written by `cargo xtask performance`, which measures all of it again in less than ten minutes; do not edit. Times depend on the
+machine, so ratios are given; counts and sizes do not. This was Linux {} with {processors} processors. The programs measured are
+those that are released (`cargo xtask dist`).
+",
+        version.join(".")
+    )
+}
+
+fn launches(found: &Value) -> String {
+    let mut text = format!(
+        "## Time
+
+`cargo bench --bench launch`. Every round starts `/bin/true` once by each way, in an order that moves on, from before `spawn`
+to after `wait`; {LAUNCHES} rounds. *The floor* is `benches/floor.c`: the least system calls that set up the view of
+`benches/view.toml`, with nobody who reads a profile, looks at the host, checks, supervises or cleans up. *bwrap* is
+`bwrap --unshare-all --share-net --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp`, the same view. *firejail* runs with its
+profile for Firefox. A row is the whole time of that way as a part of another's whole time; minima, and medians in parentheses.
+
+| way | of the floor | of bwrap | of firejail |
+| --- | --- | --- | --- |
+"
+    );
+    let rows: Vec<&Value> = found["rows"].as_array().into_iter().flatten().collect();
+    let named = |name: &str| rows.iter().find(|row| row["name"] == name).copied();
+    let others = [
+        "floor, the same view",
+        "bwrap, the same view",
+        "firejail, firefox profile",
+    ]
+    .map(named);
+    for row in &rows {
+        let cells = others.map(|other| {
+            let part = |what: &str| Some(row[what].as_f64()? / other?[what].as_f64()?);
+            match (part("minimum_us"), part("median_us")) {
+                (Some(minimum), Some(median)) => format!("{} ({})", ratio(minimum), ratio(median)),
+                _ => "–".to_owned(),
+            }
+        });
+        text += &format!("| {} | {} |\n", name(row), cells.join(" | "));
+    }
+    for missing in found["missing"].as_array().into_iter().flatten() {
+        let why = missing["why"].as_str().unwrap_or_default();
+        text += &format!(
+            "| {} | not measured: {} | | |\n",
+            name(missing),
+            why.replace('|', "/")
+        );
+    }
+    let time = |name: &str| named(name).and_then(|row| row["minimum_us"].as_f64());
+    let quotient = |a: &str, b: &str| Some(time(a)? / time(b)?);
+    let memlimit = || Some((time("sandbox --profile memlimit")? - time("no sandbox")?) / 1e3);
+    let goal =
+        |what: &str, found: Option<f64>, bound: f64, held: fn(f64, f64) -> bool, unit: &str| {
+            let (told, verdict) = match found {
+                None => ("not measured".to_owned(), ""),
+                Some(found) if held(found, bound) => (format!("{found:.2}{unit}"), "reached"),
+                Some(found) => (format!("{found:.2}{unit}"), "missed"),
+            };
+            format!("| {what} | {told} | {verdict} |\n")
+        };
+    let (most, least): (fn(f64, f64) -> bool, fn(f64, f64) -> bool) =
+        (|a, b| a <= b, |a, b| a >= b);
+    let view = "sandbox, the same view";
+    text += "\nGoals, by minima:\n\n| goal | measured | |\n| --- | --- | --- |\n";
+    text += &goal(
+        "the same view: at most 1.3 × the floor",
+        quotient(view, "floor, the same view"),
+        1.3,
+        most,
+        " ×",
+    );
+    text += &goal(
+        "the same view: at most half of bwrap",
+        quotient(view, "bwrap, the same view"),
+        0.5,
+        most,
+        " ×",
+    );
+    text += &goal(
+        "profile firefox: at least 30 × faster than firejail's",
+        quotient("firejail, firefox profile", "sandbox --profile firefox"),
+        30.0,
+        least,
+        " ×",
+    );
+    text += &goal(
+        "memlimit: at most 0.5 ms over the program alone",
+        memlimit(),
+        0.5,
+        most,
+        " ms",
+    );
+    text
+}
+
+fn name(row: &Value) -> String {
+    row["name"].as_str().unwrap_or_default().to_owned()
+}
+
+fn ratio(number: f64) -> String {
+    match number {
+        small if small < 0.1 => format!("{small:.3}"),
+        large if large >= 10.0 => format!("{large:.0}"),
+        other => format!("{other:.2}"),
+    }
+}
+
+/// The lines of a table that end with a number: all that stands before the numbers, and the last of them.
+fn ends(text: &str) -> impl Iterator<Item = (String, &str)> {
+    text.lines().filter_map(|line| {
+        let last = line.split_whitespace().next_back()?;
+        last.parse::<f64>().ok()?;
+        let words = line.split_whitespace();
+        let first: Vec<&str> = match line.starts_with(' ') {
+            true => words.take(1).collect(),
+            false => words
+                .take_while(|word| word.parse::<f64>().is_err())
+                .collect(),
+        };
+        Some((first.join(" "), last))
+    })
+}
+
+fn rates(together: &str) -> String {
+    let mut text = "## Launches at once
+
+`cargo bench --bench launch -- --together`: as many threads as processors start one `/bin/true` after the other. Launches each
+second as a part of bwrap's, the best of some turns; more is better.
+
+| way | of bwrap |
+| --- | --- |
+"
+    .to_owned();
+    for (way, ratio) in ends(together) {
+        text += &format!("| {way} | {ratio} |\n");
+    }
+    text
+}
+
+fn growth(beside: &str, views: &str) -> String {
+    let mut text = "## Growth
+
+`cargo bench --bench launch -- --beside`: `--profile memlimit` while so many other sandboxes run, as a part of the time alone.
+
+| others | time |
+| --- | --- |
+"
+    .to_owned();
+    for (others, ratio) in ends(beside) {
+        text += &format!("| {others} | {ratio} |\n");
+    }
+    text += "
+`cargo bench --bench views`: a launch with so many rules, or in a home directory of so many files. What ten times as much
+costs: 10 is linear, 1 is nothing.
+
+| | ten times as much costs |
+| --- | --- |
+";
+    let mut of = String::new();
+    for line in views.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if line.ends_with("costs") {
+            of = line.split("  ").next().unwrap_or_default().to_owned();
+        } else if let [amount, _, _, costs] = words.as_slice()
+            && amount.parse::<u64>().is_ok()
+        {
+            text += &format!("| {amount} {of} | {costs} |\n");
+        }
+    }
+    text
+}
+
+fn work(found: &Value) -> String {
+    let mut text = format!(
+        "## Inside
+
+`cargo bench --bench inside`: a program's own time inside, without the launch, as a part of its time without a sandbox; the
+least of {INSIDE} rounds. 600,000 calls of read and write by `dd`, a walk over `/usr/lib` by `du`, a compilation by `gcc`. The
+goal is 1.02 for profiles without rules on the arguments of the calls.
+
+| profile | read and write | metadata | compile |
+| --- | --- | --- | --- |
+"
+    );
+    for row in found.as_array().into_iter().flatten() {
+        let profile = row["profile"].as_str().unwrap_or_default();
+        let cells = match row["obstacle"].as_str() {
+            Some(why) => format!("not measured: {} | |", why.replace('|', "/")),
+            None => {
+                let ratios = row["ratios"].as_array().into_iter().flatten();
+                let cells: Vec<String> = ratios
+                    .map(|ratio| {
+                        ratio
+                            .as_f64()
+                            .map_or("–".to_owned(), |ratio| format!("{ratio:.2}"))
+                    })
+                    .collect();
+                cells.join(" | ")
+            }
+        };
+        text += &format!("| {profile} | {cells} |\n");
+    }
+    text
+}
+
+fn counts(budget: &str) -> String {
+    let mut text = "## Counts
+
+`cargo test --test budget -- --nocapture` counts what does not depend on load, and fails above these bounds: system calls of
+all our processes from the `execve` of `sandbox` to that of the program, mounts and forks among them, bytes read from /proc,
+instructions of the launcher's user space up to the plan (valgrind), and what stays resident.
+
+```text
+"
+    .to_owned();
+    for line in budget.lines().filter(|line| line.contains(", of ")) {
+        // Where the program lies says nothing.
+        let line = line.split(", with /").next().unwrap_or(line);
+        text += line.trim_start_matches('.');
+        text.push('\n');
+    }
+    text + "```\n"
+}
+
+fn sizes(root: &Path) -> String {
+    let mut text = "## Sizes\n\n| program | MB |\n| --- | --- |\n".to_owned();
+    for program in ["sandbox", "sandboxctl", "sandbox-suid"] {
+        let path = root.join("target/dist").join(program);
+        // Only one of them may have been built.
+        if let Ok(found) = fs::metadata(&path) {
+            text += &format!("| `{program}` | {:.1} |\n", found.len() as f64 / 1e6);
+        }
+    }
+    text
+}
