@@ -29,11 +29,14 @@ use sandbox::report::render::{Style, lines, render};
 use sandbox::report::{Diagnostic, Site, Source, SourceKind, SourceMap};
 use sandbox::section::expand::{Expanded, expand, is_pattern};
 
-/// A function of this file.
+#[path = "small.rs"]
+pub mod small;
+
+/// A function of this file, or of `small`.
 pub type Check = fn(&[u8]);
 
 /// All of them, by the names of the fuzzers.
-pub const ALL: [(&str, Check); 10] = [
+pub const ALL: [(&str, Check); 14] = [
     ("profile", profile),
     ("merge", merge),
     ("syscall_key", syscall_key),
@@ -44,6 +47,10 @@ pub const ALL: [(&str, Check); 10] = [
     ("suid_conf", suid_conf),
     ("archive", archive),
     ("closure", closure),
+    ("values", small::values),
+    ("dbus", small::dbus),
+    ("wayland", small::wayland),
+    ("authority", small::authority),
 ];
 
 fn add(sources: &mut SourceMap, name: &str, text: &str) -> Parsed {
