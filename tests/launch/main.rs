@@ -20,6 +20,7 @@ mod doctor;
 mod errors;
 mod escapes;
 mod execute;
+mod faults;
 mod filesystem;
 mod harness;
 mod hogs;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         ("errors", errors::cases),
         ("escapes", escapes::cases),
         ("execute", execute::cases),
+        ("faults", faults::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
         ("hogs", hogs::cases),
