@@ -333,7 +333,7 @@ fn not_executed(program: &OsStr, environment: &[(OsString, OsString)], errno: Er
         other => {
             return Told {
                 text: format!(
-                    "sandbox: {shown}: it cannot be executed; the kernel said: {other:?} ({})\n",
+                    "sandbox: {shown}: it cannot be started; the kernel said: {other:?} ({})\n",
                     other.desc()
                 ),
                 status: status::NOT_EXECUTABLE,

@@ -25,7 +25,11 @@ pub(super) fn run(
     process::set_name(c"sandbox-init");
     process::forget_arguments_and_environment(c"sandbox-init");
     if let Err(errno) = settle(prepared) {
-        fail(socket.as_fd(), prepared.execute.step, errno);
+        fail(
+            socket.as_fd(),
+            prepared.init_step.unwrap_or(prepared.execute.step),
+            errno,
+        );
     }
     // The launcher learns from the end of the socket that the program was started: this copy must not hold it open. It
     // is closed with everything else.

@@ -37,6 +37,7 @@ mod running;
 mod scaling;
 mod session;
 mod share;
+mod shortages;
 mod soft;
 mod steer;
 mod suid;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
         ("session", session::cases),
         ("scaling", scaling::cases),
         ("share", share::cases),
+        ("shortages", shortages::cases),
         ("soft", soft::cases),
         ("steer", steer::cases),
         ("suid", suid::cases),
