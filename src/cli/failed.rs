@@ -215,6 +215,33 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
     }
 }
 
+/// What an errno means wherever it comes from: something has run out, or is not there at all.
+fn shortage(errno: Errno) -> Meaning {
+    match errno {
+        Errno::EMFILE => meaning(
+            "the limit on open descriptors is reached",
+            &["see `ulimit -n`: 64 are enough for most sandboxes"],
+        ),
+        Errno::ENFILE => meaning(
+            "the limit on open files of the whole system is reached",
+            &["see /proc/sys/fs/file-nr and fs.file-max"],
+        ),
+        Errno::ENOMEM => meaning(
+            "memory is short, or a limit on it is reached",
+            &["see `ulimit -v`, and the limits of the caller's control group"],
+        ),
+        Errno::ENOSYS => meaning(
+            "this kernel, or a filter around `sandbox`, lacks a call that this takes",
+            &[DOCTOR],
+        ),
+        Errno::ENOENT if !Path::new("/proc/self/ns").exists() => meaning(
+            "there is no /proc here, without which nothing can be set up",
+            &["mount it where `sandbox` is started: mount -t proc proc /proc"],
+        ),
+        _ => Meaning::default(),
+    }
+}
+
 /// Tells a failure.
 pub(super) fn tell(error: &LaunchError, plan: &Plan, sources: &SourceMap) -> Told {
     tell_of(
@@ -263,7 +290,13 @@ pub(super) fn tell_of(
                 let _ = writeln!(text, "  asked for: {}", step.because);
             }
             if let Some(errno) = errno {
-                let meaning = explain(&step.action, errno);
+                let mut meaning = explain(&step.action, errno);
+                if meaning.means.is_empty() || errno == Errno::ENOENT {
+                    let other = shortage(errno);
+                    if !other.means.is_empty() {
+                        meaning = other;
+                    }
+                }
                 help.extend(meaning.help);
                 let _ = writeln!(text, "  the kernel said: {errno:?} ({})", errno.desc());
                 if !meaning.means.is_empty() {
@@ -278,7 +311,12 @@ pub(super) fn tell_of(
                 errno = None;
             }
             if let Some(errno) = errno {
+                let meaning = shortage(errno);
+                help.extend(meaning.help);
                 let _ = writeln!(text, "  the kernel said: {errno:?} ({})", errno.desc());
+                if !meaning.means.is_empty() {
+                    let _ = writeln!(text, "  which means: {}", meaning.means);
+                }
             }
         }
     }

@@ -78,8 +78,10 @@ fn judge(
         0,
         "{what}: nothing was run, and it is success\n{out}"
     );
+    // The loader, or the first page of the program, may have met it before there was anybody to tell it.
+    let early = what.contains("address space") && matches!(out.code(), 127 | 134 | 139);
     assert!(
-        stderr.split_whitespace().count() > 4,
+        early || stderr.split_whitespace().count() > 4,
         "{what}: it is not told why\n{out}"
     );
     println!(
@@ -189,7 +191,7 @@ fn full_group(scene: &Scene) -> Outcome {
 fn full(folder: &std::path::Path) -> String {
     let at = folder.display();
     format!(
-        "mount -t tmpfs -o size=4k,nr_inodes=4 none {at}; mkdir {at}/a; echo x > {at}/b; dd if=/dev/zero of={at}/c bs=4k count=1 2>/dev/null || :; : > {at}/d || :\n"
+        "mount -t tmpfs -o size=4k,nr_inodes=4 none {at}; mkdir {at}/a; echo x > {at}/b; dd if=/dev/zero of={at}/c bs=4k count=1 2>/dev/null || :; (: > {at}/d) 2>/dev/null || :\n"
     )
 }
 

@@ -16,6 +16,8 @@ use crate::section::expand::Expanded;
 const EACCES: i32 = 13;
 /// The same, but the directory is the caller's own.
 const EPERM: i32 = 1;
+/// Too many open files.
+const EMFILE: i32 = 24;
 /// Going on would mount something (autofs).
 const EREMOTE: i32 = 66;
 
@@ -82,6 +84,9 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
                     );
                     if error == EPERM {
                         told = told.help("a directory on the way is closed by its own mode, which a program could change: name that directory, or open it (chmod u+rx)");
+                    }
+                    if error == EMFILE {
+                        told = told.help("the limit on open descriptors is reached: see `ulimit -n`; 64 are enough for most sandboxes");
                     }
                     if error == EREMOTE {
                         told = told.help("an automount lies on the way, and is not triggered: what is there may never answer. Go there first (`ls`), and start this again");
