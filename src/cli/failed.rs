@@ -113,6 +113,10 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
             "the caller may not pass one of the directories on the way",
             &[],
         ),
+        (Action::OwnDirectory { .. }, Errno::ENOSPC | Errno::EDQUOT) => meaning(
+            "the file system that it is to lie on is full, or the caller's part of it is",
+            &["make room there: `df -h` and `df -i` say how much there is, `quota` what is yours"],
+        ),
         (_, Errno::ENOSPC) => meaning(
             "the limit on mounts is reached (fs.mount-max), or a file system of ours is full",
             &[],

@@ -92,13 +92,23 @@ fn judge(
     Ok(false)
 }
 
-/// The launcher with the strict profile and the deeds, started by a shell that has run `before`, as root of a user namespace
-/// with mounts of its own if `mounts`.
+/// The launcher with the strict profile and the deeds, started by a shell that has run `before`, in a user namespace with
+/// mounts of its own if `mounts`.
 fn after<'a>(scene: &'a Scene, mounts: bool, before: &str) -> std::io::Result<Sandbox<'a>> {
-    let script = format!("{before}\nexec \"$@\"");
+    // The caller is the same user there: files of others are others' still. His privileges end before the launcher.
+    let script = match mounts {
+        true => format!("{before}\nexec setpriv --ambient-caps=-all --inh-caps=-all \"$@\""),
+        false => format!("{before}\nexec \"$@\""),
+    };
     let mut line = vec![];
     if mounts {
-        line.extend(["unshare", "--user", "--map-root-user", "--mount"]);
+        line.extend([
+            "unshare",
+            "--user",
+            "--map-current-user",
+            "--keep-caps",
+            "--mount",
+        ]);
     }
     line.extend(["sh", "-ec", &script, "sh"]);
     let seconds = if scene.host.is_virtual() { 90 } else { 20 };
@@ -202,9 +212,13 @@ fn disk_full(scene: &Scene) -> Outcome {
     judge("a home without room", &out, &promised)?;
     // A directory of the profile's own is made in the home.
     let out = after(scene, true, &home)?
-        .args(["--private-home", "full"])
+        .profile_text("[filesystem]\n\"~/.config\" = \"private\"\n")?
         .run()?;
-    judge("a home without room for a private one", &out, &promised)?;
+    judge(
+        "a home without room for a private directory",
+        &out,
+        &promised,
+    )?;
     Ok(())
 }
 
