@@ -16,6 +16,8 @@ use crate::section::expand::Expanded;
 const EACCES: i32 = 13;
 /// The same, but the directory is the caller's own.
 const EPERM: i32 = 1;
+/// It is not there.
+const ENOENT: i32 = 2;
 /// Too many open files.
 const EMFILE: i32 = 24;
 /// Going on would mount something (autofs).
@@ -57,6 +59,17 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
                 )
                 .help("name a path below /proc that is the same for all processes"),
             );
+            continue;
+        }
+        // A root that is passed over would leave all around the other rules as it is on the host.
+        if !found && rule.path.parent().is_none() && matches!(rule.view, View::Host(_)) {
+            let error = fact.error.unwrap_or(ENOENT);
+            let reason = std::io::Error::from_raw_os_error(error);
+            draft.errors.push(Diagnostic::error(
+                format!("`/` cannot be looked at: {reason}"),
+                rule.site,
+                "so that this cannot be done",
+            ));
             continue;
         }
         if let Some(error) = fact.error {
