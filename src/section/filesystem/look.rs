@@ -133,11 +133,11 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
                         access.word()
                     )),
                 );
-            } else if rule.layer.is_some()
-                && !rule.beside
-                && !(rule.device && rule.pattern)
+            } else if !(rule.layer.is_none()
+                || rule.beside
+                || (rule.device && rule.pattern)
                 // Which of many files of a kind a user has is no news; which socket is missing is.
-                && !(rule.desktop && rule.grants() == Some(Access::ReadOnly))
+                || (rule.desktop && rule.grants() == Some(Access::ReadOnly)))
             {
                 draft.note(rule.site, format!("`{shown}` is absent on this host"));
             }
