@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 #[path = "fuzz/targets.rs"]
 mod targets;
@@ -139,6 +140,86 @@ fn programs_and_their_loaders_cache_are_read() {
 #[test]
 fn desktop_entries_are_copied() {
     run("desktop_entry");
+}
+
+#[test]
+fn archives_and_texts_of_images_are_read() {
+    run("archive");
+}
+
+#[test]
+fn sizes_times_lists_and_paths_are_read() {
+    run("values");
+}
+
+#[test]
+fn addresses_and_names_of_buses_are_read() {
+    run("dbus");
+}
+
+#[test]
+fn events_of_compositors_are_read() {
+    run("wayland");
+}
+
+#[test]
+fn cookies_of_displays_are_read() {
+    run("authority");
+}
+
+/// Every check on ever new mutations for as long as `SANDBOX_TEST_FUZZ` says, in seconds of each check (else 60).
+/// `cargo test --release --test fuzz -- --ignored --nocapture for_long`
+#[test]
+#[ignore = "runs as long as it is told"]
+fn for_long() {
+    let seconds = std::env::var("SANDBOX_TEST_FUZZ");
+    let seconds = seconds
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(60);
+    let only = std::env::var("SANDBOX_TEST_FUZZ_ONLY").unwrap_or_default();
+    let chosen = |name: &&str| only.is_empty() || only.split(',').any(|one| one == *name);
+    let mut failed = Vec::new();
+    for (name, check) in targets::ALL.into_iter().filter(|(name, _)| chosen(name)) {
+        let (tries, found) = mutate(name, check, Duration::from_secs(seconds));
+        println!("{name}: {tries} inputs in {seconds} s, {found} of them fail");
+        if found > 0 {
+            failed.push(name);
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+/// How many were tried, and how many failed; of those, the first few are shown.
+fn mutate(target: &str, check: Check, time: Duration) -> (u64, u64) {
+    let mut pool = inputs(target);
+    let known = pool.len();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let mut numbers = Numbers::seeded(&now.unwrap_or_default().as_nanos().to_ne_bytes());
+    let (started, mut tries, mut found) = (Instant::now(), 0, 0);
+    while started.elapsed() < time {
+        let base = numbers.below(pool.len());
+        let input = mutated(&pool[base], &pool[numbers.below(pool.len())], &mut numbers);
+        tries += 1;
+        let outcome = std::panic::catch_unwind(|| check(&input));
+        if outcome.is_err() {
+            found += 1;
+            if found <= 5 {
+                eprintln!(
+                    "{target}: the input: {:?}",
+                    input.escape_ascii().to_string()
+                );
+            }
+        }
+        // Mutations of mutations get further than those of known inputs; some are kept for a while.
+        if numbers.below(8) == 0 {
+            match pool.len() < known + 256 {
+                true => pool.push(input),
+                false => pool[known + numbers.below(256)] = input,
+            }
+        }
+    }
+    (tries, found)
 }
 
 #[test]

@@ -115,6 +115,10 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
             "the caller may not pass one of the directories on the way",
             &[],
         ),
+        (Action::OwnDirectory { .. }, Errno::ENOSPC | Errno::EDQUOT) => meaning(
+            "the file system that it is to lie on is full, or the caller's part of it is",
+            &["make room there: `df -h` and `df -i` say how much there is, `quota` what is yours"],
+        ),
         (_, Errno::ENOSPC) => meaning(
             "the limit on mounts is reached (fs.mount-max), or a file system of ours is full",
             &[],
@@ -217,6 +221,33 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
     }
 }
 
+/// What an errno means wherever it comes from: something has run out, or is not there at all.
+fn shortage(errno: Errno) -> Meaning {
+    match errno {
+        Errno::EMFILE => meaning(
+            "the limit on open descriptors is reached",
+            &["see `ulimit -n`: 64 are enough for most sandboxes"],
+        ),
+        Errno::ENFILE => meaning(
+            "the limit on open files of the whole system is reached",
+            &["see /proc/sys/fs/file-nr and fs.file-max"],
+        ),
+        Errno::ENOMEM => meaning(
+            "memory is short, or a limit on it is reached",
+            &["see `ulimit -v`, and the limits of the caller's control group"],
+        ),
+        Errno::ENOSYS => meaning(
+            "this kernel, or a filter around `sandbox`, lacks a call that this takes",
+            &[DOCTOR],
+        ),
+        Errno::ENOENT if !Path::new("/proc/self/ns").exists() => meaning(
+            "there is no /proc here, without which nothing can be set up",
+            &["mount it where `sandbox` is started: mount -t proc proc /proc"],
+        ),
+        _ => Meaning::default(),
+    }
+}
+
 /// Tells a failure.
 pub(super) fn tell(error: &LaunchError, plan: &Plan, sources: &SourceMap) -> Told {
     tell_of(
@@ -265,7 +296,13 @@ pub(super) fn tell_of(
                 let _ = writeln!(text, "  asked for: {}", step.because);
             }
             if let Some(errno) = errno {
-                let meaning = explain(&step.action, errno);
+                let mut meaning = explain(&step.action, errno);
+                if meaning.means.is_empty() || errno == Errno::ENOENT {
+                    let other = shortage(errno);
+                    if !other.means.is_empty() {
+                        meaning = other;
+                    }
+                }
                 help.extend(meaning.help);
                 let _ = writeln!(text, "  the kernel said: {errno:?} ({})", errno.desc());
                 if !meaning.means.is_empty() {
@@ -280,7 +317,12 @@ pub(super) fn tell_of(
                 errno = None;
             }
             if let Some(errno) = errno {
+                let meaning = shortage(errno);
+                help.extend(meaning.help);
                 let _ = writeln!(text, "  the kernel said: {errno:?} ({})", errno.desc());
+                if !meaning.means.is_empty() {
+                    let _ = writeln!(text, "  which means: {}", meaning.means);
+                }
             }
         }
     }
@@ -335,7 +377,7 @@ fn not_executed(program: &OsStr, environment: &[(OsString, OsString)], errno: Er
         other => {
             return Told {
                 text: format!(
-                    "sandbox: {shown}: it cannot be executed; the kernel said: {other:?} ({})\n",
+                    "sandbox: {shown}: it cannot be started; the kernel said: {other:?} ({})\n",
                     other.desc()
                 ),
                 status: status::NOT_EXECUTABLE,

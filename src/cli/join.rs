@@ -9,7 +9,7 @@ use crate::control::confinement::Entry;
 use crate::control::join::{self, Joinable};
 use crate::control::sandbox::{self, Refusal, Sandbox};
 use crate::exec::{self, Remark};
-use crate::kernel::{at, capability, process, terminal};
+use crate::kernel::{at, capability, machine, process, terminal};
 use crate::plan::Plan;
 use crate::report::{SourceMap, escape};
 
@@ -116,13 +116,10 @@ fn entry(joinable: &Joinable, command: &[OsString]) -> Entry {
 /// The bounding set of the sandbox's program and the highest capability, where the caller's own has more.
 fn bounding(joinable: &Joinable) -> Option<(u64, u32)> {
     let theirs = joinable.bounding?;
-    let own: Vec<u32> = (0..64)
-        .take_while(|number| capability::in_bounding(*number).is_ok())
-        .collect();
-    let has_more = own
-        .iter()
-        .any(|&number| capability::in_bounding(number) == Ok(true) && theirs & (1 << number) == 0);
-    Some((theirs, *own.last()?)).filter(|_| has_more)
+    let last = machine::last_capability();
+    let has = |number| capability::in_bounding(number) != Ok(false);
+    let has_more = (0..=last).any(|number| has(number) && theirs & (1 << number) == 0);
+    Some((theirs, last)).filter(|_| has_more)
 }
 
 /// The caller's shell if it is there inside.

@@ -33,7 +33,7 @@ struct Entry {
 pub fn write_new(at: &Path) -> io::Result<()> {
     let mut data = [0u8; 16];
     fs::File::open("/dev/urandom")?.read_exact(&mut data)?;
-    write(at, Some(&data))
+    write(at, &encode(&data))
 }
 
 /// Writes a file with the one cookie of the caller's that opens a display of this machine, made to fit every display; with
@@ -47,14 +47,20 @@ pub fn write_copy(at: &Path, theirs: &Path, number: u32) -> io::Result<()> {
         file.take(MOST).read_to_end(&mut bytes)?;
     }
     let host = nix::unistd::gethostname().unwrap_or_default();
-    let cookie = find(&bytes, host.as_bytes(), number);
-    write(at, cookie.as_deref())
+    write(at, &copied(&bytes, host.as_bytes(), number))
 }
 
-fn write(at: &Path, cookie: Option<&[u8]>) -> io::Result<()> {
+/// What is handed on of a file of cookies: one entry for every display, or nothing.
+#[must_use]
+pub fn copied(bytes: &[u8], host: &[u8], number: u32) -> Vec<u8> {
+    let cookie = find(bytes, host, number);
+    cookie.as_deref().map(encode).unwrap_or_default()
+}
+
+fn write(at: &Path, contents: &[u8]) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o600).open(at)?;
-    file.write_all(&cookie.map(encode).unwrap_or_default())
+    file.write_all(contents)
 }
 
 /// An entry for every display.

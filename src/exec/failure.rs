@@ -39,18 +39,23 @@ impl LaunchError {
     pub fn unheld(step: usize, errno: Errno) -> Self {
         let mut error = Self::at_step(step, errno);
         error.errno = None;
-        error.detail = match errno {
-            Errno::EBADE => "it was done, and is not in force".to_owned(),
-            other => format!(
-                "whether it is in force could not be found out: {}",
-                other.desc()
+        let (detail, help) = match errno {
+            Errno::EBADE => (
+                "it was done, and is not in force".to_owned(),
+                "nothing was run. Another program may have changed the place meanwhile; if it happens again, this is a fault \
+                 of `sandbox` or of the kernel: please report it with the output of `sandboxctl doctor`",
+            ),
+            other => (
+                format!(
+                    "whether it is in force could not be found out: {other:?} ({})",
+                    other.desc()
+                ),
+                "nothing was run, as nothing is promised that cannot be asked for. This kernel, or a filter around `sandbox`, \
+                 refuses the question; `sandboxctl doctor` tries what this host allows",
             ),
         };
-        error.help = vec![
-            "nothing was run. Another program may have changed the place meanwhile; if it happens again, this is a fault \
-             of `sandbox` or of the kernel: please report it with the output of `sandboxctl doctor`"
-                .to_owned(),
-        ];
+        error.detail = detail;
+        error.help = vec![help.to_owned()];
         error
     }
 

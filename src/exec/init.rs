@@ -4,6 +4,7 @@
 //! terminal and, beside one, the pipe on which it says that the program was stopped. It cannot be traced (it never
 //! execs, so that it stays undumpable) and runs under the program's own filter.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::kernel::process::{Change, exit};
@@ -24,15 +25,16 @@ pub(super) fn run(
     let Lines { socket, status, .. } = lines;
     process::set_name(c"sandbox-init");
     process::forget_arguments_and_environment(c"sandbox-init");
+    let step = prepared.init_step.unwrap_or(prepared.execute.step);
     if let Err(errno) = settle(prepared) {
-        fail(socket.as_fd(), prepared.execute.step, errno);
+        fail(socket.as_fd(), step, errno);
     }
     // The launcher learns from the end of the socket that the program was started: this copy must not hold it open. It
-    // is closed with everything else.
-    std::mem::forget(socket);
+    // is closed with everything else; until then a failure can be told.
+    let socket = ManuallyDrop::new(socket);
     let kept = match keep(terminal, status) {
         Ok(kept) => kept,
-        Err(_) => exit(125),
+        Err(errno) => fail(socket.as_fd(), step, errno),
     };
     if let Some(filter) = &prepared.init_filter
         && seccomp::install(filter).is_err()

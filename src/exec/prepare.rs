@@ -164,6 +164,7 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
         priorities: Vec::new(),
         child: Vec::new(),
         init: false,
+        init_step: None,
         init_filter: None,
         program: Vec::new(),
         execute: ExecOp {
@@ -268,6 +269,7 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
             }
             Action::Init => {
                 prepared.init = true;
+                prepared.init_step = Some(index);
                 continue;
             }
             Action::Timeout { after } => {

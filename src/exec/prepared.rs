@@ -177,6 +177,8 @@ pub struct Prepared {
     pub(super) child: Vec<Todo>,
     /// Whether the child stays as process 1 beside the program.
     pub(super) init: bool,
+    /// The step that asked for it; when nobody did, that of the program.
+    pub(super) init_step: Option<u32>,
     /// Done by process 1 before it waits: it needs no capability and gets the same filter.
     pub(super) init_filter: Option<Vec<libc::sock_filter>>,
     /// Done by what becomes the program, in this order.

@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::facts::{Caller, Facts, Machine};
-use crate::kernel::{capability, landlock, machine, mount, process, terminal};
-use crate::report::Diagnostic;
+use crate::kernel::{Errno, capability, landlock, machine, mount, process, terminal};
+use crate::report::{Diagnostic, escape};
 use crate::section::namespaces::KINDS;
 
 /// What a policy lets be passed over, so that a launch does not pay for it.
@@ -123,15 +123,29 @@ fn caller(scope: Scope) -> Result<Caller, Diagnostic> {
 /// The home directory: what `$HOME` says if it is the caller's own, for it decides what is shown and hidden; else what the
 /// user database says.
 fn home(uid: nix::unistd::Uid) -> Result<PathBuf, Diagnostic> {
-    let own = |path: &Path| {
-        path.is_absolute()
-            && std::fs::metadata(path)
-                .is_ok_and(|found| found.is_dir() && (found.uid() == uid.as_raw() || uid.is_root()))
-    };
-    if let Some(home) = std::env::var_os("HOME").map(PathBuf::from)
-        && own(&home)
-    {
-        return Ok(normal(&home));
+    let said = std::env::var_os("HOME").map(PathBuf::from);
+    if let Some(home) = said.filter(|home| home.is_absolute()) {
+        match std::fs::metadata(&home) {
+            Ok(found) if found.is_dir() && (found.uid() == uid.as_raw() || uid.is_root()) => {
+                return Ok(normal(&home));
+            }
+            Ok(_) => {}
+            Err(error) => match error.raw_os_error() {
+                // It is no home of the caller's: nothing is there that he can reach.
+                Some(
+                    libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG | libc::EACCES,
+                ) => {}
+                // What is below it may be there all the same: with another home, rules would hide other paths than these.
+                _ => {
+                    return Err(Diagnostic::general(format!(
+                        "the home directory that $HOME names cannot be looked at: `{}`: {}",
+                        escape::os(home.as_os_str()),
+                        Errno::from_raw(error.raw_os_error().unwrap_or(0)).desc()
+                    ))
+                    .help("set HOME to a directory that you can reach, or leave it out for that of the user database"));
+                }
+            },
+        }
     }
     let entry = nix::unistd::User::from_uid(uid).ok().flatten();
     match entry.map(|user| user.dir).filter(|home| home.is_absolute()) {

@@ -1,6 +1,6 @@
 //! What this machine and the caller are.
 
-use super::{Result, check_int};
+use super::{Errno, Result, check_int};
 
 /// RAM in bytes (sysinfo(2)).
 ///
@@ -22,11 +22,12 @@ pub fn kernel_release() -> String {
         .unwrap_or_default()
 }
 
-/// The highest capability that the kernel knows.
+/// The highest capability that the kernel knows. Only EINVAL says that it knows one not: were another refusal taken for that
+/// too, the capabilities behind it would never be dropped. Then the highest there can be is the answer, and dropping it fails.
 #[must_use]
 pub fn last_capability() -> u32 {
     // CAP_CHECKPOINT_RESTORE has been the highest since Linux 5.9.
-    let known = |number| super::capability::in_bounding(number).is_ok();
+    let known = |number| super::capability::in_bounding(number) != Err(Errno::EINVAL);
     let mut last = 40;
     while last < 63 && known(last + 1) {
         last += 1;

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use sandbox_suid::rule::{ANY, is_name};
 
+use crate::profile::read::amount;
+
 /// What became of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
@@ -205,6 +207,16 @@ impl Line {
             return Err(format!("`{command}` cannot be a rule's name"));
         }
         if let Some(limits) = self.caller_limits() {
+            let sizes = [Some(&limits.memory), limits.both.as_ref()];
+            let soft = limits.soft.as_ref().map(|(soft, _)| soft);
+            // One that nobody reads would make the file of all the rules one that is refused.
+            if let Some(wrong) = (sizes.into_iter().chain([soft]).flatten())
+                .find(|text| amount::bytes(text).is_err())
+            {
+                return Err(format!(
+                    "`{wrong}`, which the script writes as a limit, is not a size"
+                ));
+            }
             return Ok(limits.rule(command, number));
         }
         let mut keys = String::new();

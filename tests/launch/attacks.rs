@@ -80,7 +80,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// What a careful author writes. The home stays, with one folder hidden.
-const STRICT: &str = r#"
+pub(super) const STRICT: &str = r#"
 [namespaces]
 user = true
 pid = true

@@ -23,6 +23,7 @@ mod doctor;
 mod errors;
 mod escapes;
 mod execute;
+mod faults;
 mod filesystem;
 mod harness;
 mod hogs;
@@ -41,6 +42,7 @@ mod running;
 mod scaling;
 mod session;
 mod share;
+mod shortages;
 mod soft;
 mod steer;
 mod suid;
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         ("errors", errors::cases),
         ("escapes", escapes::cases),
         ("execute", execute::cases),
+        ("faults", faults::cases),
         ("filesystem", filesystem::cases),
         ("harness", harness::cases),
         ("hogs", hogs::cases),
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         ("session", session::cases),
         ("scaling", scaling::cases),
         ("share", share::cases),
+        ("shortages", shortages::cases),
         ("soft", soft::cases),
         ("steer", steer::cases),
         ("suid", suid::cases),

@@ -16,6 +16,10 @@ use crate::section::expand::Expanded;
 const EACCES: i32 = 13;
 /// The same, but the directory is the caller's own.
 const EPERM: i32 = 1;
+/// It is not there.
+const ENOENT: i32 = 2;
+/// Too many open files.
+const EMFILE: i32 = 24;
 /// Going on would mount something (autofs).
 const EREMOTE: i32 = 66;
 
@@ -57,6 +61,17 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
             );
             continue;
         }
+        // A root that is passed over would leave all around the other rules as it is on the host.
+        if !found && rule.path.parent().is_none() && matches!(rule.view, View::Host(_)) {
+            let error = fact.error.unwrap_or(ENOENT);
+            let reason = std::io::Error::from_raw_os_error(error);
+            draft.errors.push(Diagnostic::error(
+                format!("`/` cannot be looked at: {reason}"),
+                rule.site,
+                "so that this cannot be done",
+            ));
+            continue;
+        }
         if let Some(error) = fact.error {
             let reason = std::io::Error::from_raw_os_error(error);
             match &rule.view {
@@ -91,6 +106,9 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
                     );
                     if error == EPERM {
                         told = told.help("a directory on the way is closed by its own mode, which a program could change: name that directory, or open it (chmod u+rx)");
+                    }
+                    if error == EMFILE {
+                        told = told.help("the limit on open descriptors is reached: see `ulimit -n`; 64 are enough for most sandboxes");
                     }
                     if error == EREMOTE {
                         told = told.help("an automount lies on the way, and is not triggered: what is there may never answer. Go there first (`ls`), and start this again");
@@ -146,11 +164,11 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
                         access.word()
                     )),
                 );
-            } else if rule.layer.is_some()
-                && !rule.beside
-                && !(rule.device && rule.pattern)
+            } else if !(rule.layer.is_none()
+                || rule.beside
+                || (rule.device && rule.pattern)
                 // Which of many files of a kind a user has is no news; which socket is missing is.
-                && !(rule.desktop && rule.grants() == Some(Access::ReadOnly))
+                || (rule.desktop && rule.grants() == Some(Access::ReadOnly)))
             {
                 draft.note(rule.site, format!("`{shown}` is absent on this host"));
             }

@@ -30,6 +30,7 @@
 
 mod deeds;
 mod host;
+mod inject;
 mod leaks;
 mod probe;
 pub mod sandbox;

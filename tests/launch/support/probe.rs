@@ -21,6 +21,7 @@
 //! | `stalk SECONDS`                 | tries to trace every new process, see `stalk`          |
 //! | `do DEED…`                      | many small attempts, see `deeds`                       |
 //! | `with-key NAME PROGRAM…`        | runs PROGRAM with a key in its session keyring         |
+//! | `inject FILE PLACE PROGRAM…`    | one of PROGRAM's system calls fails, see `inject`      |
 //!
 //! A refusal exits with 1, wrong usage with 2. Arguments of `syscall` are decimal or
 //! 0x… numbers, or `s:TEXT` for a pointer to a string.
@@ -90,6 +91,7 @@ pub fn run(name: &str, arguments: &[String]) -> ExitCode {
         ("stalk", [seconds]) => super::stalk::run(seconds),
         ("do", deeds) => super::deeds::run(deeds),
         ("with-key", [name, program @ ..]) => super::deeds::with_key(name, program),
+        ("inject", [file, place, program @ ..]) => super::inject::run(file, place, program),
         _ => Err(Refusal::Usage(format!(
             "no probe `{name}` with these arguments"
         ))),

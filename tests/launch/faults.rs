@@ -1,0 +1,483 @@
+//! Faults while a program is launched: every system call of the launcher and of its children made to fail in turn.
+//!
+//! Whatever fails, the program is run with everything that was promised or not at all, the status and the words say so, and
+//! nothing stays behind. `SANDBOX_TEST_FAULTS=all` tries every call with every error of the table; else each call is tried
+//! with one, and of the calls that a process makes many times, only some.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use sandbox::bpf::Arch;
+
+use super::attacks::STRICT;
+use super::support::{Case, Finished, Need, Outcome, Scene, Traces, binary, case, own_path};
+
+const USERNS: &[Need] = &[Need::UserNamespaces];
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case("calls_of_strict", USERNS, |scene| each_call(scene, STRICT)),
+        case(
+            "calls_with_limits",
+            &[Need::UserNamespaces, Need::Limits],
+            |scene| each_call(scene, &format!("{STRICT}{LIMITS}")),
+        ),
+        case(
+            "calls_with_landlock",
+            &[Need::UserNamespaces, Need::Landlock(1)],
+            |scene| {
+                each_call(
+                    scene,
+                    &STRICT.replace("[process]\n", "[process]\nlandlock = true\n"),
+                )
+            },
+        ),
+    ]
+}
+
+const LIMITS: &str = "[limits]\nmemory = \"256M\"\npids = 200\n";
+
+/// What a call fails with, the likeliest first. A call that is not named here is not tried: it cannot fail, ends a process,
+/// or has done its work when it fails, as close(2). An error that is an answer is left out below.
+const ERRORS: &[(&str, &[i32])] = {
+    use libc::{
+        EACCES, EAGAIN, EBADF, EBUSY, EEXIST, EINTR, EINVAL, EIO, EMFILE, ENFILE, ENODEV, ENOENT,
+        ENOMEM, ENOSPC, ENOSYS, EOPNOTSUPP, EPERM, EROFS, ESRCH,
+    };
+    &[
+        ("access", &[EACCES, ENOENT, EIO]),
+        ("arch_prctl", &[EPERM]),
+        ("bind", &[EACCES, ENOSPC]),
+        ("bpf", &[EPERM, ENOSYS, ENOMEM]),
+        ("brk", &[ENOMEM]),
+        ("capget", &[EPERM, ENOSYS]),
+        ("capset", &[EPERM, ENOSYS]),
+        ("chdir", &[EACCES, ENOENT, EIO]),
+        ("chmod", &[EPERM, EROFS]),
+        ("clone", &[EAGAIN, ENOMEM, EPERM, ENOSPC]),
+        ("clone3", &[EAGAIN, ENOMEM, EPERM, ENOSYS, ENOSPC]),
+        ("close_range", &[ENOSYS, EPERM]),
+        ("connect", &[EACCES, ENOENT]),
+        ("dup2", &[EMFILE, EBUSY]),
+        ("dup3", &[EMFILE, EBUSY]),
+        ("execve", &[EACCES, ENOMEM, ENOENT, EPERM]),
+        ("execveat", &[EACCES, ENOMEM, ENOENT, ENOSYS]),
+        ("fchdir", &[EACCES]),
+        ("fchmod", &[EPERM]),
+        ("fchmodat", &[EPERM]),
+        ("fchown", &[EPERM]),
+        ("fcntl", &[EMFILE, EACCES, EAGAIN, EPERM]),
+        ("flock", &[EAGAIN, EINTR, ENOMEM]),
+        ("fsconfig", &[EPERM, EINVAL, EBUSY]),
+        ("fsmount", &[EPERM, EMFILE]),
+        ("fsopen", &[EPERM, ENODEV, ENOSYS]),
+        ("fstat", &[EIO]),
+        ("fstatfs", &[EIO, ENOSYS]),
+        ("ftruncate", &[EIO]),
+        ("getcwd", &[ENOENT, EACCES]),
+        ("getdents64", &[EIO, ENOENT]),
+        ("getgroups", &[EPERM]),
+        ("getrandom", &[ENOSYS, EINTR]),
+        ("getsockopt", &[EPERM]),
+        ("ioctl", &[EIO, EPERM, EACCES]),
+        ("keyctl", &[ENOSYS, EPERM, ENOMEM]),
+        ("kill", &[EPERM, ESRCH]),
+        ("landlock_add_rule", &[EBADF, ENOMEM, EPERM]),
+        (
+            "landlock_create_ruleset",
+            &[ENOSYS, EOPNOTSUPP, EMFILE, EPERM],
+        ),
+        ("landlock_restrict_self", &[EPERM, ENOSYS]),
+        ("lseek", &[EIO]),
+        ("lstat", &[EACCES, EIO]),
+        ("madvise", &[EINVAL]),
+        ("memfd_create", &[EMFILE, ENOMEM, ENOSYS, EPERM]),
+        ("mkdir", &[ENOSPC, EACCES, EROFS, EEXIST]),
+        ("mkdirat", &[ENOSPC, EACCES, EROFS, EEXIST]),
+        ("mknodat", &[EPERM, ENOSPC, EROFS]),
+        ("mmap", &[ENOMEM]),
+        ("mount", &[EPERM, ENOMEM, EBUSY, ENODEV]),
+        ("mount_setattr", &[EPERM, ENOSYS, EINVAL]),
+        ("move_mount", &[EPERM, ENOSYS, EBUSY]),
+        ("mprotect", &[ENOMEM]),
+        ("mremap", &[ENOMEM]),
+        ("munmap", &[ENOMEM]),
+        ("newfstatat", &[EACCES, EIO, ENOENT]),
+        ("open", &[EACCES, EMFILE, EIO]),
+        ("open_tree", &[EPERM, EMFILE, ENOSYS, ENOENT]),
+        (
+            "openat",
+            &[EACCES, EMFILE, ENFILE, EIO, ENOENT, ENOMEM, EINTR],
+        ),
+        (
+            "openat2",
+            &[EACCES, EMFILE, ENOSYS, EIO, ENOENT, EAGAIN, EPERM],
+        ),
+        ("pidfd_getfd", &[EPERM, ENOSYS]),
+        ("pidfd_open", &[EMFILE, ENOSYS, ESRCH]),
+        ("pidfd_send_signal", &[EPERM, ENOSYS]),
+        ("pipe2", &[EMFILE, ENFILE]),
+        ("pivot_root", &[EPERM, EBUSY, EINVAL]),
+        ("poll", &[EINTR, ENOMEM]),
+        ("ppoll", &[EINTR, ENOMEM]),
+        ("prctl", &[EPERM, EINVAL, ENOSYS]),
+        ("pread64", &[EIO]),
+        ("prlimit64", &[EPERM, EINVAL]),
+        ("pwrite64", &[EIO, ENOSPC]),
+        ("read", &[EIO, EINTR, EACCES]),
+        ("readlink", &[EACCES, EIO, ENOENT]),
+        ("readlinkat", &[EACCES, EIO, ENOENT]),
+        ("recvfrom", &[EINTR, ENOMEM]),
+        ("recvmsg", &[EINTR, ENOMEM]),
+        ("rename", &[ENOSPC, EACCES]),
+        ("renameat", &[ENOSPC, EACCES]),
+        ("renameat2", &[ENOSPC, EACCES, ENOSYS]),
+        ("rmdir", &[EBUSY, EACCES]),
+        ("rt_sigaction", &[EINVAL]),
+        ("rt_sigprocmask", &[EINVAL]),
+        ("sched_getaffinity", &[EPERM]),
+        ("sched_setaffinity", &[EPERM]),
+        ("seccomp", &[EINVAL, ENOMEM, EACCES, ENOSYS]),
+        ("sendmsg", &[EPERM, ENOMEM]),
+        ("sendto", &[EPERM, ENOMEM]),
+        ("setgid", &[EPERM]),
+        ("setgroups", &[EPERM]),
+        ("sethostname", &[EPERM]),
+        ("setpgid", &[EPERM]),
+        ("setpriority", &[EACCES]),
+        ("setresgid", &[EPERM, EAGAIN]),
+        ("setresuid", &[EPERM, EAGAIN]),
+        ("setrlimit", &[EPERM]),
+        ("setsid", &[EPERM]),
+        ("setsockopt", &[EPERM]),
+        ("setuid", &[EPERM]),
+        ("sigaltstack", &[ENOMEM]),
+        ("signalfd4", &[EMFILE, ENOMEM]),
+        ("socket", &[EMFILE, EACCES, ENOMEM]),
+        ("socketpair", &[EMFILE, ENOMEM]),
+        ("stat", &[EACCES, EIO]),
+        ("statfs", &[EACCES, EIO, ENOSYS]),
+        ("statmount", &[ENOSYS, EPERM]),
+        ("statx", &[EACCES, EIO, ENOENT, ENOSYS]),
+        ("symlinkat", &[EACCES, ENOSPC, EROFS]),
+        ("timerfd_create", &[EMFILE, ENOMEM]),
+        ("timerfd_settime", &[EINVAL]),
+        ("umount2", &[EBUSY, EPERM, EINVAL]),
+        ("uname", &[EPERM]),
+        ("unlink", &[EACCES, EBUSY]),
+        ("unlinkat", &[EACCES, EBUSY]),
+        ("unshare", &[EPERM, ENOSPC, ENOMEM]),
+        ("wait4", &[EINTR]),
+        ("waitid", &[EINTR]),
+        ("write", &[EIO, ENOSPC, EINTR, EPERM]),
+        ("writev", &[EIO, ENOSPC]),
+    ]
+};
+
+/// Whether the launcher is told by this error what it has asked: then it is right to go by it. A file is not there, or the
+/// caller cannot reach it; the kernel has no such capability.
+fn is_answer(site: &Site, errno: i32) -> bool {
+    match site.name {
+        "newfstatat" | "statx" => matches!(errno, libc::ENOENT | libc::EACCES) && site.process == 0,
+        "prctl" => errno == libc::EINVAL && site.process == 0,
+        _ => false,
+    }
+}
+
+/// A call that a launch makes: of which process, its name and number, and how many times.
+struct Site {
+    process: usize,
+    name: &'static str,
+    number: i32,
+    times: u32,
+}
+
+/// A launch and what it may do.
+struct Launch {
+    line: Vec<String>,
+    deeds: Vec<String>,
+    record: String,
+}
+
+impl Launch {
+    fn new(scene: &Scene, profile: &str) -> Result<Launch, Box<dyn std::error::Error>> {
+        scene.write("home/secret/token", "top secret")?;
+        let home = scene.home().display().to_string();
+        let profile = scene.write("faults.toml", profile)?.display().to_string();
+        let deeds = [
+            format!("read@{home}/secret/token"),
+            format!("read@/..{home}/secret/token"),
+            "create@/usr/sandbox-faults-attack".to_owned(),
+            "create@/var/tmp/sandbox-faults-attack".to_owned(),
+            "status@Seccomp_filters".to_owned(),
+            "status@NoNewPrivs".to_owned(),
+            "status@CapEff".to_owned(),
+            "status@CapPrm".to_owned(),
+            "status@CapInh".to_owned(),
+            "status@CapBnd".to_owned(),
+            "status@Uid".to_owned(),
+            "status@Groups".to_owned(),
+            "stat@/dev/kmsg".to_owned(),
+            "call@add_key@0@0@0@0@0".to_owned(),
+            "limit@Max open files".to_owned(),
+        ];
+        let mut line = vec![binary("sandbox").display().to_string()];
+        line.extend(["--profile".to_owned(), profile, "--".to_owned()]);
+        line.extend([
+            own_path().display().to_string(),
+            "probe".to_owned(),
+            "do".to_owned(),
+        ]);
+        Ok(Launch {
+            line,
+            deeds: deeds.to_vec(),
+            record: scene.folder().join("calls").display().to_string(),
+        })
+    }
+
+    fn run(&self, scene: &Scene, place: &str) -> std::io::Result<Finished> {
+        let own = own_path().display().to_string();
+        scene
+            .command(&own)
+            .limit(Duration::from_secs(if scene.host.is_virtual() {
+                120
+            } else {
+                20
+            }))
+            .args(["probe", "inject", &self.record, place])
+            .args(&self.line)
+            .args(&self.deeds)
+            .args(["ns@net", "ns@pid", "ns@user", "ns@mnt"])
+            .run()
+    }
+
+    /// The calls of a launch in which nothing fails.
+    fn sites(&self) -> Result<Vec<Site>, Box<dyn std::error::Error>> {
+        let arch = Arch::native().ok_or("no architecture that is known")?;
+        let text = fs::read_to_string(&self.record)?;
+        let mut sites = Vec::new();
+        for line in text.lines() {
+            let numbers: Vec<i32> = line
+                .split(' ')
+                .map(str::parse)
+                .collect::<Result<_, _>>()
+                .map_err(|_| format!("`{line}` in what was counted"))?;
+            let &[process, number, times] = numbers.as_slice() else {
+                return Err(format!("`{line}` in what was counted").into());
+            };
+            if let Some(name) = arch.call(u32::try_from(number)?) {
+                sites.push(Site {
+                    process: usize::try_from(process)?,
+                    name,
+                    number,
+                    times: u32::try_from(times)?,
+                });
+            }
+        }
+        Ok(sites)
+    }
+}
+
+/// Everything below a folder, so that what stays behind is seen.
+fn listing(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push(entry.path());
+            }
+            found.push(entry.path().display().to_string());
+        }
+    }
+    found.sort();
+    found
+}
+
+fn each_call(scene: &Scene, profile: &str) -> Outcome {
+    let launch = Launch::new(scene, profile)?;
+    let good = launch.run(scene, "none")?;
+    good.succeeds()?;
+    let again = launch.run(scene, "none")?;
+    let expected: Vec<(&String, String)> = launch
+        .deeds
+        .iter()
+        .map(|deed| (deed, good.answer(deed)))
+        .collect();
+    for (deed, answer) in &expected {
+        assert_eq!(&again.answer(deed), answer, "{deed}");
+    }
+    let spaces: Vec<(String, String, bool)> = ["net", "pid", "user", "mnt"]
+        .iter()
+        .map(|kind| {
+            let outside = fs::read_link(format!("/proc/self/ns/{kind}")).unwrap_or_default();
+            let outside = outside.display().to_string();
+            let deed = format!("ns@{kind}");
+            let other = good.answer(&deed).trim_matches('`') != outside;
+            (deed, outside, other)
+        })
+        .collect();
+    let before = (listing(&scene.runtime()), listing(&scene.home()));
+    let all = std::env::var("SANDBOX_TEST_FAULTS").is_ok_and(|wish| wish == "all");
+    let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let (mut ran, mut refused, mut missed, mut turn) = (0, 0, 0, 0);
+    let mut wrong = Vec::new();
+    for site in launch.sites()? {
+        let Some((_, errors)) = ERRORS.iter().find(|(name, _)| *name == site.name) else {
+            continue;
+        };
+        for time in 1..=site.times {
+            // The first is the one that starts the launcher.
+            let starts = site.name == "execve" && site.process == 0 && time == 1;
+            let often = time > 3 && time + 2 < site.times && !time.is_multiple_of(7);
+            // Before `main`, the standard library asks whether its streams are open, and aborts if it is not told.
+            let early = site.name == "poll" && site.process == 0 && time == 1;
+            if starts || early || (often && !all) {
+                continue;
+            }
+            turn += 1;
+            let some = if all {
+                errors
+            } else {
+                &errors[turn % errors.len()..=turn % errors.len()]
+            };
+            for &errno in some {
+                if is_answer(&site, errno) {
+                    continue;
+                }
+                let place = format!("{}:{}:{time}:{errno}", site.process, site.number);
+                let name = format!(
+                    "call {time} of {} by process {} fails with {:?}",
+                    site.name,
+                    site.process,
+                    nix::errno::Errno::from_raw(errno)
+                );
+                let traces = Traces::take();
+                let mut faults = Vec::new();
+                match launch.run(scene, &place) {
+                    Err(error) => faults.push(error.to_string()),
+                    Ok(out) => {
+                        let hit = fs::read_to_string(&launch.record)?.ends_with("hit\n");
+                        missed += u32::from(!hit);
+                        let has_run = out.stdout().contains(": ");
+                        ran += u32::from(has_run && hit);
+                        refused += u32::from(!has_run);
+                        faults.extend(judge(&site, &out, has_run, &expected, &spaces));
+                        if hit && (!has_run || out.code() != 0) {
+                            told.entry(on_a_line(&out)).or_default().push(name.clone());
+                        }
+                    }
+                }
+                // A group whose launcher died, or could not remove it, is left to a sweep.
+                let unremoved = matches!(site.name, "brk" | "mmap" | "mremap" | "unlinkat")
+                    || (site.name == "openat" && site.process == 0);
+                let left = traces.clean_up_after(Duration::from_millis(1500));
+                let is_group = |line: &String| line.starts_with("left behind: control group");
+                faults.extend(
+                    left.into_iter()
+                        .filter(|line| !(unremoved && is_group(line))),
+                );
+                let mut after = (listing(&scene.runtime()), listing(&scene.home()));
+                if after.0 != before.0 {
+                    // A record is only removed under a lock; one that could not be locked goes with the next launch that ends.
+                    launch.run(scene, "none")?;
+                    after.0 = listing(&scene.runtime());
+                }
+                for (now, then) in [(&after.0, &before.0), (&after.1, &before.1)] {
+                    for path in now.iter().filter(|path| !then.contains(path)) {
+                        let _ = fs::remove_file(path).or_else(|_| fs::remove_dir_all(path));
+                        // What may not be removed stays.
+                        if !matches!(site.name, "unlink" | "unlinkat" | "rmdir") {
+                            faults.push(format!("left behind: {path}"));
+                        }
+                    }
+                }
+                if !faults.is_empty() {
+                    wrong.push(format!("{name} ({place})\n  {}", faults.join("\n  ")));
+                }
+            }
+        }
+    }
+    println!("faults: {ran} ran, {refused} were refused, {missed} did not come to that call");
+    if let Ok(path) = std::env::var("SANDBOX_TEST_FAULTS_TOLD") {
+        let lines = told
+            .iter()
+            .map(|(line, places)| format!("{line}\n    {} e.g. {}\n", places.len(), places[0]));
+        fs::write(path, lines.collect::<String>())?;
+    }
+    assert!(ran > 0 && refused > 0, "ran {ran}, refused {refused}");
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "{} faults are not borne:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    )
+    .into())
+}
+
+/// What is said, on a line, for who reads all of it.
+fn on_a_line(out: &Finished) -> String {
+    let text = out.stderr().replace(
+        "sandbox: the sandbox could not be set up; nothing was run",
+        "…",
+    );
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    format!("[{}] {}", out.code(), lines.join(" | "))
+}
+
+/// What is wrong with how a launch ended in which a call has failed.
+fn judge(
+    site: &Site,
+    out: &Finished,
+    has_run: bool,
+    expected: &[(&String, String)],
+    spaces: &[(String, String, bool)],
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    let (stdout, stderr) = (out.stdout(), out.stderr());
+    if stdout.contains("top secret") {
+        faults.push("the secret is read".to_owned());
+    }
+    if stderr.contains("panicked") || stderr.contains("RUST_BACKTRACE") {
+        faults.push(format!("a panic: {stderr}"));
+    }
+    if !has_run {
+        if out.code() == 0 {
+            faults.push("success is reported, and nothing was run".to_owned());
+        }
+        // Without memory, or before there is a program, the libraries speak; without a working stream nobody can.
+        let memory = matches!(site.name, "mmap" | "brk" | "mprotect" | "mremap" | "munmap");
+        let linker = stderr.contains("error while loading shared libraries") || out.code() == 127;
+        let mute = site.name == "write" || site.name == "writev";
+        let words = stderr.split_whitespace().count();
+        if words < 5 && !memory && !linker && !mute {
+            faults.push(format!(
+                "status {}, and it is not told why: {stderr:?}",
+                out.code()
+            ));
+        }
+        return faults;
+    }
+    for (deed, answer) in expected {
+        let now = out.answer(deed);
+        if now != *answer {
+            faults.push(format!("{deed}: {now}, not {answer}"));
+        }
+    }
+    for (deed, outside, other) in spaces {
+        if *other && out.answer(deed).trim_matches('`') == outside {
+            faults.push(format!("{deed} is that outside"));
+        }
+    }
+    if out.code() != 0 && stderr.split_whitespace().count() < 5 {
+        faults.push(format!(
+            "it has run, and the status is {}: {stderr:?}",
+            out.code()
+        ));
+    }
+    faults
+}

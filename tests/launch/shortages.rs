@@ -1,0 +1,401 @@
+//! Launches where something is missing that every launch uses: memory, descriptors, processes, room on disks, /proc, calls
+//! of the kernel, control groups, the home, the streams. The program is run with everything that was promised, or it is not
+//! run, and it is told why.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use super::attacks::STRICT;
+use super::support::{Case, Finished, Need, Outcome, Sandbox, Scene, binary, case, own_path};
+
+const USERNS: &[Need] = &[Need::UserNamespaces];
+
+pub fn cases() -> Vec<Case> {
+    vec![
+        case("address_space", USERNS, address_space),
+        case(
+            "memory_of_a_group",
+            &[Need::UserNamespaces, Need::Limits],
+            memory_of_a_group,
+        ),
+        case("descriptors", USERNS, descriptors),
+        case(
+            "processes",
+            &[Need::UserNamespaces, Need::OrdinaryUser],
+            processes,
+        ),
+        case(
+            "group_full_of_processes",
+            &[Need::UserNamespaces, Need::Limits],
+            full_group,
+        ),
+        case("disk_full", USERNS, disk_full),
+        case("runtime_full", USERNS, runtime_full),
+        case("no_proc", USERNS, no_proc),
+        case("no_control_groups", USERNS, no_control_groups),
+        case("no_pressure", USERNS, no_pressure),
+        case("calls_that_this_kernel_lacks", USERNS, missing_calls),
+        case("closed_streams", USERNS, closed_streams),
+        case("read_only_tmp", USERNS, read_only_tmp),
+        case("homes", USERNS, homes),
+    ]
+}
+
+const DEEDS: [&str; 8] = [
+    "status@Seccomp_filters",
+    "status@NoNewPrivs",
+    "status@CapEff",
+    "status@CapBnd",
+    "create@/usr/sandbox-attack",
+    "create@/var/tmp/sandbox-attack",
+    "stat@/dev/kmsg",
+    "call@add_key@0@0@0@0@0",
+];
+
+/// What the program finds in a launch that lacks nothing.
+fn promised(scene: &Scene) -> Result<Vec<(&'static str, String)>, Box<dyn std::error::Error>> {
+    let out = scene.sandbox().profile_text(STRICT)?.deeds(DEEDS).run()?;
+    out.succeeds()?;
+    Ok(DEEDS.iter().map(|deed| (*deed, out.answer(deed))).collect())
+}
+
+/// Whether it was run: then with all that was promised. Else the status says so, and words say why.
+fn judge(
+    what: &str,
+    out: &Finished,
+    promised: &[(&str, String)],
+) -> Result<bool, Box<dyn std::error::Error>> {
+    let (stdout, stderr) = (out.stdout(), out.stderr());
+    assert!(!stderr.contains("panicked"), "{what}\n{out}");
+    if stdout.contains(": ") {
+        for (deed, answer) in promised {
+            assert_eq!(&out.answer(deed), answer, "{what}: {deed}\n{out}");
+        }
+        return Ok(true);
+    }
+    assert_ne!(
+        out.code(),
+        0,
+        "{what}: nothing was run, and it is success\n{out}"
+    );
+    // The loader, or the first page of the program, may have met it before there was anybody to tell it.
+    let early = what.contains("address space") && matches!(out.code(), 127 | 134 | 139);
+    assert!(
+        early || stderr.split_whitespace().count() > 4,
+        "{what}: it is not told why\n{out}"
+    );
+    println!(
+        "shortages: {what}: [{}] {}",
+        out.code(),
+        stderr.trim().replace('\n', " | ")
+    );
+    Ok(false)
+}
+
+/// The launcher with the strict profile and the deeds, started by a shell that has run `before`, in a user namespace with
+/// mounts of its own if `mounts`.
+fn after<'a>(scene: &'a Scene, mounts: bool, before: &str) -> std::io::Result<Sandbox<'a>> {
+    // The caller is the same user there: files of others are others' still. His privileges end before the launcher.
+    let script = match mounts {
+        true => format!("{before}\nexec setpriv --ambient-caps=-all --inh-caps=-all \"$@\""),
+        false => format!("{before}\nexec \"$@\""),
+    };
+    let mut line = vec![];
+    if mounts {
+        line.extend([
+            "unshare",
+            "--user",
+            "--map-current-user",
+            "--keep-caps",
+            "--mount",
+        ]);
+    }
+    line.extend(["sh", "-ec", &script, "sh"]);
+    let seconds = if scene.host.is_virtual() { 90 } else { 20 };
+    Ok(scene
+        .sandbox()
+        .behind(line)
+        .profile_text(STRICT)?
+        .limit(Duration::from_secs(seconds))
+        .deeds(DEEDS))
+}
+
+/// Ever more of something, in steps: at least the last is enough.
+fn each(scene: &Scene, what: &str, amounts: &[&str], before: &str) -> Outcome {
+    let promised = promised(scene)?;
+    let mut ran = false;
+    for amount in amounts {
+        let out = after(scene, false, &before.replace('N', amount))?.run()?;
+        ran = judge(&format!("{what} {amount}"), &out, &promised)?;
+    }
+    assert!(ran, "even {amounts:?} is too little");
+    Ok(())
+}
+
+fn address_space(scene: &Scene) -> Outcome {
+    let sizes = [
+        "3000", "4000", "5000", "6000", "8000", "10000", "14000", "20000", "40000", "4000000",
+    ];
+    each(scene, "kB of address space", &sizes, "ulimit -v N")
+}
+
+fn descriptors(scene: &Scene) -> Outcome {
+    let mut numbers: Vec<String> = (3..=20).map(|number| number.to_string()).collect();
+    numbers.push("64".to_owned());
+    let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
+    each(scene, "descriptors", &numbers, "ulimit -n N")
+}
+
+fn processes(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    for most in ["0", "1", "2", "3"] {
+        let out = after(scene, false, &format!("exec prlimit --nproc={most} \"$@\""))?.run()?;
+        judge(&format!("processes {most}"), &out, &promised)?;
+    }
+    Ok(())
+}
+
+/// A launcher inside a sandbox whose group gives it next to nothing.
+fn within(scene: &Scene, limits: &[&str]) -> std::io::Result<Finished> {
+    let mut line = vec!["--no-profile".to_owned()];
+    line.extend(limits.iter().map(|text| (*text).to_owned()));
+    let profile = scene.write("inner.toml", STRICT)?.display().to_string();
+    let mut program = vec![
+        binary("sandbox").display().to_string(),
+        "--profile".to_owned(),
+        profile,
+        "--".to_owned(),
+    ];
+    program.extend([
+        own_path().display().to_string(),
+        "probe".to_owned(),
+        "do".to_owned(),
+    ]);
+    program.extend(DEEDS.map(str::to_owned));
+    scene.sandbox().args(line).program(program).run()
+}
+
+fn memory_of_a_group(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    let mut ran = false;
+    for size in ["512K", "1M", "2M", "3M", "4M", "6M", "64M"] {
+        let out = within(scene, &["--memory", size])?;
+        ran = judge(&format!("memory of a group {size}"), &out, &promised)?;
+    }
+    assert!(ran, "64M is too little");
+    Ok(())
+}
+
+fn full_group(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    let mut ran = false;
+    for most in ["1", "2", "3", "8"] {
+        let out = within(scene, &["--pids", most])?;
+        ran = judge(&format!("group of processes {most}"), &out, &promised)?;
+    }
+    assert!(ran, "8 processes are too few");
+    Ok(())
+}
+
+/// The folder as a file system without room.
+fn full(folder: &std::path::Path) -> String {
+    let at = folder.display();
+    format!(
+        "mount -t tmpfs -o size=4k,nr_inodes=4 none {at}; mkdir {at}/a; echo x > {at}/b; dd if=/dev/zero of={at}/c bs=4k count=1 2>/dev/null || :; (: > {at}/d) 2>/dev/null || :\n"
+    )
+}
+
+fn disk_full(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    let home = full(&scene.home());
+    let out = after(scene, true, &home)?.run()?;
+    judge("a home without room", &out, &promised)?;
+    // A directory of the profile's own is made in the home.
+    let out = after(scene, true, &home)?
+        .profile_text("[filesystem]\n\"~/.config\" = \"private\"\n")?
+        .run()?;
+    judge(
+        "a home without room for a private directory",
+        &out,
+        &promised,
+    )?;
+    Ok(())
+}
+
+fn runtime_full(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    let out = after(scene, true, &full(&scene.runtime()))?.run()?;
+    judge("a run directory without room", &out, &promised)?;
+    let out = after(scene, true, &full(&scene.runtime()))?
+        .args(["--name", "full"])
+        .run()?;
+    judge("a run directory without room for a name", &out, &promised)?;
+    Ok(())
+}
+
+fn no_proc(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    for before in [
+        "mount -t tmpfs none /proc",
+        "mount -t tmpfs none /proc; mount -o remount,ro /proc",
+    ] {
+        let out = after(scene, true, before)?.run()?;
+        judge(&format!("no /proc ({before})"), &out, &promised)?;
+    }
+    let out = after(
+        scene,
+        true,
+        "mount --bind /dev/null /proc/self/mountinfo || :",
+    )?
+    .run()?;
+    judge("an empty mountinfo", &out, &promised)?;
+    Ok(())
+}
+
+fn no_control_groups(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    let none = "mount -t tmpfs none /sys/fs/cgroup";
+    let out = after(scene, true, none)?.run()?;
+    assert!(
+        judge("no control groups", &out, &promised)?,
+        "they are not needed\n{out}"
+    );
+    let out = after(scene, true, none)?.args(["--memory", "64M"]).run()?;
+    assert!(
+        !judge("no control groups, and a limit", &out, &promised)?,
+        "{out}"
+    );
+    out.complains("memory")
+}
+
+fn no_pressure(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    let out = after(
+        scene,
+        true,
+        "[ ! -d /proc/pressure ] || mount -t tmpfs none /proc/pressure",
+    )?
+    .run()?;
+    judge("no /proc/pressure", &out, &promised)?;
+    Ok(())
+}
+
+/// A filter around the launcher, by a launcher.
+fn missing_calls(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    for call in [
+        "openat2",
+        "clone3",
+        "close_range",
+        "pidfd_open",
+        "statx",
+        "mount_setattr",
+        "open_tree",
+        "fsopen",
+        "statmount",
+        "pidfd_send_signal",
+        "landlock_create_ruleset",
+        "memfd_create",
+        "prlimit64",
+        "getrandom",
+    ] {
+        let outer = format!("[syscalls]\ndefault = \"allow\"\n{call} = \"ENOSYS\"\n");
+        let out = scene
+            .sandbox()
+            .profile_text(&outer)?
+            .program(["true"])
+            .run()?;
+        out.succeeds()?;
+        let profile = scene.write("inner.toml", STRICT)?.display().to_string();
+        let mut program = vec![
+            binary("sandbox").display().to_string(),
+            "--profile".to_owned(),
+            profile,
+            "--".to_owned(),
+        ];
+        program.extend([
+            own_path().display().to_string(),
+            "probe".to_owned(),
+            "do".to_owned(),
+        ]);
+        program.extend(DEEDS.map(str::to_owned));
+        let out = scene
+            .sandbox()
+            .profile_text(&outer)?
+            .program(program)
+            .run()?;
+        // One filter more is around it.
+        let promised: Vec<_> = promised
+            .iter()
+            .filter(|(deed, _)| *deed != "status@Seccomp_filters")
+            .cloned()
+            .collect();
+        judge(&format!("no {call}"), &out, &promised)?;
+    }
+    Ok(())
+}
+
+fn closed_streams(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    for closed in ["0<&-", "2>&-", "0<&- 2>&-"] {
+        let out = after(scene, false, &format!("exec \"$@\" {closed}"))?.run()?;
+        assert!(judge(closed, &out, &promised)?, "{closed}\n{out}");
+    }
+    // Without an output there is nothing to judge but the end; what is opened must not come to lie in its place.
+    for closed in ["1>&-", "0<&- 1>&- 2>&-", "1>&- 2>&-"] {
+        let out = after(scene, false, &format!("exec \"$@\" {closed}"))?
+            .program(["sh", "-c", "echo x >&1"])
+            .run()?;
+        assert!(!out.stdout().contains('x'), "{closed}\n{out}");
+    }
+    Ok(())
+}
+
+fn read_only_tmp(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    let before = "mount -t tmpfs -o ro none /tmp; mount --bind /var/tmp /var/tmp";
+    let out = after(scene, true, before)?.run()?;
+    assert!(judge("a /tmp that is read-only", &out, &promised)?, "{out}");
+    Ok(())
+}
+
+fn homes(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    let folder = scene.folder().join("odd");
+    std::fs::create_dir(&folder)?;
+    std::os::unix::fs::symlink("b", folder.join("a"))?;
+    std::os::unix::fs::symlink("a", folder.join("b"))?;
+    std::fs::create_dir(folder.join("closed"))?;
+    std::fs::write(folder.join("file"), "")?;
+    std::fs::set_permissions(folder.join("closed"), std::fs::Permissions::from_mode(0))?;
+    let below = |name: &str| folder.join(name).display().to_string();
+    let long = format!("/{}", "x".repeat(5000));
+    let homes = [
+        "",
+        "relative",
+        "/nowhere",
+        &below("a"),
+        &below("closed"),
+        &below("file"),
+        "/",
+        "/proc",
+        &long,
+    ];
+    for home in homes {
+        let out = after(scene, false, "")?
+            .env("HOME", home)
+            .without_env("XDG_CONFIG_HOME")
+            .without_env("XDG_STATE_HOME")
+            .without_env("XDG_RUNTIME_DIR")
+            .run()?;
+        let shown: String = home.chars().take(60).collect();
+        judge(&format!("the home `{shown}`"), &out, &promised)?;
+    }
+    let out = after(scene, false, "")?.without_env("HOME").run()?;
+    judge("no HOME", &out, &promised)?;
+    std::fs::set_permissions(
+        folder.join("closed"),
+        std::fs::Permissions::from_mode(0o700),
+    )?;
+    Ok(())
+}
