@@ -231,21 +231,25 @@ fn cover<'a>(rules: &'a [Rule<'a>], path: &Path) -> Option<(PathBuf, &'a Rule<'a
             Expanded::Glob(pattern) => matches(pattern, at),
             Expanded::NotApplicable(_) => false,
         };
-        // A literal path over a pattern.
+        // A literal path over a pattern; of patterns, one that hides.
         let mut found: Vec<&Rule<'_>> = rules.iter().filter(here).collect();
-        found.sort_by_key(|rule| matches!(rule.at, Expanded::Glob(_)));
+        found.sort_by_key(|rule| {
+            let closes = matches!(rule.view, View::Host(Access::Hidden | Access::Denied));
+            (matches!(rule.at, Expanded::Glob(_)), !closes)
+        });
         found.first().map(|rule| (at.to_owned(), *rule))
     })
 }
 
+/// Whether a pattern means a path. `**` is taken for more levels here than where rules are lowered, which hides too much if
+/// anything.
 fn matches(pattern: &Path, path: &Path) -> bool {
-    let (patterns, names) = (pattern.components(), path.components());
-    patterns.clone().count() == names.clone().count()
-        && patterns.zip(names).all(|(pattern, name)| {
-            let pattern = pattern.as_os_str().to_string_lossy();
-            let name = name.as_os_str().to_string_lossy();
-            glob::Pattern::new(&pattern).is_ok_and(|pattern| pattern.matches(&name))
-        })
+    let options = glob::MatchOptions {
+        require_literal_separator: true,
+        ..glob::MatchOptions::new()
+    };
+    glob::Pattern::new(&pattern.to_string_lossy())
+        .is_ok_and(|pattern| pattern.matches_path_with(path, options))
 }
 
 /// The rules that show one document; none when it is seen already.
@@ -292,7 +296,9 @@ fn grant(
 /// Whether what an argument names may be shown because it was named.
 fn is_document(caller: &Caller, path: &Path, real: &Path) -> Result<(), String> {
     let name_is_hidden = |name: Component<'_>| name.as_os_str().as_bytes().starts_with(b".");
-    if real.components().any(name_is_hidden) {
+    let home = fs::canonicalize(&caller.home).unwrap_or_else(|_| caller.home.clone());
+    let below = real.strip_prefix(&home).unwrap_or(real);
+    if below.components().any(name_is_hidden) {
         return Err(
             "names that begin with a dot are shown only on request, with --ro or --rw".to_owned(),
         );
@@ -308,7 +314,6 @@ fn is_document(caller: &Caller, path: &Path, real: &Path) -> Result<(), String> 
     {
         return Err("it is the system's, and no document".to_owned());
     }
-    let home = fs::canonicalize(&caller.home).unwrap_or_else(|_| caller.home.clone());
     if home.starts_with(real) {
         return Err("it holds the home directory".to_owned());
     }

@@ -18,6 +18,7 @@ mod desktop;
 mod devices;
 mod display;
 mod doctor;
+mod documents;
 mod errors;
 mod escapes;
 mod execute;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         ("display", display::cases),
         ("desktop", desktop::cases),
         ("doctor", doctor::cases),
+        ("documents", documents::cases),
         ("errors", errors::cases),
         ("escapes", escapes::cases),
         ("execute", execute::cases),
