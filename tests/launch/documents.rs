@@ -37,7 +37,7 @@ impl<'a> Desk<'a> {
             "closed/x",
             ".ssh/id_rsa",
             "elsewhere/.hidden/x",
-            "at-home",
+            "other/y",
         ] {
             let path = scene.home().join(name);
             fs::create_dir_all(path.parent().unwrap_or(&path))?;
@@ -116,11 +116,11 @@ fn what_may_be_done(scene: &Scene) -> Outcome {
 
 fn only_those_that_are_meant(scene: &Scene) -> Outcome {
     let desk = Desk::new(scene, "")?;
-    let (x, home) = (desk.at("elsewhere/x"), desk.at("at-home"));
-    let none = format!("{x}: NONE\n{home}: NONE");
-    let second = format!("{x}: NONE\n{home}: text of at-home");
-    let first = format!("{x}: text of elsewhere/x\n{home}: NONE");
-    let both = format!("{x}: text of elsewhere/x\n{home}: text of at-home");
+    let (x, y) = (desk.at("elsewhere/x"), desk.at("other/y"));
+    let none = format!("{x}: NONE\n{y}: NONE");
+    let second = format!("{x}: NONE\n{y}: text of other/y");
+    let first = format!("{x}: text of elsewhere/x\n{y}: NONE");
+    let both = format!("{x}: text of elsewhere/x\n{y}: text of other/y");
     // Three arguments of the shell's come first.
     for (option, expected) in [
         (None, &none),
@@ -132,7 +132,7 @@ fn only_those_that_are_meant(scene: &Scene) -> Outcome {
         (Some("--documents=9"), &none),
     ] {
         let options: Vec<&str> = option.into_iter().collect();
-        desk.read(&options, &[&x, &home])?.prints(expected)?;
+        desk.read(&options, &[&x, &y])?.prints(expected)?;
     }
     desk.read(&["--documents=0"], &[&x])?.exits_with(2)?;
     Ok(())
