@@ -12,6 +12,7 @@ mod changes;
 mod running;
 mod shorthand;
 
+use super::documents::Which;
 use super::notice::When;
 pub use changes::{Changes, Private};
 pub use running::{Interval, Running};
@@ -154,6 +155,21 @@ pub struct Launch {
         help_heading = "Output"
     )]
     pub notify: When,
+
+    /// Show the program the files and directories that its arguments name: `all`, `none`, or FIRST[,REST]
+    ///
+    /// What the profile says with `desktop.documents` holds for all arguments, and how; where it says nothing, they are shown
+    /// read-only. FIRST is the number of the first argument that may name one, REST how many at the end do not: so desktop
+    /// entries say which were chosen by whoever opens them. Not shown are: what the profile hides, names with a dot at
+    /// their beginning, and what is reached through another user's link.
+    #[arg(
+        long,
+        value_name = "WHICH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "all"
+    )]
+    pub documents: Option<Which>,
 
     /// The program, and what it is given; options of `sandbox` end here
     #[arg(

@@ -11,6 +11,7 @@ use crate::exec;
 use crate::host;
 use crate::plan::{Action, Plan, Request, outline, show};
 use crate::policy::Policy;
+use crate::profile::Profile;
 use crate::profile::choose::{Chosen, for_program};
 use crate::profile::key::Section;
 use crate::report::render::{Style, render};
@@ -18,6 +19,7 @@ use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
 use crate::section::syscalls::{self, Company};
 
 use super::arguments::Launch;
+use super::documents::{self, Which};
 use super::inspect::Roots;
 use super::layer::{Flag, Said, layer};
 use super::notice::{Notifier, When};
@@ -246,6 +248,12 @@ fn prepare(
         ]));
     }
     let mut resolved = inspect::resolve(&names, &library, command_line, sources).map_err(wrong)?;
+    if let Some(with_documents) =
+        show_documents(launch, said, &resolved.policy, sources).map_err(wrong)?
+    {
+        resolved =
+            inspect::resolve(&names, &library, Some(with_documents), sources).map_err(wrong)?;
+    }
     // A dry run changes nothing: what was not imported yet stays so.
     let (dry_run, quiet) = (launch.dry_run, launch.quiet);
     let obtain = |source: &str| match dry_run {
@@ -291,6 +299,46 @@ fn prepare(
         alone: names.is_empty(),
         roots,
     })
+}
+
+/// The command line's layer once more, with the documents among the arguments; none when there is none to be shown.
+/// Arguments that reach one through links name it itself afterwards.
+fn show_documents(
+    launch: &mut Launch,
+    mut said: Said,
+    policy: &Policy,
+    sources: &mut SourceMap,
+) -> Result<Option<Profile>, Diagnostics> {
+    let which = launch
+        .documents
+        .unwrap_or(Which::From { first: 1, rest: 0 });
+    let Some(access) = documents::access(policy, launch.documents) else {
+        return Ok(None);
+    };
+    if launch.arguments().is_empty() {
+        return Ok(None);
+    }
+    let scope = host::Scope {
+        user_directories: true,
+        ..host::Scope::NOTHING
+    };
+    let caller = host::probe(scope).map_err(|error| vec![error])?.caller;
+    let found = documents::find(policy, &caller, launch.arguments(), which, access);
+    for warning in found.warnings.iter().filter(|_| !launch.quiet) {
+        complain(&format!("sandbox: warning: {}\n", escape::line(warning)));
+    }
+    for (index, argument) in found.replaced {
+        // The program comes first.
+        if let Some(place) = launch.command.get_mut(index + 1) {
+            *place = argument;
+        }
+    }
+    if found.options.is_empty() {
+        return Ok(None);
+    }
+    // What was typed is said later, and holds.
+    said.options.splice(0..0, found.options);
+    layer(&said, sources)
 }
 
 /// What the image at `/` says is to be run.

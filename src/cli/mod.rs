@@ -12,6 +12,7 @@ pub mod control;
 pub mod delegate;
 pub mod desktop;
 mod doctor;
+pub mod documents;
 pub mod ending;
 pub mod explain;
 mod failed;

@@ -1,7 +1,7 @@
 //! Our copies: the same text, with every command line in it led through the launcher.
 
 use super::entry::{Document, Entry, MAIN, escape};
-use super::exec::{self, Codes, Word, Words};
+use super::exec::{self, Codes, Piece, Word, Words};
 use super::program::started;
 
 /// The beginning of the keys by which our copies are known.
@@ -60,6 +60,9 @@ impl Copy<'_> {
         for variable in variables {
             all.push(Word::of("--env"));
             all.push(Word::of(variable));
+        }
+        if let Some(which) = documents(&rest) {
+            all.push(Word::of(format!("--documents={which}")));
         }
         all.push(Word::of("--"));
         all.append(&mut rest);
@@ -154,6 +157,33 @@ impl Copy<'_> {
     }
 }
 
+/// Which arguments of a command are what the user opens, for `--documents`: those alone are shown to the program because
+/// they are named. None when there are no arguments.
+fn documents(words: &Words) -> Option<String> {
+    let arguments = words.get(1..).filter(|words| !words.is_empty())?;
+    let is_document =
+        |word: &Word| matches!(word.0.as_slice(), [Piece::Code('f' | 'F' | 'u' | 'U')]);
+    let mut places = arguments.iter().enumerate();
+    let Some((place, _)) = places.find(|(_, word)| is_document(word)) else {
+        return Some("none".to_owned());
+    };
+    let (before, after) = arguments.split_at(place);
+    let after = after.get(1..).unwrap_or_default();
+    // Where launchers differ in how many arguments they make of a code, nothing can be counted. With an icon there are two.
+    let counted = |word: &Word| match word.0.as_slice() {
+        [Piece::Code('c' | 'k')] => Some(1),
+        [Piece::Code('i')] => Some(2),
+        pieces if pieces.iter().any(|piece| matches!(piece, Piece::Code(_))) => None,
+        _ => Some(1),
+    };
+    let count = |words: &[Word]| words.iter().map(counted).sum::<Option<usize>>();
+    match (count(before), count(after)) {
+        (Some(before), Some(0)) => Some(format!("{}", before + 1)),
+        (Some(before), Some(after)) => Some(format!("{},{after}", before + 1)),
+        _ => Some("none".to_owned()),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -186,9 +216,9 @@ mod tests {
             format!(
                 "# comment\n[Desktop Entry]\nX-Sandbox-Source=/usr/share/applications/a.desktop\nX-Sandbox-Source-SHA256=00\n\
                  X-Sandbox-Version={version}\nX-Sandbox-Profile=firefox\nName[de]=Füchsin\n\
-                 Exec=\"/opt/my apps/sandbox\" --profile firefox --notify=always --env A=b -- /usr/bin/firefox %u\n\
+                 Exec=\"/opt/my apps/sandbox\" --profile firefox --notify=always --env A=b --documents=1 -- /usr/bin/firefox %u\n\
                  TryExec=firefox\nDBusActivatable=false\nActions=new;\n\n[Desktop Action new]\nName=New\n\
-                 Exec=\"/opt/my apps/sandbox\" --profile firefox --notify=always -- /usr/bin/firefox --new-window %u\n"
+                 Exec=\"/opt/my apps/sandbox\" --profile firefox --notify=always --documents=2 -- /usr/bin/firefox --new-window %u\n"
             )
         );
     }
@@ -217,6 +247,24 @@ mod tests {
             "Exec=firefox\n",
         ] {
             assert!(copied(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_user_opens_is_told_from_what_the_entry_says() {
+        let which = |text: &str| documents(&exec::parse(text, Codes::Known).unwrap());
+        for (text, expected) in [
+            ("a", None),
+            ("a b", Some("none")),
+            ("a %U", Some("1")),
+            ("a -b /etc/x %F", Some("3")),
+            ("a %f -b /etc/x", Some("1,2")),
+            ("a -c %c %i %U", Some("5")),
+            ("a %d %U", Some("none")),
+            ("a --file=%f", Some("none")),
+            ("a %f /b %F", Some("none")),
+        ] {
+            assert_eq!(which(text).as_deref(), expected, "{text}");
         }
     }
 }

@@ -21,12 +21,25 @@ pub static EMBEDDED: &[(&str, &str)] = &[
         include_str!("../../profiles/desktop-app.toml"),
     ),
     ("dev", include_str!("../../profiles/dev.toml")),
+    (
+        "document-viewer",
+        include_str!("../../profiles/document-viewer.toml"),
+    ),
+    (
+        "file-manager",
+        include_str!("../../profiles/file-manager.toml"),
+    ),
     ("firefox", include_str!("../../profiles/firefox.toml")),
+    (
+        "image-editor",
+        include_str!("../../profiles/image-editor.toml"),
+    ),
     (
         "libreoffice",
         include_str!("../../profiles/libreoffice.toml"),
     ),
     ("memlimit", include_str!("../../profiles/memlimit.toml")),
+    ("mpv", include_str!("../../profiles/mpv.toml")),
     ("network", include_str!("../../profiles/network.toml")),
     ("no-network", include_str!("../../profiles/no-network.toml")),
     (
@@ -37,6 +50,11 @@ pub static EMBEDDED: &[(&str, &str)] = &[
     ("project", include_str!("../../profiles/project.toml")),
     ("shell", include_str!("../../profiles/shell.toml")),
     ("strict", include_str!("../../profiles/strict.toml")),
+    ("terminal", include_str!("../../profiles/terminal.toml")),
+    (
+        "text-editor",
+        include_str!("../../profiles/text-editor.toml"),
+    ),
     (
         "thunderbird",
         include_str!("../../profiles/thunderbird.toml"),

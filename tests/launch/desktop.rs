@@ -484,7 +484,10 @@ fn services_and_autostart(scene: &Scene) -> Outcome {
             .join(".local/share/dbus-1/services/org.example.Dump.service"),
     )?;
     assert!(!service.contains("SystemdService"), "{service}");
-    assert!(service.contains("--env A=b -- "), "{service}");
+    assert!(
+        service.contains("--env A=b --documents=none -- "),
+        "{service}"
+    );
     let autostart = fs::read_to_string(scene.home().join(".config/autostart/dump.desktop"))?;
     assert!(autostart.contains("--profile corpus"), "{autostart}");
     assert_eq!(desk.found()?, []);

@@ -20,6 +20,7 @@ mod desktop;
 mod devices;
 mod display;
 mod doctor;
+mod documents;
 mod errors;
 mod escapes;
 mod execute;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         ("display", display::cases),
         ("desktop", desktop::cases),
         ("doctor", doctor::cases),
+        ("documents", documents::cases),
         ("errors", errors::cases),
         ("escapes", escapes::cases),
         ("execute", execute::cases),
