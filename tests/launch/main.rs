@@ -38,6 +38,7 @@ mod roots;
 mod running;
 mod scaling;
 mod session;
+mod session_desktop;
 mod share;
 mod soft;
 mod steer;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         ("dbus", dbus::cases),
         ("display", display::cases),
         ("desktop", desktop::cases),
+        ("desktop_session", session_desktop::cases),
         ("doctor", doctor::cases),
         ("errors", errors::cases),
         ("escapes", escapes::cases),
