@@ -305,7 +305,6 @@ fn judged<'a>(sources: &'a [Source], world: &World<'_>) -> Vec<(&'a Source, Verd
         .collect()
 }
 
-/// Carries steps out and tells of them; also what is to be remarked besides.
 /// Has the session bus look at its services again: until then it starts those that it knew, without a sandbox.
 fn tell_bus(touched: &[String]) {
     let is_service = |path: &String| path.contains("/dbus-1/services/");
@@ -323,6 +322,7 @@ fn tell_bus(touched: &[String]) {
     }
 }
 
+/// Carries steps out and tells of them; also what is to be remarked besides.
 fn carry_out(
     mut held: Option<Held<'_>>,
     steps: &[Step],
