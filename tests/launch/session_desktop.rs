@@ -73,7 +73,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>, Fault>) -> R
 struct Desk<'a> {
     scene: &'a Scene,
     display: Display,
-    wayland: Option<super::support::Running>,
+    wayland: Option<super::support::sandbox::Running>,
     home: PathBuf,
     runtime: PathBuf,
     bin: PathBuf,
