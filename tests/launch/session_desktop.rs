@@ -194,7 +194,7 @@ impl<'a> Desk<'a> {
         self.home.join(".local/share/applications").join(name)
     }
 
-    /// The sandbox of a profile, which is to come up: the process 1 in it, found in other namespaces than ours.
+    /// The sandbox of a profile, which is to come up: the process 1 in it.
     fn sandboxed(&self, profile: &str) -> Result<i64, Fault> {
         let pid = until(&format!("a sandbox of {profile}"), || {
             let listed: Value = serde_json::from_str(&self.ctl(&["list", "--json"])?.stdout())?;
@@ -205,14 +205,17 @@ impl<'a> Desk<'a> {
             });
             Ok(found.and_then(|line| line["pid"].as_i64()))
         })?;
-        for kind in ["user", "mnt", "pid", "ipc", "uts"] {
-            let theirs = fs::read_link(format!("/proc/{pid}/ns/{kind}"))?;
-            assert_ne!(
-                theirs,
-                fs::read_link(format!("/proc/self/ns/{kind}"))?,
-                "{kind}"
-            );
-        }
+        // Its namespaces are not ours to look at; its numbers in them, and what holds it, are.
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = |key: &str| {
+            let found = status.lines().find_map(|line| line.strip_prefix(key));
+            found.unwrap_or_default().split_whitespace().count()
+        };
+        assert!(line("NSpid:") >= 2, "{status}");
+        assert!(
+            status.contains("NoNewPrivs:\t1\n") && status.contains("Seccomp:\t2\n"),
+            "{status}"
+        );
         Ok(pid)
     }
 
@@ -248,7 +251,12 @@ impl<'a> Desk<'a> {
 
 impl Drop for Desk<'_> {
     fn drop(&mut self) {
-        let _ = self.ctl(&["kill", "--all"]);
+        let listed = self.ctl(&["list", "--json"]).map(|out| out.stdout());
+        let listed: Value = serde_json::from_str(&listed.unwrap_or_default()).unwrap_or_default();
+        for sandbox in listed.as_array().into_iter().flatten() {
+            let name = sandbox["name"].as_str().unwrap_or_default();
+            let _ = self.ctl(&["kill", "--all", name]);
+        }
         let _ = self.ctl(&["desktop", "remove", "--all"]);
         for path in self.made.borrow().iter() {
             let _ = self.client("sudo").args(["rm", "-f"]).args([path]).run();
