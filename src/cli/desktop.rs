@@ -305,6 +305,23 @@ fn judged<'a>(sources: &'a [Source], world: &World<'_>) -> Vec<(&'a Source, Verd
         .collect()
 }
 
+/// Has the session bus look at its services again: until then it starts those that it knew, without a sandbox.
+fn tell_bus(touched: &[String]) {
+    let is_service = |path: &String| path.contains("/dbus-1/services/");
+    if !touched.iter().any(is_service) {
+        return;
+    }
+    if let Some(bus) = super::notice::session_bus()
+        && let Err(why) = crate::kernel::bus::reload(&bus)
+    {
+        complain(&format!(
+            "sandboxctl: warning: the session bus cannot be told of new service files: {}\n  help: they count from the next \
+             login on; until then D-Bus starts the programs as before\n",
+            escape::line(&why)
+        ));
+    }
+}
+
 /// Carries steps out and tells of them; also what is to be remarked besides.
 fn carry_out(
     mut held: Option<Held<'_>>,
@@ -329,10 +346,11 @@ fn carry_out(
         .filter(|step| !matches!(step, Step::Leave { .. } | Step::Adopt(_)))
         .map(|step| told(step).0.to_owned())
         .collect();
-    if let Some(held) = held
-        && let Err(why) = held.finish(&touched)
-    {
-        failure = failure.or(Some(why));
+    if let Some(held) = held {
+        if let Err(why) = held.finish(&touched) {
+            failure = failure.or(Some(why));
+        }
+        tell_bus(&touched);
     }
     if how.json {
         let steps: Vec<_> = done.iter().map(|step| as_json(step)).collect();

@@ -180,9 +180,9 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn look_around() -> Surroundings {
-    use std::io::IsTerminal;
-    let bus = variable("DBUS_SESSION_BUS_ADDRESS").or_else(|| {
+/// The address of the session bus, if there is one.
+pub(super) fn session_bus() -> Option<String> {
+    variable("DBUS_SESSION_BUS_ADDRESS").or_else(|| {
         let socket = PathBuf::from(variable("XDG_RUNTIME_DIR")?).join("bus");
         let shown = socket.to_str()?;
         // What would have to be escaped in an address is not worth guessing at.
@@ -190,7 +190,12 @@ fn look_around() -> Surroundings {
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "/-_.".contains(c));
         (plain && socket.exists()).then(|| format!("unix:path={shown}"))
-    });
+    })
+}
+
+fn look_around() -> Surroundings {
+    use std::io::IsTerminal;
+    let bus = session_bus();
     // GLib's launcher names the process that it started: an entry's terminal, say, hands the variable on.
     let started = variable("GIO_LAUNCHED_DESKTOP_FILE_PID");
     let display = variable("DISPLAY").or_else(|| variable("WAYLAND_DISPLAY"));

@@ -6,6 +6,9 @@ use super::program::started;
 
 /// The beginning of the keys by which our copies are known.
 pub const MARK: &str = "X-Sandbox-";
+/// What the command lines of our entries begin with. GLib passes over an entry whose first word is no program, and takes the
+/// one that it replaces; this program is always there, and fails where the launcher is not.
+pub const HOLDS: &str = "/usr/bin/env";
 /// The second line of a shim.
 pub const SHIM_MARK: &str =
     "# X-Sandbox-Shim: made by `sandboxctl desktop`, which also removes it.";
@@ -77,7 +80,14 @@ impl Copy<'_> {
         }
         let value = std::str::from_utf8(line.value).map_err(|_| failed("it is not UTF-8"))?;
         let words = exec::parse(value, codes).map_err(|why| failed(&why))?;
-        exec::write(&self.command(&words), codes).map_err(|why| failed(&why))
+        let mut command = self.command(&words);
+        let through_launcher =
+            command.first().and_then(Word::text).as_deref() == Some(self.launcher);
+        // The bus has no second file to turn to.
+        if codes == Codes::Known && through_launcher && !self.launcher.contains('=') {
+            command.insert(0, Word::of(HOLDS));
+        }
+        exec::write(&command, codes).map_err(|why| failed(&why))
     }
 
     fn marks(&self) -> [(&'static str, String); 4] {
@@ -216,9 +226,9 @@ mod tests {
             format!(
                 "# comment\n[Desktop Entry]\nX-Sandbox-Source=/usr/share/applications/a.desktop\nX-Sandbox-Source-SHA256=00\n\
                  X-Sandbox-Version={version}\nX-Sandbox-Profile=firefox\nName[de]=Füchsin\n\
-                 Exec=\"/opt/my apps/sandbox\" --profile firefox --notify=always --env A=b --documents=1 -- /usr/bin/firefox %u\n\
+                 Exec=/usr/bin/env \"/opt/my apps/sandbox\" --profile firefox --notify=always --env A=b --documents=1 -- /usr/bin/firefox %u\n\
                  TryExec=firefox\nDBusActivatable=false\nActions=new;\n\n[Desktop Action new]\nName=New\n\
-                 Exec=\"/opt/my apps/sandbox\" --profile firefox --notify=always --documents=2 -- /usr/bin/firefox --new-window %u\n"
+                 Exec=/usr/bin/env \"/opt/my apps/sandbox\" --profile firefox --notify=always --documents=2 -- /usr/bin/firefox --new-window %u\n"
             )
         );
     }

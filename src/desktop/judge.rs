@@ -1,6 +1,6 @@
 //! What would start a program without its sandbox, or not at all: told from what a desktop finds.
 
-use super::copy::is_marked;
+use super::copy::{HOLDS, is_marked};
 use super::digest;
 use super::entry::{Document, MAIN};
 use super::exec::{self, Codes};
@@ -216,7 +216,8 @@ fn ours(
                 continue;
             }
         };
-        let launcher = words.first().map_or("", String::as_str);
+        let held = words.first().is_some_and(|first| first == HOLDS);
+        let launcher = words.get(usize::from(held)).map_or("", String::as_str);
         let is_launcher = launcher == world.launcher
             || (file_name(launcher) == "sandbox" && (world.is_system)(launcher));
         let is_gone = (world.locate)(launcher).is_none();
@@ -230,9 +231,13 @@ fn ours(
                 "sandboxctl desktop refresh --force",
             );
         } else if is_gone {
+            let (weight, then) = match held {
+                true => (Weight::Broken, "nothing is started then"),
+                false => (worst, falls_through.as_str()),
+            };
             say(
-                worst,
-                format!("the launcher `{launcher}` is not there; {falls_through}"),
+                weight,
+                format!("the launcher `{launcher}` is not there; {then}"),
                 &format!("install it again, or, from where it is now: {REFRESH}"),
             );
         } else if words

@@ -7,6 +7,7 @@
 
 pub mod at;
 pub mod bpf;
+pub mod bus;
 pub mod capability;
 pub mod cgroup;
 pub mod clone;

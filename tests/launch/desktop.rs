@@ -431,13 +431,15 @@ fn nothing_opens_the_door_without_a_word(scene: &Scene) -> Outcome {
     assert!(desk.ours("a.desktop").exists());
     fs::write(&profile, PROFILE)?;
     assert_eq!(desk.found()?, []);
-    // The launcher is gone: desktops fall through to the original.
+    // The launcher is gone: desktops do not fall through to the original, for the command begins with another program.
     let launcher = scene.folder().join("bin/sandbox");
     fs::rename(&launcher, scene.folder().join("bin/away"))?;
     let out = desk.ctl("check", &[])?;
     out.exits_with(1)?;
     assert!(
-        out.stdout().contains("unsandboxed: ") && out.stdout().contains("the launcher"),
+        out.stdout().contains("broken: ")
+            && !out.stdout().contains("unsandboxed: ")
+            && out.stdout().contains("the launcher"),
         "{out}"
     );
     fs::rename(scene.folder().join("bin/away"), &launcher)?;

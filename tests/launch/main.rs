@@ -42,6 +42,7 @@ mod roots;
 mod running;
 mod scaling;
 mod session;
+mod session_desktop;
 mod share;
 mod shortages;
 mod soft;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         ("dbus", dbus::cases),
         ("display", display::cases),
         ("desktop", desktop::cases),
+        ("desktop_session", session_desktop::cases),
         ("doctor", doctor::cases),
         ("documents", documents::cases),
         ("errors", errors::cases),

@@ -35,11 +35,11 @@ pub fn cases() -> Vec<Case> {
 
 /// One call of `Notify`.
 #[derive(Clone, Debug, Default)]
-struct Notice {
+pub struct Notice {
     application: String,
-    summary: String,
-    body: String,
-    entry: Option<String>,
+    pub summary: String,
+    pub body: String,
+    pub entry: Option<String>,
 }
 
 /// A session bus with a server of notifications.
@@ -127,7 +127,8 @@ impl Drop for Desktop {
     }
 }
 
-async fn serve(
+/// Serves notifications on a bus, until that ends.
+pub async fn serve(
     address: &str,
     received: &Mutex<Vec<Notice>>,
     ready: &std::sync::mpsc::Sender<()>,
@@ -147,7 +148,14 @@ async fn serve(
         let message = message?;
         let header = message.header();
         let called = header.member().map(|member| member.to_string());
-        if message.message_type() != Type::MethodCall || called.as_deref() != Some("Notify") {
+        if message.message_type() != Type::MethodCall {
+            continue;
+        }
+        if called.as_deref() != Some("Notify") {
+            let unknown = "org.freedesktop.DBus.Error.UnknownMethod";
+            connection
+                .reply_error(&header, unknown, &"there is Notify alone")
+                .await?;
             continue;
         }
         let body = message.body();
