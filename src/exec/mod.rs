@@ -11,6 +11,7 @@ pub mod itself;
 mod join;
 mod landlock;
 mod made;
+mod operation;
 mod outcome;
 mod outside;
 mod overlay;

@@ -10,13 +10,14 @@ use crate::kernel::process::Change;
 use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
 use super::audit::UNHELD;
-use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY, TERMINAL};
+use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY};
 use super::companion::Companions;
 use super::failure::LaunchError;
 use super::group::{Group, WATCHES};
 use super::init::STOPPED;
 use super::join::Join;
 use super::made;
+use super::operation::TERMINAL;
 use super::outcome::{Ending, Outcome, Remark, Started};
 use super::prepared::Prepared;
 use super::relay::{self, Relay};
