@@ -1,4 +1,4 @@
-complete -c sandbox -l profile -d 'The profile to apply, by its name or, with a slash in it, by its file; later ones win' -r -F -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser"
+complete -c sandbox -l profile -d 'The profile to apply, by its name or, with a slash in it, by its file; later ones win' -r -F -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser"
 complete -c sandbox -l set -d 'Set one key over all profiles: limits.memory=3G' -r -f
 complete -c sandbox -l name -d 'What this run is called, in its reports and for `sandboxctl`' -r -f
 complete -c sandbox -l memory -d 'The most memory that the program and its children may use together (limits.memory)' -r -f
@@ -22,6 +22,7 @@ complete -c sandbox -l unset-env -d 'Keep a variable, or all that a `*` matches,
 complete -c sandbox -l notify -d 'When to tell by a desktop notification that a limit struck, or that PROGRAM could not be started' -r -f -a "auto\t'Where nobody would see a message: standard error is no terminal, there is a session bus, and the program was started by a desktop entry, without any terminal, or on a display with none of the standard streams on one'
 always\t'In any case'
 never\t'Not at all'"
+complete -c sandbox -l documents -d 'Show the program the files and directories that its arguments name: `all`, `none`, or FIRST[,REST]' -r
 complete -c sandbox -l no-profile -d 'Take no profile: only what this command line says holds'
 complete -c sandbox -l system-profiles -d 'Take profiles of the system alone: nothing below a home directory is opened'
 complete -c sandbox -l best-effort -d 'Let rules that this host cannot apply pass with a warning, where they only add strictness'

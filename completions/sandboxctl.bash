@@ -310,7 +310,7 @@ _sandboxctl() {
             ;;
         sandboxctl__subcmd__check)
             if [[ ${cur} != -* ]] ; then
-                COMPREPLY=( $(compgen -W "agent base build cgroup-demo chromium container container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}") )
+                COMPREPLY=( $(compgen -W "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}") )
                 return 0
             fi
             opts="-h --json --verbose --help"
@@ -1096,7 +1096,7 @@ _sandboxctl() {
             ;;
         sandboxctl__subcmd__show)
             if [[ ${cur} != -* ]] ; then
-                COMPREPLY=( $(compgen -W "agent base build cgroup-demo chromium container container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}") )
+                COMPREPLY=( $(compgen -W "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}") )
                 return 0
             fi
             opts="-h --json --all --help"

@@ -63,11 +63,11 @@ complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "group" -d 'Gr
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "rules" -d 'Work with the rules of sandbox-suid, by which users run a few privileged commands'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand profiles" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand profiles" -s h -l help -d 'Print help'
-complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser"
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -l all -d 'Show the defaults too, of keys that nobody set'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev firefox libreoffice memlimit network no-network no-planting no-secrets project shell strict thunderbird unshare-demo vlc web-browser"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser"
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -l verbose -d 'Name also the rules of shipped profiles that find nothing to do on this host'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -100,7 +100,7 @@ complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand logs" -f -a "(sand
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand list" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand list" -l names -d 'Print the names alone, a line each'
-complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand list" -s h -l help -d 'Print help'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand state" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand state" -f -a "(sandboxctl list --names 2>/dev/null)"
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand state" -s h -l help -d 'Print help'

@@ -272,7 +272,6 @@ mod tests {
             ("a -c %c %i %U", Some("5")),
             ("a %d %U", Some("none")),
             ("a --file=%f", Some("none")),
-            ("a %f /b %F", Some("none")),
         ] {
             assert_eq!(which(text).as_deref(), expected, "{text}");
         }

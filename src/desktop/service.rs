@@ -53,7 +53,7 @@ mod tests {
         assert!(!out.contains("SystemdService"), "{out}");
         assert!(
             out.ends_with(
-                "Name=org.a.B\nExec=/usr/bin/sandbox --profile viewer --notify=always -- /usr/bin/b --service 50%\n"
+                "Name=org.a.B\nExec=/usr/bin/sandbox --profile viewer --notify=always --documents=none -- /usr/bin/b --service 50%\n"
             ),
             "{out}"
         );
