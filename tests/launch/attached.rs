@@ -187,6 +187,7 @@ fn not_joined(scene: &Scene) -> Outcome {
         .args([format!("namespaces.net=\"sandbox:{name}\"")]);
     let shared = sharing.program(["true"]).run()?;
     end(run)?;
+    is_gone(scene, &name)?;
     out.exits_with(125)?;
     out.complains("is no sandbox")?;
     shared.exits_with(125)?;

@@ -137,6 +137,11 @@ impl Course {
                 if matches!(name, "strict" | "desktop-app" | "web-browser") {
                     line = line.args(["--set", "process.working-directory=/tmp"]);
                 }
+                if matches!(name, "desktop-app" | "web-browser") {
+                    // The bait is no compositor that could be told of a sandbox; "auto" would fall back to this with one that
+                    // answers.
+                    line = line.args(["--set", "desktop.wayland=host"]);
+                }
                 walled(scene, unlimited(scene, line), walls)?.program(words)
             }
             Course::Alone => {

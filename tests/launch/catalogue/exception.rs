@@ -75,21 +75,15 @@ pub const ALL: &[Exception] = &[
     ),
     exception(
         &["IPC-8", "IPC-4 abstract", "FD-8 abstract"],
-        PROJECT,
+        ONLINE,
         LandlockBefore(6),
         "abstract sockets belong to the network; Landlock keeps them apart from Linux 6.12 on, unless it is switched off",
     ),
     exception(
-        &["IPC-8", "IPC-4 abstract", "FD-8 abstract"],
+        &["IPC-5", "IPC-6"],
         WINDOWS,
         Always,
-        "X clients need the X server's abstract socket; under Wayland alone, `network.abstract-sockets = \"own\"` closes them",
-    ),
-    exception(
-        &["IPC-4", "IPC-5", "IPC-6"],
-        WINDOWS,
-        Always,
-        "a program with windows and sound needs the display and the sound server. X11 shows it all input; Wayland does not",
+        "a program with windows and sound needs the display and the sound server; `desktop.wayland` and `desktop.audio` say how much of them",
     ),
     exception(
         &["NSC-2", "NSC-2 clone", "NSC-3 network"],
