@@ -22,7 +22,7 @@ complete -c sandbox -l unset-env -d 'Keep a variable, or all that a `*` matches,
 complete -c sandbox -l notify -d 'When to tell by a desktop notification that a limit struck, or that PROGRAM could not be started' -r -f -a "auto\t'Where nobody would see a message: standard error is no terminal, there is a session bus, and the program was started by a desktop entry, without any terminal, or on a display with none of the standard streams on one'
 always\t'In any case'
 never\t'Not at all'"
-complete -c sandbox -l documents -d 'Show the program the files and directories that its arguments name: `all`, `none`, or FIRST[,REST]' -r
+complete -c sandbox -l documents -d 'Show the program the files and directories that its arguments name: `all`, `none`, FIRST, or `FIRST,REST`' -r
 complete -c sandbox -l no-profile -d 'Take no profile: only what this command line says holds'
 complete -c sandbox -l system-profiles -d 'Take profiles of the system alone: nothing below a home directory is opened'
 complete -c sandbox -l best-effort -d 'Let rules that this host cannot apply pass with a warning, where they only add strictness'

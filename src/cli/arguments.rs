@@ -156,7 +156,7 @@ pub struct Launch {
     )]
     pub notify: When,
 
-    /// Show the program the files and directories that its arguments name: `all`, `none`, or FIRST[,REST]
+    /// Show the program the files and directories that its arguments name: `all`, `none`, FIRST, or `FIRST,REST`
     ///
     /// What the profile says with `desktop.documents` holds for all arguments, and how; where it says nothing, they are shown
     /// read-only. FIRST is the number of the first argument that may name one, REST how many at the end do not: so desktop

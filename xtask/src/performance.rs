@@ -177,8 +177,8 @@ profile for Firefox. A row is the whole time of that way as a part of another's 
             };
             format!("| {what} | {told} | {verdict} |\n")
         };
-    let (most, least): (fn(f64, f64) -> bool, fn(f64, f64) -> bool) =
-        (|a, b| a <= b, |a, b| a >= b);
+    let most: fn(f64, f64) -> bool = |found, bound| found <= bound;
+    let least: fn(f64, f64) -> bool = |found, bound| found >= bound;
     let view = "sandbox, the same view";
     text += "\nGoals, by minima:\n\n| goal | measured | |\n| --- | --- | --- |\n";
     text += &goal(
