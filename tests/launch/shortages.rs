@@ -367,7 +367,7 @@ fn homes(scene: &Scene) -> Outcome {
     std::os::unix::fs::symlink("a", folder.join("b"))?;
     std::fs::create_dir(folder.join("closed"))?;
     std::fs::write(folder.join("file"), "")?;
-    std::fs::set_permissions(folder.join("closed"), std::fs::Permissions::from_mode(0))?;
+    std::fs::set_permissions(folder.join("closed"), std::fs::Permissions::from_mode(0o0))?;
     let below = |name: &str| folder.join(name).display().to_string();
     let long = format!("/{}", "x".repeat(5000));
     let homes = [

@@ -73,17 +73,17 @@ pub fn run(file: &str, text: &str, program: &[&str]) -> Answer {
     let [ours, theirs] = pair;
     let mut command = Command::new(name);
     command.args(arguments);
+    let tell = move || {
+        let mut told = [0_u8; TOLD];
+        told[..4].copy_from_slice(&std::process::id().to_ne_bytes());
+        // From here on every call waits for an answer, but the one that says whose descriptor is to be asked.
+        told[4..8].copy_from_slice(&filter()?.to_ne_bytes());
+        // SAFETY: the buffer lives through the call.
+        unsafe { libc::syscall(libc::SYS_sendto, theirs, told.as_ptr(), told.len(), 0, 0, 0) };
+        Ok(())
+    };
     // SAFETY: only system calls, on descriptors that both have.
-    unsafe {
-        command.pre_exec(move || {
-            let mut told = [0_u8; TOLD];
-            told[..4].copy_from_slice(&libc::getpid().to_ne_bytes());
-            // From here on every call waits for an answer, but the one that says whose descriptor is to be asked.
-            told[4..8].copy_from_slice(&filter()?.to_ne_bytes());
-            libc::syscall(libc::SYS_sendto, theirs, told.as_ptr(), told.len(), 0, 0, 0);
-            Ok(())
-        });
-    }
+    unsafe { command.pre_exec(tell) };
     let answering = std::thread::spawn(move || answer(ours, place));
     let child = command.spawn();
     // SAFETY: closes a descriptor of ours that nobody uses any more.
@@ -160,13 +160,13 @@ fn listener(from: RawFd) -> Result<OwnedFd, Errno> {
         i32::from_ne_bytes([a, b, c, d]),
         i32::from_ne_bytes([e, f, g, h]),
     );
-    // SAFETY: these take no pointers.
-    let got = unsafe {
-        let process = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
-        let got = libc::syscall(libc::SYS_pidfd_getfd, process, number, 0);
-        libc::close(i32::try_from(process).unwrap_or(-1));
-        Errno::result(got)?
-    };
+    // SAFETY: it takes no pointers.
+    let process = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: it takes no pointers.
+    let got = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, number, 0) };
+    // SAFETY: closes what was opened above.
+    unsafe { libc::close(i32::try_from(process).unwrap_or(-1)) };
+    let got = Errno::result(got)?;
     // SAFETY: the kernel has just made it for us.
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(got).unwrap_or(-1)) })
 }
