@@ -7,10 +7,12 @@ use std::fs;
 use crate::support::{Case, Need, Outcome, Scene, binary, case};
 
 const USERNS: &[Need] = &[Need::UserNamespaces];
+/// What `strict` does not do without.
+const LIMITED: &[Need] = &[Need::UserNamespaces, Need::Limits];
 
 pub fn cases() -> Vec<Case> {
     vec![
-        case("steps_left_out_of_strict", USERNS, |scene| {
+        case("steps_left_out_of_strict", LIMITED, |scene| {
             each_step(scene, &["--profile", "strict"])
         }),
         case("steps_left_out_of_build", USERNS, |scene| {
@@ -25,7 +27,7 @@ pub fn cases() -> Vec<Case> {
         case("steps_left_out_with_limits", &[Need::Limits], |scene| {
             each_step(scene, &["--no-profile", "--memory", "1G", "--pids", "100"])
         }),
-        case("descriptors_left_open", USERNS, descriptors_left_open),
+        case("descriptors_left_open", LIMITED, descriptors_left_open),
         case(
             "releases_leave_nothing_out",
             &[],
