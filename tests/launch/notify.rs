@@ -127,6 +127,12 @@ impl Drop for Desktop {
     }
 }
 
+/// org.freedesktop.DBus.Introspectable of the notification service, as far as it is there.
+const DESCRIBED: &str = r#"<node><interface name="org.freedesktop.Notifications"><method name="Notify">
+<arg type="s" direction="in"/><arg type="u" direction="in"/><arg type="s" direction="in"/><arg type="s" direction="in"/>
+<arg type="s" direction="in"/><arg type="as" direction="in"/><arg type="a{sv}" direction="in"/><arg type="i" direction="in"/>
+<arg type="u" direction="out"/></method></interface></node>"#;
+
 /// Serves notifications on a bus, until that ends.
 pub async fn serve(
     address: &str,
@@ -151,6 +157,11 @@ pub async fn serve(
         if message.message_type() != Type::MethodCall {
             continue;
         }
+        // So that gdbus knows of which types the arguments are.
+        if called.as_deref() == Some("Introspect") {
+            connection.reply(&header, &DESCRIBED).await?;
+            continue;
+        }
         if called.as_deref() != Some("Notify") {
             let unknown = "org.freedesktop.DBus.Error.UnknownMethod";
             connection
@@ -159,7 +170,14 @@ pub async fn serve(
             continue;
         }
         let body = message.body();
-        let (application, _, _, summary, body, _, hints, _): Arguments = body.deserialize()?;
+        let arguments: Result<Arguments, _> = body.deserialize();
+        let Ok((application, _, _, summary, body, _, hints, _)) = arguments else {
+            let invalid = "org.freedesktop.DBus.Error.InvalidArgs";
+            connection
+                .reply_error(&header, invalid, &"these are no arguments of Notify")
+                .await?;
+            continue;
+        };
         let entry = hints.get("desktop-entry").map(|entry| format!("{entry:?}"));
         let notice = Notice {
             application,

@@ -34,6 +34,7 @@ const DESKTOP: &[Need] = &[
     Need::Program("gdbus"),
     Need::Program("gtk-launch"),
     Need::Program("gtk3-widget-factory"),
+    Need::Program("gtk3-demo-application"),
     Need::Program("weston"),
     Need::Program("wayland-info"),
 ];
@@ -352,7 +353,7 @@ fn an_icon_opens_a_window(scene: &Scene) -> Outcome {
     desk.launch("gio", desk.entry("debian-xterm.desktop"))?;
     desk.sandboxed("deskterm")?;
     desk.window("Xephyr")?;
-    desk.painted("xterm", &before, 50_000, 2)?;
+    desk.painted("xterm", &before, 50_000, 1)?;
     // By its scope portals know who asks.
     let filter = until("the filter", || {
         let all = fs::read_dir("/proc")?.flatten();
@@ -410,27 +411,27 @@ fn gtk_launch_on_wayland(scene: &Scene) -> Outcome {
     Ok(())
 }
 
-const ACTIVATED: &str = "org.gtk.WidgetFactory";
+const ACTIVATED: &str = "org.gtk.Demo2";
 
 fn the_bus_starts_it(scene: &Scene) -> Outcome {
     let desk = Desk::new(scene)?;
     desk.profile(
         "deskbus",
-        "programs = [\"gtk3-widget-factory\"]\n[desktop]\nwayland = \"none\"\nx11 = \"host\"\n[dbus]\n\"org.gtk.WidgetFactory\" = \"own\"\n",
+        "programs = [\"gtk3-demo-application\"]\n[desktop]\nwayland = \"none\"\nx11 = \"host\"\n[dbus]\n\"org.gtk.Demo2\" = \"own\"\n",
     )?;
     desk.packaged(
-        "/usr/local/share/applications/org.gtk.WidgetFactory.desktop",
+        "/usr/local/share/applications/org.gtk.Demo2.desktop",
         "644",
-        "[Desktop Entry]\nType=Application\nName=Widgets\nExec=gtk3-widget-factory\nDBusActivatable=true\n",
+        "[Desktop Entry]\nType=Application\nName=Widgets\nExec=gtk3-demo-application\nDBusActivatable=true\n",
     )?;
     desk.packaged(
-        "/usr/local/share/dbus-1/services/org.gtk.WidgetFactory.service",
+        "/usr/local/share/dbus-1/services/org.gtk.Demo2.service",
         "644",
-        "[D-BUS Service]\nName=org.gtk.WidgetFactory\nExec=/usr/bin/gtk3-widget-factory --gapplication-service\n",
+        "[D-BUS Service]\nName=org.gtk.Demo2\nExec=/usr/bin/gtk3-demo-application --gapplication-service\n",
     )?;
-    desk.ctl(&["desktop", "install", "gtk3-widget-factory"])?
+    desk.ctl(&["desktop", "install", "gtk3-demo-application"])?
         .succeeds()?;
-    let entry = fs::read_to_string(desk.entry("org.gtk.WidgetFactory.desktop"))?;
+    let entry = fs::read_to_string(desk.entry("org.gtk.Demo2.desktop"))?;
     assert!(entry.contains("DBusActivatable=false"), "{entry}");
     let before = desk.picture()?;
     let activate = desk.client("gdbus").args([
@@ -439,13 +440,13 @@ fn the_bus_starts_it(scene: &Scene) -> Outcome {
         "--timeout=90",
         "--dest",
         ACTIVATED,
-        "--object-path=/org/gtk/WidgetFactory",
+        "--object-path=/org/gtk/Demo2",
         "--method=org.freedesktop.Application.Activate",
         "{}",
     ]);
     activate.run()?.succeeds()?;
     desk.sandboxed("deskbus")?;
-    desk.window("gtk3-widget-factory")?;
+    desk.window("gtk3-demo-application")?;
     desk.painted("activated", &before, 100_000, 50)
 }
 
