@@ -237,18 +237,18 @@ fn at_each_call(
                 let status = quiet(&next).status()?;
                 assert!(status.success(), "after stop {at}: {status}");
             }
-            let mut left = self::left(scene, &before, &old);
-            if signal == Signal::SIGKILL && !left.is_empty() {
+            let mut found = left(scene, &before, &old);
+            if signal == Signal::SIGKILL && !found.is_empty() {
                 // What was still ending while the next launch looked is for the one after it.
                 assert!(quiet(&next).status()?.success());
-                left = self::left(scene, &before, &old);
+                found = left(scene, &before, &old);
             }
-            if !left.is_empty() {
+            if !found.is_empty() {
                 return Err(format!(
                     "{signal} at stop {at} of {} (process {})\n{profile}{}",
                     whole.stops,
                     traced.pid,
-                    left.join("\n")
+                    found.join("\n")
                 )
                 .into());
             }
