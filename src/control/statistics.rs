@@ -147,15 +147,12 @@ impl Statistics {
         if found.io_read_bytes.is_none() {
             (found.io_read_bytes, found.io_write_bytes) = io(group);
         }
-        let unified = group.each().find(|(version, _)| *version == Version::V2);
-        if let Some((_, directory)) = unified {
-            let some = |file| pressure(&directory.read(file).ok()?);
-            found.pressure = Pressure {
-                memory: some("memory.pressure"),
-                cpu: some("cpu.pressure"),
-                io: some("io.pressure"),
-            };
-        }
+        let percent = |hundredths: Option<u32>| hundredths.map(|part| f64::from(part) / 100.0);
+        found.pressure = Pressure {
+            memory: percent(current.pressure.memory),
+            cpu: percent(current.pressure.cpu),
+            io: percent(current.pressure.io),
+        };
         found
     }
 
@@ -241,16 +238,6 @@ fn sum_v2(text: &str, what: &str) -> u64 {
         .sum()
 }
 
-/// `some avg10=1.25 avg60=…`.
-fn pressure(text: &str) -> Option<f64> {
-    text.lines()
-        .find_map(|line| line.strip_prefix("some avg10="))?
-        .split(' ')
-        .next()?
-        .parse()
-        .ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,12 +248,5 @@ mod tests {
         assert_eq!((sum_v1(v1, "Read"), sum_v1(v1, "Write")), (4100, 1));
         let v2 = "8:0 rbytes=1 wbytes=2 rios=3\n8:16 rbytes=10 wbytes=20\n";
         assert_eq!((sum_v2(v2, "rbytes="), sum_v2(v2, "wbytes=")), (11, 22));
-    }
-
-    #[test]
-    fn pressure_is_a_percentage() {
-        let text = "some avg10=12.50 avg60=1.00 avg300=0.10 total=9\nfull avg10=0.00 avg60=0 avg300=0 total=0\n";
-        assert_eq!(pressure(text), Some(12.5));
-        assert_eq!(pressure(""), None);
     }
 }
