@@ -300,20 +300,28 @@ pub fn pivot(root: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The number of the mount in which a path ends.
-fn mount_at(path: &CStr) -> Result<u64> {
+/// statx(2), of a path from a directory.
+fn statx(
+    directory: libc::c_int,
+    path: &CStr,
+    flags: libc::c_int,
+    mask: u32,
+) -> Result<libc::statx> {
     // SAFETY: all-zero is a valid statx.
     let mut status: libc::statx = unsafe { std::mem::zeroed() };
     // SAFETY: the path is a C string, and the kernel writes one statx.
-    check_int(unsafe {
-        libc::statx(
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            libc::AT_NO_AUTOMOUNT,
-            libc::STATX_MNT_ID,
-            &raw mut status,
-        )
-    })?;
+    check_int(unsafe { libc::statx(directory, path.as_ptr(), flags, mask, &raw mut status) })?;
+    Ok(status)
+}
+
+/// The number of the mount in which a path ends.
+fn mount_at(path: &CStr) -> Result<u64> {
+    let status = statx(
+        libc::AT_FDCWD,
+        path,
+        libc::AT_NO_AUTOMOUNT,
+        libc::STATX_MNT_ID,
+    )?;
     if status.stx_mask & libc::STATX_MNT_ID == 0 {
         return Err(Errno::ENOSYS);
     }
@@ -360,18 +368,8 @@ pub const MQUEUE: u64 = 0x1980_0202;
 /// statx(2).
 pub fn is_root_of_mount(path: &CStr) -> Result<bool> {
     let mount_root = libc::STATX_ATTR_MOUNT_ROOT as u64;
-    // SAFETY: all-zero is a valid statx.
-    let mut status: libc::statx = unsafe { std::mem::zeroed() };
-    // SAFETY: path and structure live through the call.
-    check_int(unsafe {
-        libc::statx(
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            libc::AT_STATX_DONT_SYNC | libc::AT_SYMLINK_NOFOLLOW,
-            0,
-            &raw mut status,
-        )
-    })?;
+    let flags = libc::AT_STATX_DONT_SYNC | libc::AT_SYMLINK_NOFOLLOW;
+    let status = statx(libc::AT_FDCWD, path, flags, 0)?;
     Ok(status.stx_attributes_mask & mount_root == 0 || status.stx_attributes & mount_root != 0)
 }
 
@@ -398,18 +396,12 @@ pub fn is_shared(place: BorrowedFd<'_>) -> Result<Option<bool>> {
         propagation: u64,
         after: [u64; 64],
     }
-    // SAFETY: all-zero is a valid statx.
-    let mut status: libc::statx = unsafe { std::mem::zeroed() };
-    // SAFETY: path and structure live through the call.
-    check_int(unsafe {
-        libc::statx(
-            place.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
-            STATX_MNT_ID_UNIQUE,
-            &raw mut status,
-        )
-    })?;
+    let status = statx(
+        place.as_raw_fd(),
+        c"",
+        libc::AT_EMPTY_PATH,
+        STATX_MNT_ID_UNIQUE,
+    )?;
     if status.stx_mask & STATX_MNT_ID_UNIQUE == 0 {
         return Ok(None);
     }

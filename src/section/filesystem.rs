@@ -325,6 +325,24 @@ struct Item {
     execute: Option<bool>,
 }
 
+impl Item {
+    /// What is at `/` when no rule is about it.
+    fn root_of_host() -> Self {
+        Self {
+            what: What::Show {
+                source: PathBuf::from("/"),
+                access: Access::ReadWrite,
+                devices: false,
+                directory: true,
+            },
+            name: "/".to_owned(),
+            site: Site::DEFAULT,
+            because: String::new(),
+            execute: None,
+        }
+    }
+}
+
 /// What is to be at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum What {

@@ -155,10 +155,8 @@ fn processes(scene: &Scene) -> Outcome {
     Ok(())
 }
 
-/// A launcher inside a sandbox whose group gives it next to nothing.
-fn within(scene: &Scene, limits: &[&str]) -> std::io::Result<Finished> {
-    let mut line = vec!["--no-profile".to_owned()];
-    line.extend(limits.iter().map(|text| (*text).to_owned()));
+/// The command line of a launcher with all deeds, to be run inside a sandbox.
+fn inner(scene: &Scene) -> std::io::Result<Vec<String>> {
     let profile = scene.write("inner.toml", STRICT)?.display().to_string();
     let mut program = vec![
         binary("sandbox").display().to_string(),
@@ -172,6 +170,14 @@ fn within(scene: &Scene, limits: &[&str]) -> std::io::Result<Finished> {
         "do".to_owned(),
     ]);
     program.extend(DEEDS.map(str::to_owned));
+    Ok(program)
+}
+
+/// A launcher inside a sandbox whose group gives it next to nothing.
+fn within(scene: &Scene, limits: &[&str]) -> std::io::Result<Finished> {
+    let mut line = vec!["--no-profile".to_owned()];
+    line.extend(limits.iter().map(|text| (*text).to_owned()));
+    let program = inner(scene)?;
     scene.sandbox().args(line).program(program).run()
 }
 
@@ -306,19 +312,7 @@ fn missing_calls(scene: &Scene) -> Outcome {
             .program(["true"])
             .run()?;
         out.succeeds()?;
-        let profile = scene.write("inner.toml", STRICT)?.display().to_string();
-        let mut program = vec![
-            binary("sandbox").display().to_string(),
-            "--profile".to_owned(),
-            profile,
-            "--".to_owned(),
-        ];
-        program.extend([
-            own_path().display().to_string(),
-            "probe".to_owned(),
-            "do".to_owned(),
-        ]);
-        program.extend(DEEDS.map(str::to_owned));
+        let program = inner(scene)?;
         let out = scene
             .sandbox()
             .profile_text(&outer)?

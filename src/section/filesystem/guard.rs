@@ -279,18 +279,7 @@ fn holds_too(key: &str) -> String {
 
 /// Drops entries that change nothing: the tree above shows the same already.
 pub fn prune(draft: &mut Draft) {
-    let root = Item {
-        what: What::Show {
-            source: PathBuf::from("/"),
-            access: Access::ReadWrite,
-            devices: false,
-            directory: true,
-        },
-        name: "/".to_owned(),
-        site: Site::DEFAULT,
-        because: String::new(),
-        execute: None,
-    };
+    let root = Item::root_of_host();
     let all = std::mem::take(&mut draft.table);
     let elsewhere: BTreeSet<String> = all.values().map(|item| item.because.clone()).collect();
     for (place, item) in all {

@@ -46,18 +46,7 @@ struct Build<'a> {
 
 /// Turns the table into steps.
 pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
-    let root = Item {
-        what: What::Show {
-            source: PathBuf::from("/"),
-            access: Access::ReadWrite,
-            devices: false,
-            directory: true,
-        },
-        name: "/".to_owned(),
-        site: Site::DEFAULT,
-        because: String::new(),
-        execute: None,
-    };
+    let root = Item::root_of_host();
     let root = draft.table.entry("/".into()).or_insert(root).clone();
     let shut = execution::shut(&mut draft, &root);
     let table = std::mem::take(&mut draft.table);
