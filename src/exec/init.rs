@@ -29,6 +29,12 @@ pub(super) fn run(
     if let Err(errno) = settle(prepared) {
         fail(socket.as_fd(), step, errno);
     }
+    let filter = prepared.init_filter.as_ref();
+    if let Some(filter) = filter.filter(|filter| filter.permits_keeping)
+        && let Err(errno) = seccomp::install(&filter.instructions)
+    {
+        fail(socket.as_fd(), filter.step, errno);
+    }
     // The launcher learns from the end of the socket that the program was started: this copy must not hold it open. It
     // is closed with everything else; until then a failure can be told.
     let socket = ManuallyDrop::new(socket);
@@ -36,9 +42,10 @@ pub(super) fn run(
         Ok(kept) => kept,
         Err(errno) => fail(socket.as_fd(), step, errno),
     };
-    if let Some(filter) = &prepared.init_filter
-        && seccomp::install(filter).is_err()
+    if let Some(filter) = filter.filter(|filter| !filter.permits_keeping)
+        && seccomp::install(&filter.instructions).is_err()
     {
+        // Nobody listens any more.
         exit(125);
     }
     serve(program, kept, prepared.new_session)

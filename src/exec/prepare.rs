@@ -4,6 +4,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::bpf::Arch;
 use crate::desktop::scan::is_shim;
 use crate::kernel::mount::attribute;
 use crate::kernel::{Errno, at, process, seccomp};
@@ -16,7 +17,7 @@ use super::audit::{self, Audit};
 use super::failure::LaunchError;
 use super::made::Made;
 use super::overlay::{self};
-use super::prepared::{ExecOp, MapOp, Op, Place, Prepared, RootOp, Todo};
+use super::prepared::{ExecOp, InitFilter, MapOp, Op, Place, Prepared, RootOp, Todo};
 use super::priority::{self, Priority};
 use super::share::Shared;
 
@@ -349,7 +350,16 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
             }
             Action::Seccomp(filter) => {
                 let instructions = seccomp::prepare(&filter.program).into_vec();
-                prepared.init_filter = Some(instructions.clone());
+                let permits = |call| filter.program.verdict_for(call, Arch::native()?, [0; 6]);
+                let calls = ["close_range", "dup2", "dup3"];
+                prepared.init_filter = Some(InitFilter {
+                    step: index,
+                    instructions: instructions.clone(),
+                    // A call that this architecture does not have is not made.
+                    permits_keeping: calls
+                        .iter()
+                        .all(|call| permits(call).is_none_or(crate::bpf::Action::permits)),
+                });
                 Op::Seccomp(instructions)
             }
             Action::NewRoot { from, access } => {

@@ -148,6 +148,17 @@ pub(super) struct ExecOp {
     pub environment: Vec<CString>,
 }
 
+/// The filter of process 1.
+#[derive(Debug)]
+pub(super) struct InitFilter {
+    /// The step that asked for it.
+    pub step: u32,
+    pub instructions: Vec<libc::sock_filter>,
+    /// Whether what it closes after that can be closed under the filter: then it is filtered before it closes the
+    /// socket on which a failure is told.
+    pub permits_keeping: bool,
+}
+
 /// Everything that a launch needs.
 #[derive(Debug)]
 pub struct Prepared {
@@ -180,7 +191,7 @@ pub struct Prepared {
     /// The step that asked for it; when nobody did, that of the program.
     pub(super) init_step: Option<u32>,
     /// Done by process 1 before it waits: it needs no capability and gets the same filter.
-    pub(super) init_filter: Option<Vec<libc::sock_filter>>,
+    pub(super) init_filter: Option<InitFilter>,
     /// Done by what becomes the program, in this order.
     pub(super) program: Vec<Todo>,
     pub(super) execute: ExecOp,
