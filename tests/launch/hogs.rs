@@ -261,20 +261,25 @@ fn swap(scene: &Scene) -> Outcome {
     out.succeeds()?;
     assert!(swapped > 30 << 20 && swapped <= LIMIT, "{swapped} of swap");
 
-    let sandbox = scene
-        .sandbox()
-        .profile_text(profile)?
-        .args(["--json"])
-        .probe(["memory-hog", "157286400", "anon"]);
-    let out = while_host_answers(scene, || sandbox.run())?;
-    out.exits_with(137)?;
-    let report = report(&out)?;
-    let cause = cause(&report, "memory")?;
-    let text = cause["text"].as_str().unwrap_or_default();
-    assert!(
-        text.contains("its swap limit of 48.0 MiB was reached too (limits.swap, "),
-        "{report}"
-    );
+    let both = "its swap limit of 48.0 MiB was reached too (limits.swap, ";
+    // A kernel that does not get pages out fast enough kills while there is swap left, and the report says so.
+    let mut tries = 5;
+    let (report, cause) = loop {
+        let sandbox = scene
+            .sandbox()
+            .profile_text(profile)?
+            .args(["--json"])
+            .probe(["memory-hog", "157286400", "anon"]);
+        let out = while_host_answers(scene, || sandbox.run())?;
+        out.exits_with(137)?;
+        let report = report(&out)?;
+        let cause = cause(&report, "memory")?.clone();
+        if cause["text"].as_str().unwrap_or_default().contains(both) {
+            break (report, cause);
+        }
+        tries -= 1;
+        assert!(tries > 0, "{report}");
+    };
     let help = cause["help"].to_string();
     assert!(
         help.contains("--memory 64M") && help.contains("--swap 96M"),

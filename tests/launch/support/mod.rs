@@ -20,6 +20,9 @@
 //! }
 //! ```
 //!
+//! A case that fails is run once more, as a busy host and a kernel short of memory decide about many; that is printed as
+//! `RETRIED NAME: REASON`, and no more than [`RETRIES`] of a run get it. What a case leaves behind is never forgiven.
+//!
 //! Cases run one after the other. After each, the frame looks for processes, cgroups,
 //! mounts and descriptors that it left, removes what it can, and fails the case.
 //!
@@ -46,6 +49,7 @@ pub use scene::{Scene, binary, own_path};
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -215,7 +219,7 @@ fn trial(
         return Trial::ignorable_test(name, move || Ok(Completion::ignored_with(reason)));
     }
     let host = Arc::clone(host);
-    Trial::test(name, move || perform(&case, host))
+    Trial::test(name.clone(), move || perform(&name, &case, &host))
 }
 
 /// Whether the command line's filters leave this case in.
@@ -230,24 +234,61 @@ fn selected(arguments: &Arguments, name: &str) -> bool {
     arguments.filter.as_ref().is_none_or(matches) && !arguments.skip.iter().any(matches)
 }
 
+/// How many cases of a run are given a second try.
+const RETRIES: u32 = 5;
+
+static RETRIED: AtomicU32 = AtomicU32::new(0);
+
+/// Runs one case, and once more if it fails.
+fn perform(name: &str, case: &Case, host: &Arc<Host>) -> Result<(), Failed> {
+    let first = attempt(case, host);
+    let Err(Complaint::Failed(reason)) = &first else {
+        return first.map_err(Complaint::into);
+    };
+    if RETRIED.fetch_add(1, Ordering::Relaxed) >= RETRIES {
+        return first.map_err(Complaint::into);
+    }
+    println!("RETRIED {name}: {}", reason.replace('\n', "\nRETRIED   "));
+    attempt(case, host).map_err(Complaint::into)
+}
+
+/// What is wrong with a case.
+enum Complaint {
+    /// What it found is not what it was to find.
+    Failed(String),
+    /// It left something behind.
+    Left(String),
+}
+
+impl From<Complaint> for Failed {
+    fn from(complaint: Complaint) -> Self {
+        match complaint {
+            Complaint::Failed(text) | Complaint::Left(text) => Failed::from(text),
+        }
+    }
+}
+
 /// Runs one case, then looks for what it left behind.
-fn perform(case: &Case, host: Arc<Host>) -> Result<(), Failed> {
+fn attempt(case: &Case, host: &Arc<Host>) -> Result<(), Complaint> {
     let before = Traces::take();
-    let scene = Scene::new(host).map_err(|e| Failed::from(format!("no scene: {e}")))?;
-    let mut complaints = Vec::new();
-    match catch_unwind(AssertUnwindSafe(|| (case.check)(&scene))) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => complaints.push(error.to_string()),
-        Err(_) => complaints.push(noted_panic()),
-    }
-    complaints.extend(before.clean_up()); // first, as a mount may lie in the scene
+    let scene = Scene::new(Arc::clone(host))
+        .map_err(|error| Complaint::Failed(format!("no scene: {error}")))?;
+    let failed = match catch_unwind(AssertUnwindSafe(|| (case.check)(&scene))) {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(noted_panic()),
+    };
+    let mut left = before.clean_up(); // first, as a mount may lie in the scene
     if let Err(error) = scene.remove() {
-        complaints.push(format!("left behind: {error}"));
+        left.push(format!("left behind: {error}"));
     }
-    if complaints.is_empty() {
-        Ok(())
-    } else {
-        Err(Failed::from(complaints.join("\n")))
+    match failed {
+        None if left.is_empty() => Ok(()),
+        // A case that ends in the middle leaves what it would have ended.
+        Some(failed) => Err(Complaint::Failed(
+            std::iter::once(failed).chain(left).collect::<Vec<_>>().join("\n"),
+        )),
+        None => Err(Complaint::Left(left.join("\n"))),
     }
 }
 
