@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use clap::{Subcommand, ValueHint};
 use sandbox_suid::accounts::{Accounts, User, id};
 use sandbox_suid::decide::{Order, Request, RunOrder, Verdict, decide};
-use sandbox_suid::rule::{self, Action, CAPABILITIES, Fault, Rule, Target, show};
+use sandbox_suid::rule::{self, Action, CAPABILITIES, Fault, Rule, Target};
+use sandbox_suid::show::show;
 use sandbox_suid::{RULES, trust};
 use serde_json::json;
 

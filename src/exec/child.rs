@@ -2,8 +2,6 @@
 //!
 //! On the first failure the child writes (step, errno) to the launcher and ends.
 
-#![allow(unsafe_code)]
-
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -73,7 +73,7 @@ pub fn import(file: &str, text: &str) -> Imported {
 
 /// Text that can stand in a comment: one line, nothing that drives a terminal.
 fn comment(text: &str) -> String {
-    sandbox_suid::rule::show(text)
+    sandbox_suid::show::show(text)
 }
 
 /// A string of TOML.

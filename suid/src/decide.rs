@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use crate::accounts::{Accounts, User, id};
 use crate::environment::{self, Origin};
 use crate::pattern;
-use crate::rule::{
-    Action, Directory, Extra, Rule, Run, Supplementary, Target, TargetGroup, Who, show,
-};
+use crate::rule::{Action, Directory, Extra, Rule, Run, Supplementary, Target, TargetGroup, Who};
+use crate::show::show;
 
 /// What the caller asks for, as the kernel tells it: nothing here is believed because the caller says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 
-use crate::rule::show;
+use crate::show::show;
 
 /// What is logged about a request.
 #[derive(Clone, Copy, Debug)]

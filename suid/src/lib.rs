@@ -3,7 +3,8 @@
 //!
 //! In the order of work: [`system`] is every system call, and the only module with `unsafe`; [`sanitise`] makes the own
 //! process harmless; [`trust`] opens files that nobody but root can have written; [`rule`] reads rules from their text,
-//! [`accounts`] users and groups; [`decide`] judges a request, and is pure; [`environment`] and [`pattern`] serve it;
+//! [`accounts`] users and groups; [`decide`] judges a request, and is pure; [`environment`] and [`pattern`] serve it; [`show`] makes
+//! text of others safe to print;
 //! [`journal`] logs the verdict; [`carry`] becomes the target and executes.
 //!
 //! Everything here treats its caller as hostile. Only the rules, the account files and the programs that the rules name
@@ -17,6 +18,7 @@ pub mod journal;
 pub mod pattern;
 pub mod rule;
 pub mod sanitise;
+pub mod show;
 pub mod system;
 pub mod trust;
 

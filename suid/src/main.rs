@@ -7,8 +7,9 @@ use sandbox_suid::accounts::Accounts;
 use sandbox_suid::carry::{self, Failure};
 use sandbox_suid::decide::{self, Order, Request, Verdict};
 use sandbox_suid::journal::{self, Entry};
-use sandbox_suid::rule::{self, Rule, show};
+use sandbox_suid::rule::{self, Rule};
 use sandbox_suid::sanitise::{Call, Limit, sanitise};
+use sandbox_suid::show::show;
 use sandbox_suid::{RULES, system, trust};
 
 /// The name under which the rule's name is the first argument.

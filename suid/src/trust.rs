@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::rule::show;
+use crate::show::show;
 use crate::system::{self, Status};
 
 /// The largest rule file.

@@ -46,17 +46,3 @@ fn nothing_new_is_linked_into_the_setuid_program() {
         "suid/dependencies.txt names other packages than are linked"
     );
 }
-
-#[test]
-fn unsafe_stands_in_one_module() {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for entry in std::fs::read_dir(sources).expect("the sources are there") {
-        let path = entry.expect("they can be listed").path();
-        let text = std::fs::read_to_string(&path).expect("they can be read");
-        let code = text.lines().filter_map(|line| line.split("//").next());
-        let has = code
-            .flat_map(|line| line.split(|c: char| !c.is_alphanumeric()))
-            .any(|word| word == "unsafe");
-        assert_eq!(has, path.ends_with("system.rs"), "{}", path.display());
-    }
-}

@@ -286,7 +286,10 @@ fn attempt(case: &Case, host: &Arc<Host>) -> Result<(), Complaint> {
         None if left.is_empty() => Ok(()),
         // A case that ends in the middle leaves what it would have ended.
         Some(failed) => Err(Complaint::Failed(
-            std::iter::once(failed).chain(left).collect::<Vec<_>>().join("\n"),
+            std::iter::once(failed)
+                .chain(left)
+                .collect::<Vec<_>>()
+                .join("\n"),
         )),
         None => Err(Complaint::Left(left.join("\n"))),
     }
