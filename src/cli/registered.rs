@@ -11,6 +11,7 @@ use crate::control::registry::{Refused, Registration, Wanted};
 use crate::control::sandbox::now;
 use crate::exec::{Outcome, Started};
 use crate::kernel::signal;
+use crate::kernel::stat::Stat;
 use crate::plan::Plan;
 use crate::policy::{Policy, show};
 use crate::profile::key::Section;
@@ -164,7 +165,7 @@ fn record(
     policy: &Policy,
     sources: &SourceMap,
 ) -> std::io::Result<Record> {
-    let identity = |pid| process::Stat::of(pid).map(|stat| stat.id());
+    let identity = |pid| Stat::of(pid).ok().map(|stat| ProcessId::from(&stat));
     let gone = || std::io::Error::other("it has ended");
     let program = started
         .init

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::process::{self, Process};
+use super::record::ProcessId;
 use super::sandbox::{Refusal, Sandbox, Status};
 use crate::exec::group::Directories;
 use crate::kernel::Errno;
+use crate::kernel::stat::Stat;
 
 /// How long killing and freezing may take until it is an error.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -78,7 +80,7 @@ impl Sandbox {
         // With process 1 the kernel kills its namespace (pid_namespaces(7)).
         let _ = child.signal(libc::SIGKILL);
         let started = Instant::now();
-        while process::Stat::of(child.pid()).is_some_and(|stat| !stat.is_dead())
+        while Stat::of(child.pid()).is_ok_and(|stat| !stat.is_dead())
             && child.signal(0) != Err(Errno::ESRCH)
         {
             if started.elapsed() > PATIENCE {
@@ -106,7 +108,7 @@ impl Sandbox {
                 }
                 if done.insert((pid, stat.started)) {
                     new = true;
-                    if let Ok(process) = Process::open(stat.id(), self.uid()) {
+                    if let Ok(process) = Process::open(ProcessId::from(stat), self.uid()) {
                         let _ = process.signal(number);
                     }
                 }
@@ -120,8 +122,8 @@ impl Sandbox {
     /// One of its processes, held so that it is no other. Of a group that only its user can have filled, nothing more is
     /// asked.
     fn member(&self, pid: i32) -> Option<Process> {
-        let stat = process::Stat::of(pid)?;
-        Process::open(stat.id(), self.uid()).ok()
+        let stat = Stat::of(pid).ok()?;
+        Process::open(ProcessId::from(&stat), self.uid()).ok()
     }
 
     /// A process that is frozen on v1 dies only when it is thawed.

@@ -4,12 +4,13 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
+use super::name;
 use super::process;
 use super::record::{self, Content, Layer, Limit, ProcessId, Record};
 use super::registry::{Refused, Registration, Wanted};
 use super::sandbox::{self, Refusal, Sandbox, Status, now};
-use super::{name, process::Stat};
 use crate::exec::group::{GroupDirectory, sweep};
+use crate::kernel::stat::Stat;
 use crate::kernel::{Errno, descriptor};
 use crate::report::escape;
 
@@ -45,7 +46,7 @@ impl Attached {
         let pid = self.process.pid;
         let mut words = process::words(pid).into_iter();
         let gone = || format!("process {pid} has ended");
-        let comm = Stat::of(pid).ok_or_else(gone)?.name;
+        let comm = Stat::of(pid).map_err(|_| gone())?.name;
         let program = words.next().unwrap_or_else(|| comm.clone().into());
         let like = self.name.unwrap_or_else(|| name::of_program(comm.as_ref()));
         let mut registration =
@@ -169,7 +170,7 @@ impl Sandbox {
             let opened = crate::kernel::process::open(pid);
             let mut fds: Vec<libc::pollfd> = opened
                 .iter()
-                .filter(|_| Stat::of(pid).is_some_and(|stat| !stat.is_dead()))
+                .filter(|_| Stat::of(pid).is_ok_and(|stat| !stat.is_dead()))
                 .map(|fd| libc::pollfd {
                     fd: fd.as_fd().as_raw_fd(),
                     events: libc::POLLIN,

@@ -19,12 +19,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::confinement::Confinement;
-use super::process::{self, NAMESPACES, Process, Stat};
+use super::process::{self, NAMESPACES, Process};
 use super::record::Record;
 use super::registry::Entry;
 use super::sandbox::{Refusal, Sandbox, user_name};
 use super::share;
 use crate::exec::{Shared, Target};
+use crate::kernel::stat::Stat;
 use crate::kernel::{Errno, namespace, signal};
 use crate::plan::step::NamespaceKind;
 use crate::report::escape;
@@ -226,9 +227,9 @@ pub(super) fn own(sandbox: &Sandbox, verb: &str) -> Result<(), Refusal> {
 
 /// The child is the launcher's, and the program the child's.
 pub(super) fn family(record: &Record, child: &Process, program: &Process) -> Result<(), String> {
-    let is_child = Stat::of(child.pid()).is_some_and(|stat| stat.parent == record.supervisor.pid);
+    let is_child = Stat::of(child.pid()).is_ok_and(|stat| stat.parent == record.supervisor.pid);
     let is_program = program.pid() == child.pid()
-        || Stat::of(program.pid()).is_some_and(|stat| stat.parent == child.pid());
+        || Stat::of(program.pid()).is_ok_and(|stat| stat.parent == child.pid());
     match is_child && is_program {
         true => Ok(()),
         false => Err("its process was not started by its launcher".to_owned()),
@@ -246,7 +247,7 @@ pub(super) fn held(record: &Record, entry: &Entry) -> Result<(), String> {
 /// A launcher runs where the caller runs, and is bound by nothing that does not bind the caller too.
 pub(super) fn launcher(record: &Record) -> Result<(), String> {
     let pid = record.supervisor.pid;
-    let is_it = || Stat::of(pid).is_some_and(|stat| stat.started == record.supervisor.started);
+    let is_it = || Stat::of(pid).is_ok_and(|stat| stat.started == record.supervisor.started);
     if !is_it() {
         return Err("its launcher is not there".to_owned());
     }

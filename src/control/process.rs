@@ -10,69 +10,14 @@ use std::os::unix::fs::MetadataExt;
 
 use super::attached;
 use super::record::{ProcessId, Record};
+use crate::kernel::stat::Stat;
 use crate::kernel::{Errno, namespace, process, signal};
 
-/// What /proc/PID/stat says (proc_pid_stat(5)).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stat {
-    /// Its number.
-    pub pid: i32,
-    /// The name that it has given itself.
-    pub name: String,
-    /// `R`, `S`, `D`, `T`, `Z`, …
-    pub state: char,
-    /// Its parent.
-    pub parent: i32,
-    /// CPU time in clock ticks.
-    pub ticks: u64,
-    /// Its threads.
-    pub threads: u64,
-    /// When it started, in clock ticks since the host's start.
-    pub started: u64,
-    /// Bytes of memory that are in RAM, shared ones included.
-    pub resident: u64,
-}
-
-impl Stat {
-    /// Reads one; none when there is no such process.
-    #[must_use]
-    pub fn of(pid: i32) -> Option<Self> {
-        Self::parse(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    fn parse(text: &[u8]) -> Option<Self> {
-        const PAGE: u64 = 4096;
-        let text = String::from_utf8_lossy(text);
-        // The name in parentheses may hold anything, also a parenthesis.
-        let (pid, rest) = text.split_once(" (")?;
-        let (name, rest) = rest.rsplit_once(") ")?;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        // Fields are counted from 1 in the manual, and these begin with the third.
-        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-        Some(Self {
-            pid: pid.parse().ok()?,
-            name: name.to_owned(),
-            state: fields.first()?.chars().next()?,
-            parent: fields.get(1)?.parse().ok()?,
-            ticks: number(14)? + number(15)?,
-            threads: number(20)?,
-            started: number(22)?,
-            resident: number(24)?.saturating_mul(PAGE),
-        })
-    }
-
-    /// Whether it has ended and only waits to be reaped.
-    #[must_use]
-    pub fn is_dead(&self) -> bool {
-        matches!(self.state, 'Z' | 'X')
-    }
-
-    /// Its identity.
-    #[must_use]
-    pub fn id(&self) -> ProcessId {
-        ProcessId {
-            pid: self.pid,
-            started: self.started,
+impl From<&Stat> for ProcessId {
+    fn from(stat: &Stat) -> Self {
+        Self {
+            pid: stat.pid,
+            started: stat.started,
         }
     }
 }
@@ -83,7 +28,7 @@ pub fn table() -> BTreeMap<i32, Stat> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter_map(|pid| Some((pid, Stat::of(pid)?)))
+        .filter_map(|pid| Some((pid, Stat::of(pid).ok()?)))
         .collect()
 }
 
@@ -249,7 +194,8 @@ impl Process {
             Errno::ESRCH | Errno::EINVAL => Lost::Gone,
             errno => Lost::Refused(errno),
         })?;
-        let stat = Stat::of(id.pid).filter(|stat| stat.started == id.started && !stat.is_dead());
+        let stat = Stat::of(id.pid).ok();
+        let stat = stat.filter(|stat| stat.started == id.started && !stat.is_dead());
         let caller = nix::unistd::geteuid().as_raw();
         let foreign = caller == 0 && owner != 0 && !belongs(id.pid, owner);
         // The number was that of the same process all the while if it still is now.
@@ -372,18 +318,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_may_hold_anything() {
-        let text = b"7 (a) (b) S 1 7 7 0 -1 4194304 1 0 0 0 30 12 0 0 20 0 3 0 999 1000 25 18446744073709551615 1";
-        let stat = Stat::parse(text).unwrap();
-        assert_eq!(stat.pid, 7);
-        assert_eq!(stat.name, "a) (b");
-        assert_eq!((stat.state, stat.parent), ('S', 1));
-        assert_eq!((stat.ticks, stat.threads, stat.started), (42, 3, 999));
-        assert_eq!(stat.resident, 25 * 4096);
-        assert_eq!(Stat::parse(b"7 (a"), None);
-    }
-
-    #[test]
     fn another_start_time_is_another_process() {
         let own = own().unwrap();
         let uid = nix::unistd::geteuid().as_raw();
@@ -415,6 +349,7 @@ mod tests {
             name: String::new(),
             state: 'S',
             parent,
+            kernel: false,
             ticks: 0,
             threads: 1,
             started: 0,

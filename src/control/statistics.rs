@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::process::{self, Stat};
+use super::process;
 use super::sandbox::{Refusal, Sandbox};
 use crate::exec::group::Directories;
 use crate::kernel::cgroup::{Directory, field};
+use crate::kernel::stat::Stat;
 use crate::section::limits::Version;
 
 /// Where the numbers come from.

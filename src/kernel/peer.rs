@@ -8,48 +8,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::stat::Stat;
 use super::{Errno, Result, check_int, process};
-
-/// What /proc/PID/stat says (proc_pid_stat(5)).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stat {
-    /// Its name (comm), which it chose itself.
-    pub name: String,
-    /// `R`, `S`, `D`, `T`, `Z`, …
-    pub state: char,
-    /// Its parent's number; 0 when that is outside of the pid namespace.
-    pub parent: i32,
-    /// Whether it is a thread of the kernel (PF_KTHREAD).
-    pub kernel: bool,
-    /// When it started, in clock ticks since boot.
-    pub started: u64,
-}
-
-impl Stat {
-    /// Reads the text of the file; the name in parentheses may hold anything, also a parenthesis.
-    fn parse(text: &str) -> Option<Self> {
-        const PF_KTHREAD: u64 = 0x0020_0000;
-        let (head, tail) = text.rsplit_once(')')?;
-        let fields: Vec<&str> = tail.split_whitespace().collect();
-        let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
-        Some(Self {
-            name: head.split_once('(')?.1.to_owned(),
-            state: fields.first()?.chars().next()?,
-            parent: fields.get(1)?.parse().ok()?,
-            kernel: number(6)? & PF_KTHREAD != 0,
-            started: number(19)?,
-        })
-    }
-
-    /// Of the process with that number now.
-    ///
-    /// # Errors
-    /// ESRCH: there is none, or /proc does not show it; EIO: what is there cannot be read as one.
-    pub fn of(pid: i32) -> Result<Self> {
-        let text = read(&format!("/proc/{pid}/stat"))?;
-        Self::parse(&text).ok_or(Errno::EIO)
-    }
-}
 
 /// A process.
 #[derive(Debug)]
@@ -263,15 +223,6 @@ fn errno(error: &std::io::Error) -> Errno {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_may_hold_anything() {
-        let text = "12 (a) Z 1 (b)) S 7 1 1 0 -1 2097216 0 0 0 0 0 0 0 0 20 0 1 0 345 0";
-        let stat = Stat::parse(text).unwrap();
-        assert_eq!((stat.name.as_str(), stat.state), ("a) Z 1 (b)", 'S'));
-        assert_eq!((stat.parent, stat.started, stat.kernel), (7, 345, true));
-        assert_eq!(Stat::parse("12 (a) S 7"), None);
-    }
 
     #[test]
     fn one_self_is_there_and_what_has_ended_is_not() {

@@ -513,18 +513,11 @@ pub fn exists(pid: i32) -> bool {
 /// # Errors
 /// `NotFound` when there is no such process.
 pub fn start_time(pid: i32) -> std::io::Result<u64> {
-    let text = super::pseudo::read(format!("/proc/{pid}/stat")).map_err(|error| {
-        if error.raw_os_error() == Some(libc::ESRCH) {
-            std::io::ErrorKind::NotFound.into()
-        } else {
-            error
-        }
-    })?;
-    // The name in parentheses may hold anything, also a parenthesis.
-    let text = String::from_utf8_lossy(&text);
-    text.rsplit_once(')')
-        .and_then(|(_, fields)| fields.split_whitespace().nth(19)?.parse().ok())
-        .ok_or_else(|| std::io::ErrorKind::InvalidData.into())
+    match super::stat::Stat::of(pid) {
+        Ok(stat) => Ok(stat.started),
+        Err(Errno::ESRCH) => Err(std::io::ErrorKind::NotFound.into()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// Random bits of the kernel, as hexadecimal digits.

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use crate::control::process::{self, Stat};
+use crate::control::process;
 use crate::control::sandbox::Sandbox;
+use crate::kernel::stat::Stat;
 
 use super::super::{answer, complain, inspect};
 use super::running::{NONE, chosen};
@@ -46,7 +47,7 @@ pub(super) fn lines(sandbox: &Sandbox) -> Vec<Line> {
         }
     };
     let found = processes.into_iter().filter_map(|pid| {
-        let stat = Stat::of(pid)?;
+        let stat = Stat::of(pid).ok()?;
         Some(Line {
             sandbox: sandbox.name().to_owned(),
             uid: sandbox.uid(),
