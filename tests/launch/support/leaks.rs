@@ -64,6 +64,19 @@ impl Traces {
         }
     }
 
+    /// Whether a control group that came since has stayed, once the processes have had some time to end.
+    pub fn has_groups(&self, grace: Duration) -> bool {
+        let deadline = Instant::now() + grace;
+        loop {
+            reap();
+            match self.new_groups().is_empty() {
+                true => return false,
+                false if Instant::now() > deadline => return true,
+                false => thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
     /// Names everything that came since and stayed, and removes it.
     pub fn clean_up(&self) -> Vec<String> {
         self.clean_up_after(GRACE)
