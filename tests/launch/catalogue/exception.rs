@@ -131,9 +131,16 @@ pub const ALL: &[Exception] = &[
     ),
     exception(
         &["KRN-4 boot"],
-        EVERY,
+        &[
+            "default",
+            "build",
+            "agent",
+            "desktop-app",
+            "web-browser",
+            "container-demo",
+        ],
         Always,
-        "the boot id is part of /proc/sys, and changes with every start of the machine",
+        "the boot id is part of /proc/sys, and changes with every start of the machine; `--hide /proc/sys/kernel/random/boot_id`, as `strict` does",
     ),
     exception(
         &["SEC-6"],
@@ -146,6 +153,18 @@ pub const ALL: &[Exception] = &[
         &["default", "build", "agent", "desktop-app", "web-browser"],
         Root,
         "for root none is made, unless the profile asks; all capabilities are dropped instead",
+    ),
+    exception(
+        &["NSC-9"],
+        EVERY,
+        User,
+        "an ordinary user cannot drop supplementary groups, but with `user.subordinate-ids`. What such a group may reach has to be hidden by path. `user.groups = \"none\"` is an error then",
+    ),
+    exception(
+        &["NSC-9"],
+        ALONE,
+        User,
+        "an ordinary user cannot drop supplementary groups",
     ),
     exception(
         &[
