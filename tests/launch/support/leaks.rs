@@ -258,6 +258,12 @@ fn elsewhere(groups: &BTreeSet<PathBuf>) -> BTreeSet<Option<OsString>> {
 /// Whether processes live in the group that do not descend from us: then another run
 /// of these tests, or a user of this host, has made it.
 fn is_foreign(group: &Path) -> bool {
+    // What an ordinary user makes is his.
+    let own = nix::unistd::geteuid();
+    let owner = fs::metadata(group).map(|found| std::os::unix::fs::MetadataExt::uid(&found));
+    if !own.is_root() && owner.is_ok_and(|owner| owner != own.as_raw()) {
+        return true;
+    }
     // The name says which launcher made it: `sandbox-PIDNS-PID-START-RANDOM`.
     let name = group.file_name().unwrap_or_default().to_string_lossy();
     let words: Vec<&str> = name.split('-').collect();
