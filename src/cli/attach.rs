@@ -126,6 +126,7 @@ pub(super) fn run(options: &Attach) -> Result<(), i32> {
 const PROBED: host::Scope = host::Scope {
     user_directories: false,
     subordinate_ids: false,
+    groups: false,
     memory: true,
     terminals: false,
     release: false,

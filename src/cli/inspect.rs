@@ -317,6 +317,9 @@ pub(super) fn facts_for(
         subordinate_ids: policy
             .get(Section::User, "subordinate-ids")
             .is_some_and(|said| *said.value == Value::Bool(true)),
+        groups: policy
+            .get(Section::User, "groups")
+            .is_some_and(|said| *said.value == Value::Word("none")),
         memory: names_part_of_ram(policy),
         terminals: Process::of(policy).terminal.value == Terminal::New,
         // What an overlay can do depends on it.

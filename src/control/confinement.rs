@@ -25,6 +25,7 @@ use crate::section::syscalls::FilterPlan;
 #[serde(rename_all = "kebab-case")]
 enum Rule {
     NewSessionKeyring,
+    DropGroups,
     NoNewPrivileges,
     Landlock {
         abi: u32,
@@ -110,6 +111,7 @@ fn rule(action: &Action) -> Option<Rule> {
     // Every action is named, so that who adds one has to say whether it binds those who join.
     Some(match action {
         Action::NewSessionKeyring => Rule::NewSessionKeyring,
+        Action::DropGroups => Rule::DropGroups,
         Action::NoNewPrivileges => Rule::NoNewPrivileges,
         Action::Landlock(ruleset) if ruleset.handled.is_empty() && ruleset.scopes.is_empty() => {
             return None;
@@ -229,6 +231,7 @@ fn outer<'a>(action: &'a Action, plan: &Plan) -> Cow<'a, Action> {
 fn action(rule: &Rule) -> Result<Action, String> {
     Ok(match rule {
         Rule::NewSessionKeyring => Action::NewSessionKeyring,
+        Rule::DropGroups => Action::DropGroups,
         Rule::NoNewPrivileges => Action::NoNewPrivileges,
         Rule::Landlock {
             abi,

@@ -56,6 +56,7 @@ fn plan() -> Plan {
             step(Action::Hostname {
                 name: "x".to_owned(),
             }),
+            step(Action::DropGroups),
             step(Action::NoNewPrivileges),
             step(Action::Landlock(ruleset())),
             step(Action::Init),

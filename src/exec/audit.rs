@@ -50,6 +50,8 @@ enum Promise {
     Closed(CString),
     /// The session is its own.
     OwnSession,
+    /// It is in no supplementary group.
+    NoGroups,
     /// no_new_privs is set.
     NoNewPrivileges,
     /// Landlock holds files, so that it refuses all mounting too.
@@ -166,6 +168,7 @@ impl Audit {
                 self.view.push(expected(Promise::OwnSession));
             }
             Action::PivotRoot => self.view.push(expected(Promise::Inside)),
+            Action::DropGroups => self.program.push(expected(Promise::NoGroups)),
             Action::NoNewPrivileges => self.program.push(expected(Promise::NoNewPrivileges)),
             Action::Landlock(ruleset) if !ruleset.handled.is_empty() => {
                 self.view.push(expected(Promise::Landlocked));
@@ -356,6 +359,7 @@ impl Promise {
             Self::OwnSession => Ok(process::leads_session()),
             // Without the privilege to mount, the answer would be the same in any case.
             Self::Landlocked => Ok(!capability::may_mount()? || mount::is_refused()),
+            Self::NoGroups => process::has_no_groups(),
             Self::NoNewPrivileges => Ok(process::has_no_new_privileges()),
             Self::Capabilities {
                 keep,

@@ -105,6 +105,8 @@ pub struct Group {
 
 /// How long killing and removing may take until it is an error.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same when nobody is left to be told: what was killed just now leaves its group in a moment.
+const GOODBYE: Duration = Duration::from_millis(100);
 
 impl Group {
     /// Makes the group and writes the limits. For a systemd scope only its name is made: a scope cannot be empty.
@@ -446,7 +448,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         // Nobody is left to be told; a group that still has processes is swept by the next launch.
-        let _ = self.take_down(Duration::ZERO);
+        let _ = self.take_down(GOODBYE);
     }
 }
 

@@ -249,6 +249,7 @@ pub(super) fn carry_out<'a>(
             replace,
         } => new_terminal(attributes.as_ref(), size.as_ref(), *replace, state, socket),
         Op::NewSession => process::new_session(),
+        Op::DropGroups => process::drop_groups(),
         Op::NoNewPrivileges => process::no_new_privileges(),
         Op::Landlock(rules) => rules.hold(|fd| state.leave(fd)),
         Op::DropBounding { keep, last } => drop_bounding(*keep, *last),

@@ -512,6 +512,7 @@ fn simple_op(action: &Action, index: u32) -> Result<Op, Errno> {
         Action::NoExecution { path } => Op::NoExecution {
             path: c_path(path)?,
         },
+        Action::DropGroups => Op::DropGroups,
         Action::NoNewPrivileges => Op::NoNewPrivileges,
         Action::Landlock(ruleset) => Op::Landlock(super::landlock::prepare(ruleset)?),
         Action::ResourceLimit {

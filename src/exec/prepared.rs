@@ -92,6 +92,7 @@ pub(super) enum Op {
         replace: [bool; 3],
     },
     NewSession,
+    DropGroups,
     NoNewPrivileges,
     Landlock(super::landlock::Rules),
     DropBounding {

@@ -60,6 +60,10 @@ pub struct Caller {
     pub environment: Vec<(OsString, OsString)>,
     /// Effective capabilities, bit n for capability n.
     pub capabilities: u64,
+    /// Supplementary groups but the own one; none where nobody could drop them and no rule asks.
+    pub groups: Vec<u32>,
+    /// Whether groups can be dropped: with CAP_SETGID, where the user namespace does not forbid it.
+    pub may_drop_groups: bool,
     /// Which of the descriptors 0, 1, 2 are terminals; none when no rule asks for a terminal.
     pub terminals: [bool; 3],
     /// The first range of /etc/subuid for this user: start and length.

@@ -16,6 +16,8 @@ pub struct Scope {
     pub user_directories: bool,
     /// Subordinate ids are asked for.
     pub subordinate_ids: bool,
+    /// The supplementary groups are to be dropped; of root they are looked at in any case.
+    pub groups: bool,
     /// A part of the RAM is named.
     pub memory: bool,
     /// A terminal of the program's own is asked for, where the caller has one.
@@ -31,6 +33,7 @@ impl Scope {
     pub const NOTHING: Self = Self {
         user_directories: false,
         subordinate_ids: false,
+        groups: false,
         memory: false,
         terminals: false,
         release: false,
@@ -41,6 +44,7 @@ impl Scope {
     pub const ALL: Self = Self {
         user_directories: true,
         subordinate_ids: true,
+        groups: true,
         memory: true,
         terminals: true,
         release: true,
@@ -117,7 +121,28 @@ fn caller(scope: Scope) -> Result<Caller, Diagnostic> {
     if scope.subordinate_ids {
         subordinate_ids(&mut caller);
     }
+    const CAP_SETGID: u32 = 6;
+    let sets_groups = caller.has_capability(CAP_SETGID);
+    if sets_groups || scope.groups || scope.subordinate_ids {
+        caller.groups = other_groups(caller.gid)?;
+    }
+    caller.may_drop_groups = sets_groups
+        && !caller.groups.is_empty()
+        // It is not where a user has mapped ids alone, as with `unshare -r`.
+        && std::fs::read("/proc/self/setgroups").is_ok_and(|text| text.starts_with(b"allow"));
     Ok(caller)
+}
+
+/// The supplementary groups, but the own one.
+fn other_groups(own: u32) -> Result<Vec<u32>, Diagnostic> {
+    let groups = nix::unistd::getgroups().map_err(|errno| {
+        Diagnostic::general(format!(
+            "the kernel does not say which groups this caller is in: {}",
+            errno.desc()
+        ))
+    })?;
+    let numbers = groups.into_iter().map(nix::unistd::Gid::as_raw);
+    Ok(numbers.filter(|group| *group != own).collect())
 }
 
 /// The home directory: what `$HOME` says if it is the caller's own, for it decides what is shown and hidden; else what the

@@ -98,7 +98,10 @@ impl Directory {
     pub fn make(&self, name: &str) -> Result<Self, FileError> {
         again(|| mkdirat(&self.fd, name, Mode::from_bits_truncate(0o755)))
             .map_err(|errno| self.fault(name, "make the group", errno))?;
-        self.child(name)
+        self.child(name).inspect_err(|_| {
+            // Nobody else knows yet that it is there.
+            let _ = self.remove(name);
+        })
     }
 
     /// Opens a group in it.

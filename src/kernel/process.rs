@@ -45,13 +45,31 @@ pub fn die_with_parent(signal: libc::c_int) -> Result<()> {
     prctl(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong).map(drop)
 }
 
+/// Leaves all supplementary groups.
+///
+/// # Errors
+/// setgroups(2). EPERM without CAP_SETGID, or where it is denied (user_namespaces(7)).
+pub fn drop_groups() -> Result<()> {
+    // SAFETY: no groups are read. The plain call: the C library's would look for other threads.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) })
+        .map(drop)
+}
+
+/// Whether the caller is in no supplementary group.
+///
+/// # Errors
+/// getgroups(2).
+pub fn has_no_groups() -> Result<bool> {
+    // SAFETY: with a length of 0 nothing is written.
+    Ok(check_int(unsafe { libc::getgroups(0, std::ptr::null_mut()) })? == 0)
+}
+
 /// Becomes user 0 and group 0 of the own user namespace, in no other group. The capabilities stay.
 ///
 /// # Errors
 /// EINVAL: the namespace has no such user; EPERM without CAP_SETUID and CAP_SETGID, or where setgroups(2) is denied.
 pub fn become_root() -> Result<()> {
-    // SAFETY: no groups are read. The plain calls: the C library's would look for other threads.
-    check(unsafe { libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) })?;
+    drop_groups()?;
     // SAFETY: plain numbers.
     check(unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) })?;
     // SAFETY: plain numbers.

@@ -23,6 +23,7 @@ use crate::section::filesystem::{self, ControlGroups, Surroundings};
 use crate::section::landlock::Ruleset;
 use crate::section::namespaces::{Namespaces, Needs};
 use crate::section::process::{Process, Terminal, usual_directories};
+use crate::section::user::Groups;
 use crate::section::{dbus, desktop, devices, environment, limits, namespaces, user};
 
 /// What is to be started.
@@ -289,7 +290,8 @@ impl Builder<'_> {
         let namespaces = decided.new.keys().copied().collect();
         self.step(Action::Clone { namespaces }, site, &reasons.join("; "));
         if let Some(why) = decided.new.get(&NamespaceKind::User) {
-            let maps = user::lower(self.policy, &self.facts.caller);
+            let drops = matches!(self.groups(decided), Groups::Drop(_));
+            let maps = user::lower(self.policy, &self.facts.caller, drops);
             if let Some(action) = self.take(maps) {
                 let site = user::wanted(self.policy).unwrap_or(why.site);
                 self.step(action, site, "");

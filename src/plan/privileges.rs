@@ -10,6 +10,7 @@ use crate::report::{Diagnostic, Site};
 use crate::section::namespaces::Namespaces;
 use crate::section::process::Process;
 use crate::section::syscalls::{self, Company, FilterPlan};
+use crate::section::user::{self, Groups};
 use crate::section::{capabilities, rlimits};
 
 /// Whether a rule of `[filesystem]` keeps something from the program.
@@ -43,6 +44,7 @@ impl Builder<'_> {
                 .any(|(kind, ..)| *kind == NamespaceKind::User);
         let last = self.facts.machine.last_capability;
         let kept = capabilities::lower(self.policy, decided.is_new(NamespaceKind::User), last);
+        self.drop_groups(decided);
         self.view_holds(kept.map(|kept| kept.keep), filter.as_ref());
         // Without CAP_SETPCAP the bounding set stays, and only no_new_privs keeps set-user-ID programs from using it.
         let bounding = in_user_namespace || self.facts.caller.has_capability(8);
@@ -100,6 +102,46 @@ impl Builder<'_> {
                 .next()
                 .map_or(Site::DEFAULT, |(_, _, rule)| rule.site);
             self.step(Action::Seccomp(filter), site, "");
+        }
+    }
+
+    /// What becomes of the caller's supplementary groups.
+    pub(super) fn groups(&self, decided: &Namespaces) -> Groups {
+        let new = decided.is_new(NamespaceKind::User);
+        let kinds = decided.join.iter().map(|(kind, ..)| *kind);
+        let joined = kinds.into_iter().any(|kind| kind == NamespaceKind::User);
+        let last = self.facts.machine.last_capability;
+        let kept = capabilities::lower(self.policy, new, last).map(|kept| kept.keep);
+        user::groups(self.policy, &self.facts.caller, (new, joined), kept)
+    }
+
+    /// Leaves them when everything is mounted, which they may have been needed for.
+    fn drop_groups(&mut self, decided: &Namespaces) {
+        match self.groups(decided) {
+            Groups::Stay => {}
+            Groups::Drop(Some(site)) => self.step(Action::DropGroups, site, ""),
+            Groups::Drop(None) => self.step(
+                Action::DropGroups,
+                Site::DEFAULT,
+                "with the privileges that are given up; `user.groups` keeps them",
+            ),
+            Groups::Stuck(site) => {
+                let names = self.facts.caller.groups.iter().map(u32::to_string);
+                let names = names.collect::<Vec<_>>().join(" ");
+                let text = format!(
+                    "the supplementary groups of this caller ({names}) cannot be dropped: that takes CAP_SETGID"
+                );
+                let help = "`user.subordinate-ids = true` drops them; else hide by path what these groups may reach";
+                if self.may_degrade(Section::User, "groups") {
+                    let help = Some(help.to_owned());
+                    self.plan.warnings.push(Note { text, help, site });
+                } else {
+                    let error = Diagnostic::error(text, site, "asked for here");
+                    self.errors.push(error.help(help).help(
+                        "to run with them: --best-effort, or `degrade = [\"user.groups\"]` in the profile",
+                    ));
+                }
+            }
         }
     }
 

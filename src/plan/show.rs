@@ -172,6 +172,7 @@ impl Action {
                 let names: Vec<_> = candidates.iter().map(|at| path(at)).collect();
                 format!("go to {}", names.join(", or else "))
             }
+            Self::DropGroups => "leave the caller's supplementary groups".to_owned(),
             Self::NoNewPrivileges => "set no_new_privs".to_owned(),
             Self::Landlock(ruleset) => ruleset.describe(),
             Self::Capabilities { keep: 0, .. } => "give up all capabilities".to_owned(),
@@ -336,6 +337,7 @@ impl Action {
             Self::OomScoreAdjust { .. } => "oom-score-adjust",
             Self::Umask { .. } => "umask",
             Self::WorkingDirectory { .. } => "working-directory",
+            Self::DropGroups => "drop-groups",
             Self::NoNewPrivileges => "no-new-privileges",
             Self::Landlock(_) => "landlock",
             Self::Capabilities { .. } => "capabilities",

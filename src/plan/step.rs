@@ -411,6 +411,8 @@ pub enum Action {
         /// Candidates, the best first; the first that exists inside is taken.
         candidates: Vec<PathBuf>,
     },
+    /// Leave all supplementary groups.
+    DropGroups,
     /// Set no_new_privs.
     NoNewPrivileges,
     /// Hold files, sockets and signals with Landlock. Nothing can be mounted after it.

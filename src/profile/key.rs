@@ -226,6 +226,7 @@ impl Key {
             Section::Dbus => matches!(self.name, Name::Exact(_)),
             Section::Namespaces => self.kind == Kind::Namespace,
             Section::Syscalls => self.kind == Kind::SyscallAction,
+            Section::User => self.name == Name::Exact("groups"),
             Section::Process => matches!(
                 self.name,
                 Name::Exact(
@@ -240,7 +241,7 @@ impl Key {
                         | "write-xor-execute"
                 )
             ),
-            Section::Devices | Section::Desktop | Section::Environment | Section::User => false,
+            Section::Devices | Section::Desktop | Section::Environment => false,
         }
     }
 }

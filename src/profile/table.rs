@@ -662,6 +662,12 @@ pub static KEYS: &[Key] = &[
          users, as package managers and services do; the files of an imported root are theirs with `sandboxctl root import --ids \
          subordinate`, and this key then comes with the root. `sandboxctl doctor` says whether the range and the helpers are there.",
     ),
+    key(Section::User, Name::Exact("groups"), Kind::Word(&["none", "caller"]), "\"none\" where capabilities are given up and this caller may drop groups", "groups = \"none\"").says(
+        "whether the caller's supplementary groups are dropped",
+        "They give what a group may do with files (`disk`, `docker`, `kvm`), whatever the capabilities. Root drops them, and so does who \
+         has `subordinate-ids`. Another ordinary user cannot: in a user namespace they are seen as 65534 and still count, so that \
+         `\"none\"` is refused, and what a group may reach has to be hidden by its path. `\"caller\"` keeps them. setgroups(2).",
+    ).warns("With `\"caller\"` a program of root's reaches what root's groups may."),
     key(Section::User, Name::Exact("join-as-root"), Kind::Bool, "false", "join-as-root = true").says(
         "let `sandboxctl join --as-root-inside` be root (uid 0) inside",
         "For upkeep of a sandbox whose program is not root. It takes a root inside: `user.subordinate-ids`, or `user.uid = \"root\"`, \

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use sandbox_suid::rule::{ANY, is_name};
 
 use crate::profile::read::amount;
+use crate::report::escape::is_harmful;
 
 /// What became of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,8 +84,8 @@ fn quoted(text: &str) -> String {
         match letter {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
-            letter if letter.is_control() => {
-                let _ = write!(out, "\\u{:04X}", u32::from(letter));
+            letter if is_harmful(letter) => {
+                let _ = write!(out, "\\U{:08X}", u32::from(letter));
             }
             letter => out.push(letter),
         }

@@ -18,6 +18,54 @@ pub fn may_join_as_root(policy: &Policy) -> bool {
         .is_some_and(|said| *said.value == Value::Bool(true))
 }
 
+const CAP_SETGID: u32 = 6;
+
+/// What becomes of the caller's supplementary groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Groups {
+    /// Nothing: there are none, or they are kept.
+    Stay,
+    /// They are dropped; because a rule says so, or since the program gives up capabilities.
+    Drop(Option<Site>),
+    /// A rule wants them dropped, and this caller cannot.
+    Stuck(Site),
+}
+
+/// Decides. `new`, `joined`: whether the user namespace is a new one, or is joined. `kept`: the capabilities that the
+/// program keeps, where it gives any up.
+#[must_use]
+pub fn groups(
+    policy: &Policy,
+    caller: &Caller,
+    (new, joined): (bool, bool),
+    kept: Option<u64>,
+) -> Groups {
+    let said = policy.get(Section::User, "groups");
+    let asked = match said.as_ref().map(|said| (said.value, said.site)) {
+        Some((Value::Word("none"), site)) => Some(site),
+        Some(_) => return Groups::Stay,
+        None => None,
+    };
+    let mapped = new && has_subordinate_ids(policy);
+    if caller.groups.is_empty() {
+        return Groups::Stay;
+    }
+    if !caller.may_drop_groups && !mapped {
+        return asked.map_or(Groups::Stay, Groups::Stuck);
+    }
+    // Who keeps CAP_SETGID on the host takes the groups back. Whether one can be dropped in a namespace of others, nobody knows.
+    let gives_up = new || kept.is_some_and(|keep| keep & (1 << CAP_SETGID) == 0);
+    match asked.is_some() || (gives_up && !joined) {
+        true => Groups::Drop(asked),
+        false => Groups::Stay,
+    }
+}
+
+fn has_subordinate_ids(policy: &Policy) -> bool {
+    let said = policy.get(Section::User, "subordinate-ids");
+    said.is_some_and(|said| *said.value == Value::Bool(true))
+}
+
 /// The rule that asks for other ids than the caller's, if one does.
 #[must_use]
 pub fn wanted(policy: &Policy) -> Option<Site> {
@@ -25,7 +73,8 @@ pub fn wanted(policy: &Policy) -> Option<Site> {
         .section(Section::User)
         // What holds for those who join asks for nothing itself.
         .find(|(key, value, _)| {
-            *key != JOIN_AS_ROOT && !matches!(value, Value::Id(Id::Caller) | Value::Bool(false))
+            !matches!(*key, JOIN_AS_ROOT | "groups")
+                && !matches!(value, Value::Id(Id::Caller) | Value::Bool(false))
         })
         .map(|(_, _, rule)| rule.site)
 }
@@ -37,11 +86,12 @@ fn id(policy: &Policy, key: &str, own: u32) -> u32 {
     }
 }
 
-/// The maps of the new user namespace.
+/// The maps of the new user namespace. `drops_groups`: whether groups are dropped in there, which must not be forbidden then;
+/// by who gives them up without privilege it is always.
 ///
 /// # Errors
 /// Subordinate ids that this caller or this host does not have.
-pub fn lower(policy: &Policy, caller: &Caller) -> Result<Action, Diagnostics> {
+pub fn lower(policy: &Policy, caller: &Caller, drops_groups: bool) -> Result<Action, Diagnostics> {
     let inside = (id(policy, "uid", caller.uid), id(policy, "gid", caller.gid));
     let single = |inside, outside| {
         vec![IdRange {
@@ -57,7 +107,7 @@ pub fn lower(policy: &Policy, caller: &Caller) -> Result<Action, Diagnostics> {
         return Ok(Action::MapIds {
             uids: single(inside.0, caller.uid),
             gids: single(inside.1, caller.gid),
-            deny_setgroups: true,
+            deny_setgroups: !drops_groups,
             helpers: None,
         });
     };

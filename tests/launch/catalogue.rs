@@ -139,13 +139,18 @@ fn control(scene: &Scene) -> Outcome {
 fn holds(scene: &Scene, profile: &'static str) -> Outcome {
     let lair = Lair::new(scene)?;
     let mut open = Vec::new();
+    let mut tried = Vec::new();
     for walls in [Walls::Both, Walls::Mounts] {
         let course = Course::Profile(profile, walls);
         match course.run(scene, &lair)? {
-            Observed::Ran(found) => open.extend(unexpected(scene, course, &found)),
+            Observed::Ran(found) => {
+                open.extend(unexpected(scene, course, &found));
+                tried.push((course, found));
+            }
             Observed::Refused(why) => return Err(format!("{}: {why}", course.name()).into()),
         }
     }
+    open.extend(unneeded(scene, &lair, &tried)?);
     if open.is_empty() {
         Ok(())
     } else {
@@ -164,7 +169,10 @@ fn hostless(scene: &Scene) -> Outcome {
         }
     }
     match Course::Alone.run(scene, &lair)? {
-        Observed::Ran(found) => open.extend(unexpected(scene, Course::Alone, &found)),
+        Observed::Ran(found) => {
+            open.extend(unexpected(scene, Course::Alone, &found));
+            open.extend(unneeded(scene, &lair, &[(Course::Alone, found)])?);
+        }
         Observed::Refused(why) => open.push(format!("{}: {why}", Course::Alone.name())),
     }
     if open.is_empty() {
@@ -172,6 +180,36 @@ fn hostless(scene: &Scene) -> Outcome {
     } else {
         Err(open.join("\n").into())
     }
+}
+
+/// Exceptions of attempts that are held in every course that the exception is for, and that work with nothing around them.
+fn unneeded(
+    scene: &Scene,
+    lair: &Lair,
+    tried: &[(Course, BTreeMap<&'static str, Found>)],
+) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let Observed::Ran(bare) = Course::Nothing.run(scene, lair)? else {
+        return Err("the attempts do not run at all".into());
+    };
+    let (root, landlock) = (scene.host.is_root(), scene.host.landlock);
+    let works = |found: &BTreeMap<_, _>, id| matches!(found.get(id), Some(Found::Escaped(_)));
+    let mut unneeded = Vec::new();
+    for one in all().filter(|one| works(&bare, one.id)) {
+        let meant = tried
+            .iter()
+            .filter(|(course, _)| exception::of(one.id, *course, root, landlock).is_some());
+        let meant: Vec<_> = meant.collect();
+        if let Some((course, _)) = meant.first()
+            && !meant.iter().any(|(_, found)| works(found, one.id))
+        {
+            let name = course.name();
+            unneeded.push(format!(
+                "{name}: {} is held, and an exception says that it is not",
+                one.id
+            ));
+        }
+    }
+    Ok(unneeded)
 }
 
 /// What worked and is no exception.

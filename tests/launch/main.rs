@@ -26,6 +26,7 @@ mod escapes;
 mod execute;
 mod faults;
 mod filesystem;
+mod groups;
 mod harness;
 mod hogs;
 mod join;
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
         ("execute", execute::cases),
         ("faults", faults::cases),
         ("filesystem", filesystem::cases),
+        ("groups", groups::cases),
         ("harness", harness::cases),
         ("hogs", hogs::cases),
         ("join", join::cases),

@@ -162,6 +162,7 @@ fn locate(limits: &mut Limits, policy: &Policy) -> Result<(), Diagnostics> {
     let scope = host::Scope {
         user_directories: true,
         subordinate_ids: false,
+        groups: false,
         memory: false,
         terminals: false,
         release: false,

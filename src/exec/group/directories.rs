@@ -262,6 +262,11 @@ pub(super) fn remove_tree(
     let started = Instant::now();
     let mut pause = Duration::from_micros(200);
     loop {
+        // An empty one goes at once, and without a descriptor, which may be what was missing.
+        match parent.remove(name) {
+            Err(error) if matches!(error.errno, Errno::EBUSY | Errno::ENOTEMPTY) => {}
+            other => return other,
+        }
         let group = match parent.child(name) {
             Ok(group) => group,
             Err(error) if error.errno == Errno::ENOENT => return Ok(()),

@@ -138,8 +138,8 @@ impl Course {
                     line = line.args(["--set", "process.working-directory=/tmp"]);
                 }
                 if matches!(name, "desktop-app" | "web-browser") {
-                    // The bait is no compositor that could be told of a sandbox; "auto" would fall back to this with one that
-                    // answers.
+                    // The bait is no compositor: it says nothing, and "auto" does not start with one that cannot be asked. What is
+                    // tried is the most that "auto" comes to, with a compositor that knows no sandboxes.
                     line = line.args(["--set", "desktop.wayland=host"]);
                 }
                 walled(scene, unlimited(scene, line), walls)?.program(words)

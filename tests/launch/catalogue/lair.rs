@@ -108,19 +108,36 @@ impl Lair {
         }
 
         let mut sockets = Vec::new();
-        for name in [
-            "bus",
-            "systemd/private",
+        // Where a user's systemd makes the control groups, it has to be found: it is the bait itself.
+        let systemd = scene.host.systemd_user.then(|| {
+            let folder = std::env::var_os("XDG_RUNTIME_DIR").unwrap_or_default();
+            PathBuf::from(folder)
+        });
+        let folder = systemd.clone().unwrap_or_else(|| scene.runtime());
+        set("bus", folder.join("bus").display().to_string());
+        set(
+            "manager",
+            folder.join("systemd/private").display().to_string(),
+        );
+        let ours: &[&str] = match systemd {
+            None => &["bus", "systemd/private"],
+            Some(_) => &[],
+        };
+        for name in ours.iter().copied().chain([
             "docker.sock",
             "wayland-0",
             "pulse/native",
             "pipewire-0",
             "gnupg/S.gpg-agent",
-        ] {
+        ]) {
             let path = scene.runtime().join(name);
             fs::create_dir_all(path.parent().unwrap_or(&path))?;
             sockets.push(UnixListener::bind(path)?);
         }
+        set(
+            "bus-identity",
+            identity(&folder.join("bus").display().to_string()),
+        );
         let mut elsewhere = vec![(
             "agent",
             PathBuf::from(format!("/tmp/sandbox-bait-agent-{number}")),

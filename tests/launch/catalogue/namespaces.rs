@@ -168,11 +168,10 @@ pub const ALL: &[Attempt] = &[
         "a supplementary group of the caller's",
         Root,
         |_| {
+            // One that the user namespace does not know is there as 65534, and counts.
+            let own = nix::unistd::getgid().to_string();
             status("Groups:", |groups| {
-                // One that the user namespace does not know has the latter number, and counts.
-                groups
-                    .split_whitespace()
-                    .any(|group| group == "4242" || group == "65534")
+                groups.split_whitespace().any(|group| group != own)
             })
         },
     ),
@@ -310,6 +309,8 @@ pub const ALL: &[Attempt] = &[
     ),
     attempt("MNT-15", "mount the control groups", Root, |_| {
         own_view();
+        // Its options hold for all mounts of it: those that it has stay.
+        let options = options_of("cgroup2");
         done(
             "mount",
             mount(
@@ -317,7 +318,7 @@ pub const ALL: &[Attempt] = &[
                 "/tmp",
                 Some("cgroup2"),
                 MsFlags::empty(),
-                NO,
+                Some(options.as_str()),
             ),
         )
     }),
@@ -375,6 +376,19 @@ fn mounts() -> Vec<String> {
         .filter(|place| *place != "/")
         .map(str::to_owned)
         .collect()
+}
+
+/// The options of a kind of file system that is mounted, but whether it can be written.
+fn options_of(kind: &str) -> String {
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let ends = text.lines().filter_map(|line| line.split_once(" - "));
+    let mut options = ends.filter_map(|(_, end)| {
+        let mut words = end.split(' ');
+        (words.next() == Some(kind)).then(|| words.nth(1).unwrap_or_default())
+    });
+    let options = options.next().unwrap_or_default().split(',');
+    let own: Vec<&str> = options.filter(|one| !matches!(*one, "rw" | "ro")).collect();
+    own.join(",")
 }
 
 /// Worked, if a line of /proc/self/status is so.

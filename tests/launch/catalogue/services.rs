@@ -37,12 +37,20 @@ macro_rules! variable {
 }
 
 pub const ALL: &[Attempt] = &[
-    socket!(
+    attempt(
         "IPC-1 manager",
-        "the user's service manager",
-        "systemd/private"
+        "reach the user's service manager",
+        Anyone,
+        |bait| connects(bait.get("manager")),
     ),
-    socket!("IPC-1 bus", "the session bus", "bus"),
+    attempt("IPC-1 bus", "reach the session bus", Anyone, |bait| {
+        let path = bait.get("bus");
+        // What filters the bus for a sandbox may stand in its place.
+        match super::lair::identity(path) == bait.get("bus-identity") {
+            true => connects(path),
+            false => Held(format!("{path} is another, or none")),
+        }
+    }),
     attempt(
         "IPC-2",
         "reach sockets of the system (/run)",
@@ -284,17 +292,25 @@ pub const ALL: &[Attempt] = &[
         "variables that run code in shells",
         ["BASH_ENV", "ENV"]
     ),
-    variable!(
-        "ENV-3",
-        "addresses of services",
-        [
-            "DBUS_SESSION_BUS_ADDRESS",
+    attempt("ENV-3", "addresses of services", Anyone, |bait| {
+        let set = |name: &str| match std::env::var(name) {
+            Ok(_) => Escaped(format!("{name} is set")),
+            Err(_) => Held("not set".to_owned()),
+        };
+        let others = [
             "SSH_AUTH_SOCK",
             "NOTIFY_SOCKET",
             "LISTEN_FDS",
-            "DOCKER_HOST"
-        ]
-    ),
+            "DOCKER_HOST",
+        ];
+        let bus = "DBUS_SESSION_BUS_ADDRESS";
+        let address = std::env::var(bus).unwrap_or_default();
+        let socket = address.strip_prefix("unix:path=").unwrap_or_default();
+        let found = super::lair::identity(socket);
+        // That of a bus which is the sandbox's own leads nowhere else.
+        let own = found != "none" && found != bait.get("bus-identity");
+        any(others.map(set).into_iter().chain((!own).then(|| set(bus))))
+    }),
     attempt(
         "ENV-6",
         "start with signals ignored by the caller",

@@ -64,6 +64,19 @@ impl Traces {
         }
     }
 
+    /// Whether a control group that came since has stayed, once the processes have had some time to end.
+    pub fn has_groups(&self, grace: Duration) -> bool {
+        let deadline = Instant::now() + grace;
+        loop {
+            reap();
+            match self.new_groups().is_empty() {
+                true => return false,
+                false if Instant::now() > deadline => return true,
+                false => thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
     /// Names everything that came since and stayed, and removes it.
     pub fn clean_up(&self) -> Vec<String> {
         self.clean_up_after(GRACE)
@@ -245,6 +258,12 @@ fn elsewhere(groups: &BTreeSet<PathBuf>) -> BTreeSet<Option<OsString>> {
 /// Whether processes live in the group that do not descend from us: then another run
 /// of these tests, or a user of this host, has made it.
 fn is_foreign(group: &Path) -> bool {
+    // What an ordinary user makes is his.
+    let own = nix::unistd::geteuid();
+    let owner = fs::metadata(group).map(|found| std::os::unix::fs::MetadataExt::uid(&found));
+    if !own.is_root() && owner.is_ok_and(|owner| owner != own.as_raw()) {
+        return true;
+    }
     // The name says which launcher made it: `sandbox-PIDNS-PID-START-RANDOM`.
     let name = group.file_name().unwrap_or_default().to_string_lossy();
     let words: Vec<&str> = name.split('-').collect();
