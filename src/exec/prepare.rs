@@ -11,6 +11,7 @@ use crate::plan::companion;
 use crate::plan::step::{Action, NamespaceKind, ProcOptions, Root};
 use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
+use crate::section::syscalls::FilterPlan;
 
 use super::audit::{self, Audit};
 use super::failure::LaunchError;
@@ -166,6 +167,7 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
         init: false,
         init_step: None,
         init_filter: None,
+        init_gives_back: true,
         program: Vec::new(),
         execute: ExecOp {
             step: 0,
@@ -350,6 +352,7 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
             Action::Seccomp(filter) => {
                 let instructions = seccomp::prepare(&filter.program).into_vec();
                 prepared.init_filter = Some(instructions.clone());
+                prepared.init_gives_back = lets_memory_go(filter);
                 Op::Seccomp(instructions)
             }
             Action::NewRoot { from, access } => {
@@ -397,6 +400,17 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
         }
     }
     Ok(prepared)
+}
+
+/// Whether memory can be given back under a filter (madvise(2)).
+fn lets_memory_go(filter: &FilterPlan) -> bool {
+    const MADV_DONTNEED: u64 = 4;
+    let native = filter.architectures.first();
+    let verdict = native.and_then(|native| {
+        let arguments = [0, 0, MADV_DONTNEED, 0, 0, 0];
+        filter.program.verdict_for("madvise", *native, arguments)
+    });
+    verdict.is_some_and(|verdict| verdict.permits())
 }
 
 /// Whether files are covered, which takes a file system of ours to take others from; or so many directories that it
