@@ -20,3 +20,4 @@ pub mod profile;
 pub mod report;
 pub mod rules;
 pub mod section;
+pub mod tree;

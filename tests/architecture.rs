@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that touch nothing: text and values in, values out.
-const PURE: [&str; 6] = ["bpf", "plan", "policy", "section", "report", "profile"];
+const PURE: [&str; 7] = [
+    "bpf", "plan", "policy", "section", "report", "profile", "tree",
+];
 /// Files that touch nothing, of modules that do.
 const PURE_FILES: [&str; 9] = [
     "copy", "entry", "exec", "judge", "manifest", "plan", "program", "service", "step",

@@ -56,7 +56,7 @@ pub(super) fn join(name: &str, as_root: bool, command: &[OsString]) -> Result<()
         }
     };
     let outcome = exec::prepare_join(&plan, joinable.target)
-        .and_then(|prepared| exec::launch(&prepared, None, &mut tell));
+        .and_then(|mut prepared| exec::launch(&mut prepared, None, &mut tell));
     match outcome {
         Ok(outcome) => match outcome.ending.status() {
             status::OK => Ok(()),

@@ -7,7 +7,7 @@ use crate::control::run_directory::RunDirectory;
 use crate::control::{name, share};
 use crate::exec;
 use crate::kernel::Errno;
-use crate::plan::{Action, Plan, outline, show};
+use crate::plan::{Action, Plan, Step, outline, show};
 use crate::report::{Diagnostic, SourceMap, escape};
 
 use super::arguments::Launch;
@@ -184,11 +184,18 @@ impl<'a> Run<'a> {
             directory: inspect::own_profiles(),
             may_change: Some(may_change),
         };
+        // Removed when all is over.
+        let run = run_directory(&ready.plan);
+        let prepared = match &run {
+            Ok(_) => exec::prepare_sharing(&ready.plan, shared),
+            Err(error) => Err(error.clone()),
+        };
         let mut diary = ending::Diary::default();
         let mut tell = |remark| {
             let text = match remark {
                 exec::Remark::Started(started) => {
                     registered.started(launch, &started, &ready.plan, sources);
+                    keep_for_the_end(&mut ready.plan);
                     if let Some(background) = background {
                         background.started(&name);
                     }
@@ -217,12 +224,9 @@ impl<'a> Run<'a> {
                 complain(&format!("sandbox: warning: {}\n", escape::line(&text)));
             }
         };
-        // Removed when all is over.
-        let run = run_directory(&ready.plan);
-        let outcome = run.as_ref().map_err(Clone::clone).and_then(|run| {
-            let prepared = exec::prepare_sharing(&ready.plan, shared)?;
-            let run = run.as_ref().map(RunDirectory::path);
-            exec::launch(&prepared, run, &mut tell)
+        let outcome = prepared.and_then(|mut prepared| {
+            let run = run.as_ref().ok().and_then(Option::as_ref);
+            exec::launch(&mut prepared, run.map(RunDirectory::path), &mut tell)
         });
         drop(run);
         match outcome {
@@ -268,6 +272,13 @@ impl<'a> Run<'a> {
             }
         }
     }
+}
+
+/// Lets go of all steps but those that are told about at the end. Once the program runs, none fails any more.
+fn keep_for_the_end(plan: &mut Plan) {
+    let steps = std::mem::take(&mut plan.steps);
+    let told = |step: &Step| matches!(step.action, Action::EnterGroup(_) | Action::Timeout { .. });
+    plan.steps = steps.into_iter().filter(told).collect();
 }
 
 /// Makes the directory of the run, if the plan asks for one.

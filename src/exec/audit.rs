@@ -4,11 +4,10 @@
 //! that was left out, or that said it was done and was not, is noticed. What has no question to ask for it (a
 //! filter that answers none, Landlock where only sockets are held) rests on the kernel's word that it was installed.
 
-use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::bpf;
 use crate::kernel::mount::Seen;
@@ -17,6 +16,7 @@ use crate::plan::step::{Action, NamespaceKind, Root};
 use crate::plan::{OnFailure, Plan, Step};
 use crate::profile::value::Access;
 use crate::section::limits::Way;
+use crate::tree::PathMap;
 
 use super::failure::LaunchError;
 use super::prepare::{c_path, c_string};
@@ -380,7 +380,7 @@ impl Promise {
 
 /// What is mounted where at the end.
 #[derive(Default)]
-struct Mounts(BTreeMap<PathBuf, (u32, Found)>);
+struct Mounts(PathMap<(u32, Found)>);
 
 /// What is to be found at a path.
 enum Found {

@@ -6,8 +6,9 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::kernel::process::exit;
-use crate::kernel::{Errno, clone, descriptor, process, signal, terminal};
+use crate::kernel::{Errno, clone, descriptor, heap, process, signal, terminal};
 
+use super::init::{Kept, become_init, serve};
 use super::operation::{State, carry_out, host_of};
 use super::prepared::{ExecOp, Op, Prepared, Todo};
 
@@ -99,8 +100,26 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
     match clone::fork() {
         Err(errno) => fail(socket, prepared.execute.step, errno),
         Ok(0) => become_program(prepared, &lines, &state),
-        Ok(program) => super::init::run(prepared, program, state.terminal, lines),
+        Ok(program) => {
+            let new_session = prepared.new_session;
+            let gives_back = prepared.init_gives_back;
+            let kept = become_init(prepared, state.terminal, lines);
+            stay(program, kept, new_session, gives_back)
+        }
     }
+}
+
+/// Process 1 from here on: the launcher's memory, of which it has a copy, is not for it.
+#[inline(never)]
+fn stay(program: libc::pid_t, kept: Kept, new_session: bool, gives_back: bool) -> ! {
+    if gives_back {
+        // SAFETY: what follows uses its arguments alone, which fit into registers.
+        unsafe { heap::abandon() };
+        process::give_stack_back();
+        // SAFETY: it never returns to what called this.
+        unsafe { process::abandon_callers() };
+    }
+    serve(program, kept, new_session)
 }
 
 /// Carries one operation out. What fails ends the child, unless the launch may go on without it: then it is told.

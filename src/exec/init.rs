@@ -16,12 +16,15 @@ use super::prepared::Prepared;
 /// Written to the launcher when the program was stopped from its terminal.
 pub(super) const STOPPED: &[u8] = b"s";
 
-pub(super) fn run(
+/// What process 1 keeps: the program's terminal and the pipe beside it.
+pub(super) type Kept = [Option<OwnedFd>; 2];
+
+/// Becomes process 1. What is returned is all that [`serve`] needs: nothing of the launcher's memory.
+pub(super) fn become_init(
     prepared: &Prepared,
-    program: libc::pid_t,
     terminal: Option<OwnedFd>,
     lines: Lines<'_>,
-) -> ! {
+) -> Kept {
     let Lines { socket, status, .. } = lines;
     process::set_name(c"sandbox-init");
     process::forget_arguments_and_environment(c"sandbox-init");
@@ -48,7 +51,7 @@ pub(super) fn run(
         // Nobody listens any more.
         exit(125);
     }
-    serve(program, kept, prepared.new_session)
+    kept
 }
 
 /// Gives up what the launcher had.
@@ -64,7 +67,7 @@ fn settle(prepared: &Prepared) -> Result<(), Errno> {
 }
 
 /// Keeps the terminal and the pipe beside it as the lowest descriptors, and closes all others.
-fn keep(terminal: Option<OwnedFd>, status: Option<OwnedFd>) -> Result<[Option<OwnedFd>; 2], Errno> {
+fn keep(terminal: Option<OwnedFd>, status: Option<OwnedFd>) -> Result<Kept, Errno> {
     let Some(terminal) = terminal else {
         // Closed below, with everything else.
         std::mem::forget(status);
@@ -79,7 +82,8 @@ fn keep(terminal: Option<OwnedFd>, status: Option<OwnedFd>) -> Result<[Option<Ow
     Ok([Some(terminal), status])
 }
 
-fn serve(program: libc::pid_t, [terminal, status]: [Option<OwnedFd>; 2], new_session: bool) -> ! {
+/// Serves until the program has ended. Uses no memory but the stack.
+pub(super) fn serve(program: libc::pid_t, [terminal, status]: Kept, new_session: bool) -> ! {
     loop {
         let Ok(came) = signal::wait(&signal::WATCHED) else {
             continue;

@@ -4,7 +4,6 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::bpf::Arch;
 use crate::desktop::scan::is_shim;
 use crate::kernel::mount::attribute;
 use crate::kernel::{Errno, at, process, seccomp};
@@ -12,6 +11,7 @@ use crate::plan::companion;
 use crate::plan::step::{Action, NamespaceKind, ProcOptions, Root};
 use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
+use crate::section::syscalls::FilterPlan;
 
 use super::audit::{self, Audit};
 use super::failure::LaunchError;
@@ -167,6 +167,7 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
         init: false,
         init_step: None,
         init_filter: None,
+        init_gives_back: true,
         program: Vec::new(),
         execute: ExecOp {
             step: 0,
@@ -350,16 +351,12 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
             }
             Action::Seccomp(filter) => {
                 let instructions = seccomp::prepare(&filter.program).into_vec();
-                let permits = |call| filter.program.verdict_for(call, Arch::native()?, [0; 6]);
-                let calls = ["close_range", "dup2", "dup3"];
                 prepared.init_filter = Some(InitFilter {
                     step: index,
                     instructions: instructions.clone(),
-                    // A call that this architecture does not have is not made.
-                    permits_keeping: calls
-                        .iter()
-                        .all(|call| permits(call).is_none_or(crate::bpf::Action::permits)),
+                    permits_keeping: lets_descriptors_go(filter),
                 });
+                prepared.init_gives_back = lets_memory_go(filter);
                 Op::Seccomp(instructions)
             }
             Action::NewRoot { from, access } => {
@@ -407,6 +404,28 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
         }
     }
     Ok(prepared)
+}
+
+/// Whether process 1 can close what it does not keep under a filter. A call that the architecture lacks is not made.
+fn lets_descriptors_go(filter: &FilterPlan) -> bool {
+    let native = filter.architectures.first();
+    native.is_some_and(|native| {
+        ["close_range", "dup2", "dup3"].into_iter().all(|call| {
+            let verdict = filter.program.verdict_for(call, *native, [0; 6]);
+            verdict.is_none_or(|verdict| verdict.permits())
+        })
+    })
+}
+
+/// Whether memory can be given back under a filter (madvise(2)).
+fn lets_memory_go(filter: &FilterPlan) -> bool {
+    const MADV_DONTNEED: u64 = 4;
+    let native = filter.architectures.first();
+    let verdict = native.and_then(|native| {
+        let arguments = [0, 0, MADV_DONTNEED, 0, 0, 0];
+        filter.program.verdict_for("madvise", *native, arguments)
+    });
+    verdict.is_some_and(|verdict| verdict.permits())
 }
 
 /// Whether files are covered, which takes a file system of ours to take others from; or so many directories that it

@@ -193,6 +193,8 @@ pub struct Prepared {
     pub(super) init_step: Option<u32>,
     /// Done by process 1 before it waits: it needs no capability and gets the same filter.
     pub(super) init_filter: Option<InitFilter>,
+    /// Whether process 1 may give its memory back under that filter.
+    pub(super) init_gives_back: bool,
     /// Done by what becomes the program, in this order.
     pub(super) program: Vec<Todo>,
     pub(super) execute: ExecOp,
@@ -206,6 +208,25 @@ pub struct Prepared {
     pub(super) cuts_capabilities: bool,
     /// The caller's umask, which the program gets back.
     pub(super) umask: u32,
+}
+
+impl Prepared {
+    /// Lets go of what the child alone needs, once it has been made: the launcher may stay for days.
+    pub(super) fn release(&mut self) {
+        self.child = Vec::new();
+        self.program = Vec::new();
+        self.init_filter = None;
+        self.audit = Audit::default();
+        self.made = Vec::new();
+        self.created = Vec::new();
+        self.own_directories = Vec::new();
+        self.execute = ExecOp {
+            step: self.execute.step,
+            candidates: Vec::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        };
+    }
 }
 
 /// The id maps as text.

@@ -29,12 +29,12 @@ const GRACE: Duration = Duration::from_secs(5);
 /// When a program has run so long, it will not end at once: the launcher makes itself small.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// Carries a prepared plan out and waits for the end. `run` is the directory of the run, if the plan asks for one. `tell` is called for what the user must know at once.
+/// Carries a prepared plan out and waits for the end; what of it was for the child is gone then. `run` is the directory of the run, if the plan asks for one. `tell` is called for what the user must know at once.
 ///
 /// # Errors
 /// A step failed: nothing was run, and what had been made is gone again.
 pub fn launch(
-    prepared: &Prepared,
+    prepared: &mut Prepared,
     run: Option<&Path>,
     tell: &mut dyn FnMut(Remark),
 ) -> Result<Outcome, LaunchError> {
@@ -62,6 +62,8 @@ pub fn launch(
         let group = group.as_mut();
         start(prepared, run, group, &mut companions, &mut *tell)
     });
+    prepared.release();
+    let prepared = &*prepared;
     let result = made.and_then(|(child, lines)| {
         let mut supervisor = Supervisor {
             companions: &mut companions,

@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod desktop;
 
+use crate::tree::PathMap;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,9 +24,9 @@ pub struct Facts {
     /// The control groups, as far as this caller may use them.
     pub cgroup: CgroupFacts,
     /// What the paths that the policy names are on this host, by the path as expanded (lexically normal, absolute).
-    pub paths: BTreeMap<PathBuf, PathFact>,
+    pub paths: PathMap<PathFact>,
     /// What the globs that the policy names match, by the glob as expanded.
-    pub globs: BTreeMap<PathBuf, Vec<PathBuf>>,
+    pub globs: PathMap<Vec<PathBuf>>,
     /// Where the roots are that the policy names, by what it says.
     pub roots: BTreeMap<String, PathBuf>,
     /// Where something is mounted on this host, by paths without links; empty when no rule needs to know.

@@ -6,7 +6,7 @@
 //! looks like a file system (/proc, /sys) and what would have to be fetched from elsewhere (autofs, NFS, SMB, FUSE)
 //! is not searched unless a pattern starts in it, and a note says so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -23,6 +23,7 @@ use nix::sys::statfs::{self, FsType, fstatfs};
 use super::facts::{PathFact, PathKind};
 use super::paths::{self, Walker};
 use crate::report::{Diagnostic, Diagnostics};
+use crate::tree::{PathMap, PathSet};
 
 /// Directories below the first pattern.
 const DEEPEST: usize = 16;
@@ -33,9 +34,9 @@ const MOST_NAMES: usize = 100_000;
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// The paths, and what the patterns match.
-    pub paths: BTreeMap<PathBuf, PathFact>,
+    pub paths: PathMap<PathFact>,
     /// What each pattern matches, in the order of the paths.
-    pub globs: BTreeMap<PathBuf, Vec<PathBuf>>,
+    pub globs: PathMap<Vec<PathBuf>>,
     /// Where was not searched, and why.
     pub notes: Vec<String>,
 }
@@ -48,11 +49,11 @@ pub fn look(paths: &[PathBuf], globs: &[PathBuf]) -> Result<Seen, Diagnostics> {
     let mut seen = Seen::default();
     let mut search = Search {
         names: 0,
-        read: BTreeMap::new(),
+        read: PathMap::new(),
         notes: BTreeSet::new(),
         walker: Walker::default(),
     };
-    let mut all: BTreeSet<PathBuf> = paths.iter().cloned().collect();
+    let mut all: PathSet = paths.iter().cloned().collect();
     let mut errors = Diagnostics::new();
     for glob in globs {
         match search.find(glob) {
@@ -148,7 +149,7 @@ fn plain(text: &str) -> Option<String> {
 struct Search {
     names: usize,
     /// The directories that were read, and their names: no more than are counted.
-    read: BTreeMap<PathBuf, Rc<Vec<OsString>>>,
+    read: PathMap<Rc<Vec<OsString>>>,
     notes: BTreeSet<String>,
     /// It knows the directories that patterns start in.
     walker: Walker,
@@ -157,11 +158,11 @@ struct Search {
 /// Where a search started, and what it has found.
 struct Find {
     kind: FsType,
-    found: BTreeSet<PathBuf>,
+    found: PathSet,
 }
 
 impl Search {
-    fn find(&mut self, glob: &Path) -> Result<BTreeSet<PathBuf>, String> {
+    fn find(&mut self, glob: &Path) -> Result<PathSet, String> {
         let mut parts = Vec::new();
         for component in glob.components() {
             if let Component::Normal(name) = component {
@@ -187,14 +188,14 @@ impl Search {
             return Ok(fact.canonical.map(|_| start).into_iter().collect());
         }
         let (Some(directory), PathKind::Directory) = (directory, fact.kind) else {
-            return Ok(BTreeSet::new());
+            return Ok(PathSet::new());
         };
         let kind = fstatfs(directory.as_fd())
             .map_err(|error| error.desc().to_owned())?
             .filesystem_type();
         let mut find = Find {
             kind,
-            found: BTreeSet::new(),
+            found: PathSet::new(),
         };
         self.descend(&mut find, &directory, &start, &pattern, 0)?;
         Ok(find.found)
@@ -492,13 +493,13 @@ mod tests {
             .map(|at| root.path().join(format!("*{at}")))
             .collect();
         let seen = look(&[], &globs).unwrap();
-        assert_eq!(seen.globs[&globs[99]].len(), 15);
+        assert_eq!(seen.globs.get(&globs[99]).map(Vec::len), Some(15));
     }
 
     #[test]
     fn proc_is_not_searched() {
         let seen = look(&[], &["/proc/*/mem".into()]).unwrap();
-        assert_eq!(seen.globs[Path::new("/proc/*/mem")], Vec::<PathBuf>::new());
+        assert_eq!(seen.globs.get(Path::new("/proc/*/mem")), Some(&Vec::new()));
         assert_eq!(
             seen.notes,
             ["`/proc` is not searched for matches: it is made up by the kernel"]

@@ -4,8 +4,8 @@
 //! triggered, which a server that does not answer could hold up for ever: with O_DIRECTORY even a bare reference would (path
 //! resolution asks for a directory then), and so would a name that is looked for in a directory of autofs.
 
+use crate::tree::{PathMap, PathSet};
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -27,12 +27,12 @@ const MOST_MISSING: usize = 1024;
 
 /// Looks at paths; they must be absolute.
 #[must_use]
-pub fn probe(paths: &[PathBuf]) -> BTreeMap<PathBuf, PathFact> {
+pub fn probe(paths: &[PathBuf]) -> PathMap<PathFact> {
     probe_with(&mut Walker::default(), paths)
 }
 
 /// The same by a walker that has been at some of them before.
-pub(super) fn probe_with(walker: &mut Walker, paths: &[PathBuf]) -> BTreeMap<PathBuf, PathFact> {
+pub(super) fn probe_with(walker: &mut Walker, paths: &[PathBuf]) -> PathMap<PathFact> {
     let next = paths.iter().skip(1).map(Some).chain([None]);
     paths
         .iter()
@@ -84,11 +84,11 @@ impl Directory {
 #[derive(Default)]
 pub(super) struct Walker {
     root: Option<Rc<Directory>>,
-    seen: BTreeMap<PathBuf, Entry>,
+    seen: PathMap<Entry>,
     /// Directories that are not there: many rules name something below the same ones.
-    missing: BTreeSet<PathBuf>,
+    missing: PathSet,
     /// Where something is mounted; read once an automount is met.
-    mounted: Option<BTreeSet<PathBuf>>,
+    mounted: Option<PathSet>,
 }
 
 impl Walker {
@@ -231,7 +231,7 @@ impl Walker {
 
 /// The mount points that mountinfo names (proc_pid_mountinfo(5)), but for those of autofs itself.
 #[must_use]
-pub fn mount_points(mountinfo: &[u8]) -> BTreeSet<PathBuf> {
+pub fn mount_points(mountinfo: &[u8]) -> PathSet {
     let lines = mountinfo.split(|byte| *byte == b'\n');
     lines
         .filter_map(|line| {

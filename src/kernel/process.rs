@@ -484,7 +484,14 @@ pub fn forget_arguments_and_environment(title: &CStr) {
     };
 }
 
-/// Gives back memory that is not in use: what the heap has free (malloc_trim(3)), and the pages of the program's file
+/// The largest page that a kernel for this processor may have.
+pub(super) const PAGE: usize = if cfg!(target_arch = "x86_64") {
+    4 << 10
+} else {
+    64 << 10
+};
+
+/// Gives back memory that is not in use: what the heap has free, the stack that this call does not need, and the pages of the program's file
 /// that nobody writes to, of which those that are used again are mapped again from the page cache (madvise(2),
 /// MADV_DONTNEED).
 pub fn give_memory_back() {
@@ -493,7 +500,6 @@ pub fn give_memory_back() {
         _size: usize,
         _data: *mut libc::c_void,
     ) -> libc::c_int {
-        const PAGE: usize = 4096;
         // SAFETY: the C library passes a valid description, and nothing changes it meanwhile.
         let object = unsafe { &*object };
         // SAFETY: the headers of a loaded object stay where they are; so many does it have.
@@ -511,6 +517,8 @@ pub fn give_memory_back() {
         }
         0
     }
+    super::heap::give_back();
+    give_stack_back();
     #[cfg(target_env = "gnu")]
     // SAFETY: only what is free is given back.
     unsafe {
@@ -518,6 +526,37 @@ pub fn give_memory_back() {
     };
     // SAFETY: the function keeps to what dl_iterate_phdr(3) demands, and no data is passed.
     unsafe { libc::dl_iterate_phdr(Some(each), std::ptr::null_mut()) };
+}
+
+/// Gives back the part of the stack that deeper calls used, of the first thread.
+pub fn give_stack_back() {
+    // No call goes deeper than the first megabyte but for moments, and nothing else lies so near below the stack (the kernel
+    // leaves a gap, mmap_base).
+    const LENGTH: usize = 1 << 20;
+    let here = 0_u8;
+    // What is left of this page, and one more, are this call's own.
+    let end = (&raw const here as usize - PAGE) & !(PAGE - 1);
+    // SAFETY: below the frame of this call there is nothing that anybody uses. Where there is no stack yet, ENOMEM.
+    unsafe { libc::madvise((end - LENGTH) as *mut _, LENGTH, libc::MADV_DONTNEED) };
+}
+
+/// Gives back the stack of all that called what calls this, but for the two pages that are nearest.
+///
+/// # Safety
+/// The caller, whose frame is smaller than a page, never returns, uses nothing that lies in the frames of its own callers,
+/// and no argument or variable that the process was started with.
+pub unsafe fn abandon_callers() {
+    unsafe extern "C" {
+        static program_invocation_name: *const libc::c_char;
+    }
+    let here = 0_u8;
+    let start = (&raw const here as usize + 3 * PAGE) & !(PAGE - 1);
+    // SAFETY: the C library set it at start: the first argument, which lies above the whole stack.
+    let end = unsafe { program_invocation_name } as usize & !(PAGE - 1);
+    if let Some(length) = end.checked_sub(start) {
+        // SAFETY: whole pages of the stack, which nobody uses any more.
+        unsafe { libc::madvise(start as *mut _, length, libc::MADV_DONTNEED) };
+    }
 }
 
 /// Whether there is a process of this number; it may be another one than was meant, see [`start_time`].

@@ -6,6 +6,8 @@ mod merge;
 pub mod recorded;
 pub mod show;
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::profile::key::Section;
@@ -91,12 +93,54 @@ pub struct Policy {
     pub rules: BTreeMap<(Section, String), Rule>,
 }
 
+/// The name of a rule, however it is kept: looked up a few hundred times a launch, it is not copied for that.
+trait Named {
+    fn named(&self) -> (Section, &str);
+}
+
+impl Named for (Section, String) {
+    fn named(&self) -> (Section, &str) {
+        (self.0, &self.1)
+    }
+}
+
+impl Named for (Section, &str) {
+    fn named(&self) -> (Section, &str) {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn Named + 'a> for (Section, String) {
+    fn borrow(&self) -> &(dyn Named + 'a) {
+        self
+    }
+}
+
+impl PartialEq for dyn Named + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.named() == other.named()
+    }
+}
+
+impl Eq for dyn Named + '_ {}
+
+impl PartialOrd for dyn Named + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for dyn Named + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.named().cmp(&other.named())
+    }
+}
+
 impl Policy {
     /// What holds for a key, when a layer says so and none later says `"inherit"`.
     #[must_use]
     pub fn get(&self, section: Section, key: &str) -> Option<Traced<&Value>> {
-        // BTreeMap needs an owned key to look one up; names are short.
-        let rule = self.rules.get(&(section, key.to_owned()))?;
+        let rule = self.rules.get(&(section, key) as &dyn Named)?;
         Some(Traced::new(rule.value.as_ref()?, rule.site))
     }
 

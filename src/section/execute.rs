@@ -3,7 +3,6 @@
 //! Held by Landlock's right to execute (landlock(7)), in a ruleset of its own beside that of `[filesystem]`, so that both
 //! have to allow a program. Landlock grants and takes nothing away: what is denied below something allowed cannot be held.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::expand::{Expanded, expand, is_pattern};
@@ -14,6 +13,7 @@ use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::profile::value::{Value, View};
 use crate::report::{Diagnostic, Diagnostics, Site};
+use crate::tree::PathMap;
 
 /// Where the dynamic loaders are (`PT_INTERP` of elf(5)): the kernel executes one with every program that has libraries.
 pub const LOADERS: [&str; 8] = [
@@ -133,7 +133,7 @@ pub fn lower(policy: &Policy, facts: &Facts) -> Result<Lowered, Diagnostics> {
         Some(fact) if !elsewhere => fact.canonical.clone(),
         _ => Some(path.to_owned()),
     };
-    let mut table: BTreeMap<PathBuf, Rule> = BTreeMap::new();
+    let mut table: PathMap<Rule> = PathMap::new();
     if !deny {
         let rule = Rule {
             key: "default".to_owned(),
@@ -212,12 +212,8 @@ pub fn lower(policy: &Policy, facts: &Facts) -> Result<Lowered, Diagnostics> {
 }
 
 /// What the section says of which path, patterns replaced by what they match.
-fn gather(
-    policy: &Policy,
-    facts: &Facts,
-    out: &mut Lowered,
-) -> Result<BTreeMap<PathBuf, Rule>, Diagnostics> {
-    let mut said: BTreeMap<PathBuf, Rule> = BTreeMap::new();
+fn gather(policy: &Policy, facts: &Facts, out: &mut Lowered) -> Result<PathMap<Rule>, Diagnostics> {
+    let mut said: PathMap<Rule> = PathMap::new();
     let mut errors = Diagnostics::new();
     for (key, value, rule) in policy.section(Section::Execute) {
         if key == "default" {

@@ -52,6 +52,7 @@ use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Create, Value, View};
 use crate::report::{Diagnostics, Site};
+use crate::tree::{PathMap, PathSet};
 
 /// What the lowering must know beside the policy and the host.
 #[derive(Clone, Debug, Default)]
@@ -191,9 +192,9 @@ pub fn wanted_for(
             globs: Vec::new(),
         };
     }
-    let mut paths: BTreeSet<PathBuf> = ["/dev", "/proc"].map(PathBuf::from).into();
+    let mut paths: PathSet = ["/dev", "/proc"].map(PathBuf::from).into();
     paths.extend(asked.iter().cloned());
-    let mut globs = BTreeSet::new();
+    let mut globs = PathSet::new();
     let mut binds = Vec::new();
     if around.real_root {
         paths.extend(proc::KERNEL_WIDE.map(PathBuf::from));
@@ -299,13 +300,13 @@ struct Draft<'a> {
     facts: &'a Facts,
     around: &'a Surroundings,
     /// What is at paths of the host that have no link in them; what is not here was not looked at.
-    known: BTreeMap<PathBuf, PathKind>,
+    known: PathMap<PathKind>,
     /// What is to be at which place inside. Parents come before children.
-    table: BTreeMap<PathBuf, Item>,
+    table: PathMap<Item>,
     /// Directories of the caller's own that must be there first.
-    own: BTreeMap<PathBuf, Site>,
+    own: PathMap<Site>,
     /// What rules have made first, by its path on the host.
-    created: BTreeMap<PathBuf, (Create, Site)>,
+    created: PathMap<(Create, Site)>,
     /// Keys of rules that decide against others about the same place.
     decisive: BTreeSet<String>,
     notes: Vec<Note>,
@@ -411,9 +412,9 @@ impl<'a> Draft<'a> {
             facts,
             around,
             known: world::known(facts),
-            table: BTreeMap::new(),
-            own: BTreeMap::new(),
-            created: BTreeMap::new(),
+            table: PathMap::new(),
+            own: PathMap::new(),
+            created: PathMap::new(),
             decisive: BTreeSet::new(),
             notes: Vec::new(),
             errors: Diagnostics::new(),
@@ -431,10 +432,8 @@ impl Draft<'_> {
 
     /// The nearest entry of the table at or above a place; without one, the root is the host's.
     fn cover(&self, place: &Path) -> Option<(&Path, &Item)> {
-        place
-            .ancestors()
-            .find_map(|at| self.table.get_key_value(at))
-            .map(|(at, item)| (at.as_path(), item))
+        let nearest = self.table.nearest(place);
+        nearest.map(|(at, item)| (at.as_path(), item))
     }
 
     /// The path of the host that is shown at a place, with which access; `None` when nothing of the host is.
@@ -457,8 +456,8 @@ impl Draft<'_> {
             return false;
         }
         let above = || {
-            let mut above = place.ancestors().skip(1);
-            above.find_map(|at| self.table.get(at)?.execute)
+            let found = self.table.find_above(place.parent()?, |item| item.execute);
+            found.map(|(_, execute)| execute)
         };
         item.execute.or_else(above).unwrap_or(true)
     }

@@ -1,14 +1,14 @@
 //! Where nothing can be executed.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Draft, Item, What};
 use crate::report::Diagnostic;
+use crate::tree::PathSet;
 
 /// The places of a table at which nothing can be executed.
-pub(super) fn shut(draft: &mut Draft, root: &Item) -> BTreeSet<PathBuf> {
-    let shut: BTreeSet<PathBuf> = draft
+pub(super) fn shut(draft: &mut Draft, root: &Item) -> PathSet {
+    let shut: PathSet = draft
         .table
         .iter()
         .filter(|(place, item)| !draft.executes(place, item))
@@ -19,7 +19,7 @@ pub(super) fn shut(draft: &mut Draft, root: &Item) -> BTreeSet<PathBuf> {
 }
 
 /// Refuses a view in which no program could be run.
-fn nothing_to_execute(draft: &mut Draft, root: &Item, shut: &BTreeSet<PathBuf>) {
+fn nothing_to_execute(draft: &mut Draft, root: &Item, shut: &PathSet) {
     let of_host = matches!(root.what, What::Show { .. } | What::Overlay { .. });
     let runs = |(place, item): (&PathBuf, &Item)| {
         let said = item.because.is_empty() && !item.what.closes();

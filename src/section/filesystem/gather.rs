@@ -1,6 +1,5 @@
 //! From keys to paths: `[filesystem]` and `[devices]` expanded, patterns replaced by what they match.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::rule::Rule;
@@ -11,6 +10,7 @@ use crate::report::{Diagnostic, Site};
 use crate::section::desktop::Shown;
 use crate::section::devices;
 use crate::section::expand::{self, Expanded};
+use crate::tree::PathSet;
 
 /// `[filesystem]` as rules about paths.
 pub fn gather(draft: &mut Draft, out: &mut Vec<Rule>) {
@@ -61,7 +61,7 @@ pub fn gather(draft: &mut Draft, out: &mut Vec<Rule>) {
                 }
             }
             Ok(Expanded::Glob(glob)) => {
-                let mut found: BTreeSet<PathBuf> = BTreeSet::new();
+                let mut found: PathSet = PathSet::new();
                 let mut looked = true;
                 let mut find = |glob: &Path| match draft.facts.globs.get(glob) {
                     Some(paths) => paths.clone(),

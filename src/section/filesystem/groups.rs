@@ -1,13 +1,13 @@
 //! Keeps a program that has limits from changing them: the directories of control groups are read-only in its view, unless
 //! a rule names them, and where it still reaches a service manager that would change them, that is said.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::{Draft, Surroundings, What};
 use crate::host::facts::PathKind;
 use crate::profile::value::Access;
 use crate::report::Site;
+use crate::tree::PathSet;
 
 const BECAUSE: &str = "the program must not change its own limits";
 
@@ -67,7 +67,7 @@ pub fn tell(draft: &mut Draft) {
         matches!(&item.what, What::Show { source, access: Access::ReadWrite, .. }
             if groups.mounts.iter().any(|mount| source.starts_with(mount)))
     });
-    let writable: BTreeSet<PathBuf> = groups
+    let writable: PathSet = groups
         .mounts
         .iter()
         .filter(open)

@@ -10,6 +10,7 @@ use crate::host::facts::PathKind;
 use crate::profile::value::Access;
 use crate::report::{Diagnostic, Site};
 use crate::section::expand::{Expanded, expand};
+use crate::tree::{PathMap, PathSet};
 
 /// Directories in which only root makes anything, on every usual host.
 const SYSTEM: [&str; 12] = [
@@ -221,7 +222,7 @@ pub fn second_roads(draft: &mut Draft, rules: &[Rule], kept: &[(PathBuf, Access,
     if shown.is_empty() {
         return;
     }
-    let mut guarded: BTreeMap<PathBuf, (Access, bool, String, Site)> = BTreeMap::new();
+    let mut guarded: PathMap<(Access, bool, String, Site)> = PathMap::new();
     for (path, access, name, site) in kept {
         guarded.insert(path.clone(), (*access, true, name.clone(), *site));
     }
@@ -235,7 +236,7 @@ pub fn second_roads(draft: &mut Draft, rules: &[Rule], kept: &[(PathBuf, Access,
         let executes = rule.terms.execute != Some(false);
         guarded.insert(rule.host.clone(), (access, executes, name, rule.site));
     }
-    let mut taken: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut taken: PathSet = PathSet::new();
     for (place, source) in shown {
         let mut hidden: Option<&Path> = None;
         for (path, (access, executes, because, site)) in below(&guarded, &source) {
@@ -326,7 +327,7 @@ pub fn prune(draft: &mut Draft) {
 /// Mounts the directories between a writable tree and a stricter rule below it on themselves: a mount point
 /// cannot be renamed (rename(2), EBUSY), so that nothing else can be put under the rule's path for the next start.
 pub fn pin(draft: &mut Draft) {
-    let mut pins: BTreeMap<PathBuf, (What, Option<bool>, Site, String)> = BTreeMap::new();
+    let mut pins: PathMap<(What, Option<bool>, Site, String)> = PathMap::new();
     for (place, item) in &draft.table {
         let Some(parent) = place.parent() else {
             continue;

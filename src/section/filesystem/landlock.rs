@@ -1,6 +1,5 @@
 //! The second wall: the same table as rules of Landlock, and what it can hold where nothing can be mounted.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::system::{first_of_devices, host_dev};
@@ -16,6 +15,7 @@ use crate::profile::value::Access;
 use crate::report::{Diagnostics, Site};
 use crate::section::devices;
 use crate::section::landlock::{PathRule, Rights};
+use crate::tree::{self, PathMap, PathSet};
 
 /// What Landlock can hold of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,19 +53,29 @@ enum Object {
 
 /// Rights as they are granted so far.
 #[derive(Default)]
-struct Grants(BTreeMap<Object, Rights>);
+struct Grants {
+    host: PathMap<Rights>,
+    ours: PathMap<Rights>,
+}
 
 impl Grants {
     /// What is granted at a place: all that is granted there or above.
     fn at(&self, draft: &Draft, place: &Path) -> Rights {
-        place.ancestors().fold(Rights::NONE, |rights, at| {
-            let granted = self.0.get(&object(draft, at)).copied();
-            rights | granted.unwrap_or_default()
+        tree::ancestors(place).fold(Rights::NONE, |rights, at| {
+            let granted = match object(draft, at) {
+                Object::Host(path) => self.host.get(&path),
+                Object::Ours(path) => self.ours.get(&path),
+            };
+            rights | granted.copied().unwrap_or_default()
         })
     }
 
     fn add(&mut self, object: Object, rights: Rights) {
-        let granted = self.0.entry(object).or_default();
+        let (all, path) = match object {
+            Object::Host(path) => (&mut self.host, path),
+            Object::Ours(path) => (&mut self.ours, path),
+        };
+        let granted = all.entry(path).or_default();
         *granted = *granted | rights;
     }
 }
@@ -201,11 +211,11 @@ fn lent(draft: &Draft, grants: &Grants) -> Vec<PathBuf> {
         })
         .collect();
     // What shows a path shows what is below it too.
-    let mut by_source: BTreeMap<&Path, Vec<_>> = BTreeMap::new();
+    let mut by_source: PathMap<Vec<_>> = PathMap::new();
     for show in &shows {
-        by_source.entry(show.1).or_default().push(show);
+        by_source.entry(show.1.clone()).or_default().push(show);
     }
-    let mut places = BTreeSet::new();
+    let mut places = PathSet::new();
     let mut compare = |granted: &Path, (place, source, item): &(&PathBuf, &PathBuf, &Item)| {
         let at = moved(granted, source, place);
         let same = object(draft, &at) == Object::Host(granted.to_owned());
@@ -219,7 +229,7 @@ fn lent(draft: &Draft, grants: &Grants) -> Vec<PathBuf> {
         }
     };
     for (place, granted, _) in &shows {
-        let around = granted.ancestors().filter_map(|at| by_source.get(at));
+        let around = tree::ancestors(granted).filter_map(|at| by_source.get(at));
         for show in around.flatten() {
             // At its own place the same is granted as it shows.
             if place != granted || show.0 != show.1 {

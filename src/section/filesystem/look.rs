@@ -11,6 +11,7 @@ use crate::host::facts::PathKind;
 use crate::profile::value::{Access, Create, View};
 use crate::report::{Diagnostic, Site};
 use crate::section::expand::Expanded;
+use crate::tree::PathMap;
 
 /// The mode of a directory on the way forbids it, and it is not the caller's to change (EACCES, errno(3)).
 const EACCES: i32 = 13;
@@ -25,7 +26,7 @@ const EREMOTE: i32 = 66;
 
 /// Adds what the host has there; drops rules about what it does not have.
 pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
-    let binds: BTreeMap<PathBuf, PathBuf> = binds(draft).into_iter().collect();
+    let binds: PathMap<PathBuf> = binds(draft).into_iter().collect();
     let mut out = Vec::new();
     let mut classes: BTreeMap<(String, Site), bool> = BTreeMap::new();
     for mut rule in rules {

@@ -1,6 +1,5 @@
 //! The table carried out, from the root downwards.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::execution;
@@ -10,6 +9,7 @@ use crate::plan::step::{Overlay, Root, Upper};
 use crate::plan::{Action, OnFailure, Step};
 use crate::profile::value::Access;
 use crate::report::{Diagnostic, Diagnostics, Site};
+use crate::tree::{self, PathMap, PathSet};
 
 /// More than enough for the few entries of a /dev that is ours.
 const DEV_SIZE: u64 = 64 << 10;
@@ -36,10 +36,10 @@ enum Tree {
 
 struct Build<'a> {
     draft: Draft<'a>,
-    trees: BTreeMap<PathBuf, Tree>,
-    made: BTreeSet<PathBuf>,
+    trees: PathMap<Tree>,
+    made: PathSet,
     /// Places at which nothing can be executed.
-    shut: BTreeSet<PathBuf>,
+    shut: PathSet,
     seals: Vec<Step>,
     steps: Vec<Step>,
 }
@@ -52,8 +52,8 @@ pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
     let table = std::mem::take(&mut draft.table);
     let mut build = Build {
         draft,
-        trees: BTreeMap::new(),
-        made: BTreeSet::new(),
+        trees: PathMap::new(),
+        made: PathSet::new(),
         shut,
         seals: Vec::new(),
         steps: Vec::new(),
@@ -196,11 +196,11 @@ impl Build<'_> {
 
     /// The tree in which a place lies, and where that tree begins.
     fn above(&self, place: &Path) -> (PathBuf, Tree) {
-        place
-            .ancestors()
-            .skip(1)
-            .find_map(|at| Some((at.to_owned(), self.trees.get(at)?.clone())))
-            .unwrap_or((PathBuf::from("/"), Tree::Closed))
+        let nearest = place.parent().and_then(|above| self.trees.nearest(above));
+        nearest.map_or_else(
+            || (PathBuf::from("/"), Tree::Closed),
+            |(at, tree)| (at.clone(), tree.clone()),
+        )
     }
 
     /// What is at a place before anything is mounted on it; `None` when that was not looked at.
@@ -209,7 +209,7 @@ impl Build<'_> {
             Tree::Host { source, .. } | Tree::Overlay { source } => {
                 let there = moved(place, at, source);
                 let absent = |at: &Path| self.draft.known.get(at) == Some(&PathKind::Missing);
-                if there.ancestors().any(absent) {
+                if tree::ancestors(&there).any(absent) {
                     return Some(PathKind::Missing);
                 }
                 self.draft.known.get(&there).copied()

@@ -1,7 +1,7 @@
 //! Rules about paths of this host: where each sits, and which one wins where several meet.
 
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::Draft;
@@ -11,6 +11,7 @@ use super::world::{self, Walk};
 use crate::host::facts::PathKind;
 use crate::profile::value::{Access, Terms, View};
 use crate::report::{Diagnostic, Site};
+use crate::tree::PathMap;
 
 /// More rules than this are a mistake in a pattern; a mount namespace takes 100,000 mounts (fs.mount-max).
 const MOST_RULES: usize = 10_000;
@@ -157,14 +158,14 @@ fn without_seen(rules: Vec<Rule>) -> Vec<Rule> {
         View::Host(access) => *access != Access::Hidden,
         _ => false,
     };
-    let told: BTreeMap<PathBuf, bool> = rules
+    let told: PathMap<bool> = rules
         .iter()
         .filter(|rule| !rule.beside)
         .map(|rule| (rule.place.clone(), host_shown(rule)))
         .collect();
     let seen = |rule: &Rule| {
-        let nearest = rule.place.ancestors().find_map(|at| told.get(at));
-        nearest.copied().unwrap_or(true)
+        let nearest = told.nearest(&rule.place);
+        nearest.is_none_or(|(_, shown)| *shown)
     };
     rules
         .into_iter()
@@ -174,7 +175,7 @@ fn without_seen(rules: Vec<Rule>) -> Vec<Rule> {
 
 /// Keeps one rule for each value of `at`, and says which ones lost.
 fn decide(draft: &mut Draft, rules: Vec<Rule>, at: impl Fn(&Rule) -> PathBuf) -> Vec<Rule> {
-    let mut winners: BTreeMap<PathBuf, Rule> = BTreeMap::new();
+    let mut winners: PathMap<Rule> = PathMap::new();
     let mut lost = Vec::new();
     for rule in rules {
         let mut entry = match winners.entry(at(&rule)) {
@@ -228,7 +229,7 @@ fn settle(draft: &mut Draft, rules: &mut [Rule]) {
         }
         return;
     }
-    let mut trees: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    let mut trees: PathMap<PathBuf> = PathMap::new();
     for _ in 0..8 {
         let walks: Vec<Result<Walk, String>> = rules
             .iter()

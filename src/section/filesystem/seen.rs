@@ -202,9 +202,7 @@ fn shown(draft: &Draft, place: &Path, at: &Path, item: &Item) -> Shown {
         What::Hidden | What::Denied { .. } | What::MinimalDev => {
             let leads = draft
                 .table
-                .range(place.to_owned()..)
-                .skip_while(|(below, _)| below.as_path() == place)
-                .take_while(|(below, _)| below.starts_with(place))
+                .below(place)
                 .any(|(_, item)| !item.what.closes());
             match (&item.what, leads) {
                 (What::MinimalDev, _) if at == place => Shown::Dev,

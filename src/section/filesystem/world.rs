@@ -1,18 +1,18 @@
 //! Where paths lead: on the host, and inside, where some trees come from elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
 use super::{join, moved};
 use crate::host::Facts;
 use crate::host::facts::{PathFact, PathKind};
+use crate::tree::{self, PathMap, PathSet};
 
 /// The kernel follows no more links in one path (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
 /// Every link that was seen on the host: where it is, by a path without links, and what it says.
-pub type Links = BTreeMap<PathBuf, PathBuf>;
+pub type Links = PathMap<PathBuf>;
 
 /// Where a path leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,31 +40,31 @@ pub fn host_place(path: &Path, fact: &PathFact) -> PathBuf {
         return canonical.clone();
     }
     let links: Links = fact.links.iter().cloned().collect();
-    walk(path, &links, &BTreeMap::new()).map_or_else(|_| path.to_owned(), |walk| walk.place)
+    walk(path, &links, &PathMap::new()).map_or_else(|_| path.to_owned(), |walk| walk.place)
 }
 
 /// What is known of paths without links.
 #[must_use]
-pub fn known(facts: &Facts) -> BTreeMap<PathBuf, PathKind> {
-    let mut out = BTreeMap::new();
+pub fn known(facts: &Facts) -> PathMap<PathKind> {
+    let mut out = PathMap::new();
     for (path, fact) in &facts.paths {
         if fact.error.is_none() {
             out.insert(host_place(path, fact), fact.kind);
         }
     }
     // Whatever something lies below is a directory.
-    let mut parents: BTreeSet<&Path> = BTreeSet::new();
+    let mut parents = PathSet::new();
     for (path, kind) in &out {
         if *kind != PathKind::Missing {
-            for at in path.ancestors().skip(1) {
+            for at in tree::ancestors(path).skip(1) {
                 // Above one that was seen before, all were.
-                if !parents.insert(at) {
+                if parents.contains(at) {
                     break;
                 }
+                parents.insert(at.to_owned());
             }
         }
     }
-    let parents: Vec<PathBuf> = parents.into_iter().map(Path::to_owned).collect();
     out.extend(parents.into_iter().map(|path| (path, PathKind::Directory)));
     out
 }
@@ -74,11 +74,7 @@ pub fn known(facts: &Facts) -> BTreeMap<PathBuf, PathKind> {
 ///
 /// # Errors
 /// Why it cannot be told where the path leads.
-pub fn walk(
-    path: &Path,
-    links: &Links,
-    trees: &BTreeMap<PathBuf, PathBuf>,
-) -> Result<Walk, String> {
+pub fn walk(path: &Path, links: &Links, trees: &PathMap<PathBuf>) -> Result<Walk, String> {
     if links.is_empty() {
         return Ok(Walk {
             place: normal(path),
@@ -94,7 +90,7 @@ pub fn walk(
             place.pop();
             continue;
         }
-        let tree = place.ancestors().find_map(|at| trees.get_key_value(at));
+        let tree = trees.nearest(&place);
         let (at, source) = tree.map_or((Path::new("/"), Path::new("/")), |(at, source)| {
             (at, source)
         });
@@ -128,9 +124,9 @@ pub fn walk(
 }
 
 /// Those of the paths that lie at or below `place`, moved to below `source`.
-pub fn moved_below(all: &BTreeSet<PathBuf>, place: &Path, source: &Path) -> Vec<PathBuf> {
+pub fn moved_below(all: &PathSet, place: &Path, source: &Path) -> Vec<PathBuf> {
     // They stand one after another: paths are ordered by their names.
-    all.range(place.to_owned()..)
+    all.from(place)
         .map_while(|path| Some(join(source, path.strip_prefix(place).ok()?)))
         .collect()
 }
@@ -164,10 +160,8 @@ pub fn normal(path: &Path) -> PathBuf {
 
 /// Entries of a tree of places that lie strictly below one.
 pub fn below<'a, V>(
-    table: &'a BTreeMap<PathBuf, V>,
+    table: &'a PathMap<V>,
     place: &'a Path,
 ) -> impl Iterator<Item = (&'a PathBuf, &'a V)> {
-    table
-        .range::<Path, _>((std::ops::Bound::Excluded(place), std::ops::Bound::Unbounded))
-        .take_while(move |(at, _)| at.starts_with(place))
+    table.below(place)
 }

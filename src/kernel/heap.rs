@@ -1,0 +1,362 @@
+//! The heap of the launcher: memory of one arena, in blocks of set sizes that are used again for their own size.
+//!
+//! A launch asks for memory ten thousand times, and stays beside the program for as long as that runs. The C library's
+//! allocator takes ten times as long to answer, and cannot say where its memory lies. Here both are simple: a process that
+//! needs nothing of it any more gives all of it back, and one that stays gives back each page in which nothing is left.
+//! What does not fit is asked of the C library.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::process::PAGE;
+
+/// Bytes of the arena; what is not used is only addresses.
+const SIZE: usize = 4 << 20;
+const PAGES: usize = SIZE / PAGE;
+/// What every block begins at a multiple of, and the smallest block.
+const GRAIN: usize = 16;
+/// Up to here, sizes are multiples of [`GRAIN`]; above, there are four between a power of two and the next.
+const FINE: usize = 1024;
+/// The largest block.
+const LARGEST: usize = 1 << 20;
+const CLASSES: usize = FINE / GRAIN + 1 + 4 * 10;
+/// What every launch will write to: asked for at once, and not page by page.
+const FIRST: usize = 160 << 10;
+
+#[cfg_attr(target_arch = "x86_64", repr(C, align(4096)))]
+#[cfg_attr(not(target_arch = "x86_64"), repr(C, align(65536)))]
+struct Arena(UnsafeCell<[u8; SIZE]>);
+
+// SAFETY: who holds the lock, or has been given a block, alone touches its bytes.
+unsafe impl Sync for Arena {}
+
+static ARENA: Arena = Arena(UnsafeCell::new([0; SIZE]));
+
+/// What is known of the arena.
+struct State {
+    /// Where nothing was given out yet.
+    next: usize,
+    /// The first free block of each class, as its place behind the start and one more; 0: none. Each free block begins
+    /// with the next one.
+    free: [u32; CLASSES],
+    /// How many blocks that are in use touch a page.
+    used: [u16; PAGES],
+}
+
+struct Locked {
+    taken: AtomicBool,
+    state: UnsafeCell<State>,
+}
+
+// SAFETY: the state is touched only by who has taken the lock.
+unsafe impl Sync for Locked {}
+
+static LOCKED: Locked = Locked {
+    taken: AtomicBool::new(false),
+    state: UnsafeCell::new(State {
+        next: 0,
+        free: [0; CLASSES],
+        used: [0; PAGES],
+    }),
+};
+
+/// Does something with the state, alone.
+fn locked<T>(work: impl FnOnce(&mut State) -> T) -> T {
+    while LOCKED
+        .taken
+        .compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed)
+        .is_err()
+    {
+        std::thread::yield_now();
+    }
+    // SAFETY: the lock was free and is ours.
+    let result = work(unsafe { &mut *LOCKED.state.get() });
+    LOCKED.taken.store(false, Ordering::Release);
+    result
+}
+
+fn start() -> *mut u8 {
+    ARENA.0.get().cast()
+}
+
+/// The class of a size, and the size of its blocks; none for what is too large.
+fn class(size: usize) -> Option<(usize, usize)> {
+    if size <= FINE {
+        let number = size.div_ceil(GRAIN).max(1);
+        return Some((number, number * GRAIN));
+    }
+    if size > LARGEST {
+        return None;
+    }
+    // Above 2^bits, in quarters of that.
+    let bits = (size - 1).ilog2();
+    let quarter = 1_usize << (bits - 2);
+    let quarters = (size - (1 << bits)).div_ceil(quarter);
+    let above = bits.saturating_sub(FINE.ilog2()) as usize;
+    Some((
+        FINE / GRAIN + above * 4 + quarters,
+        (1 << bits) + quarters * quarter,
+    ))
+}
+
+/// The pages that a block touches.
+fn pages(at: usize, size: usize) -> std::ops::Range<usize> {
+    at / PAGE..(at + size).div_ceil(PAGE)
+}
+
+impl State {
+    fn take(&mut self, class: usize, size: usize) -> Option<usize> {
+        let head = self.free.get_mut(class)?;
+        let at = match head.checked_sub(1) {
+            Some(at) => {
+                let at = at as usize;
+                // SAFETY: a free block of the arena, which begins with the next one's place, and is aligned for it.
+                *head = unsafe { start().add(at).cast::<u32>().read() };
+                at
+            }
+            None => {
+                let at = self.next;
+                if at + size > SIZE {
+                    return None;
+                }
+                if at == 0 {
+                    populate();
+                }
+                self.next = at + size;
+                at
+            }
+        };
+        for used in self.used.get_mut(pages(at, size))? {
+            *used += 1;
+        }
+        Some(at)
+    }
+
+    fn give(&mut self, at: usize, class: usize, size: usize) {
+        for used in self.used.get_mut(pages(at, size)).into_iter().flatten() {
+            *used -= 1;
+        }
+        if at + size == self.next {
+            self.next = at;
+            return;
+        }
+        let Some(head) = self.free.get_mut(class) else {
+            return;
+        };
+        // SAFETY: the block was just given back by who had it; it is aligned, and large enough.
+        unsafe { start().add(at).cast::<u32>().write(*head) };
+        #[allow(clippy::cast_possible_truncation)] // below SIZE
+        let place = at as u32 + 1;
+        *head = place;
+    }
+
+    /// Forgets free blocks that touch a page in which nothing is used; returns those pages.
+    fn sweep(&mut self) -> impl Iterator<Item = usize> + '_ {
+        let end = self.next.div_ceil(PAGE);
+        for number in 0..CLASSES {
+            let Some(size) = size_of_class(number) else {
+                continue;
+            };
+            let mut kept = 0;
+            let mut rest = self.free.get(number).copied().unwrap_or(0);
+            while let Some(at) = rest.checked_sub(1) {
+                let place = rest;
+                // SAFETY: as in `take`.
+                let block = unsafe { start().add(at as usize).cast::<u32>() };
+                // SAFETY: as above.
+                rest = unsafe { block.read() };
+                let touched = self.used.get(pages(at as usize, size));
+                if touched.is_some_and(|pages| pages.iter().all(|used| *used > 0)) {
+                    // SAFETY: as above.
+                    unsafe { block.write(kept) };
+                    kept = place;
+                }
+            }
+            if let Some(head) = self.free.get_mut(number) {
+                *head = kept;
+            }
+        }
+        // What was not given out yet is not begun in the midst of a page that is given back.
+        self.next = self.next.next_multiple_of(PAGE).min(SIZE);
+        let used = self.used.iter().take(end).enumerate();
+        used.filter(|(_, used)| **used == 0).map(|(page, _)| page)
+    }
+}
+
+fn size_of_class(number: usize) -> Option<usize> {
+    let fine = FINE / GRAIN;
+    if number <= fine {
+        return (number > 0).then_some(number * GRAIN);
+    }
+    let (power, quarters) = ((number - fine - 1) / 4, (number - fine - 1) % 4 + 1);
+    Some((FINE << power) + quarters * (FINE << power) / 4)
+}
+
+/// Asks for the first pages at once (MADV_POPULATE_WRITE, Linux 5.14). An older kernel gives them one by one.
+fn populate() {
+    // SAFETY: memory of ours, which keeps what it holds.
+    unsafe { libc::madvise(start().cast(), FIRST, libc::MADV_POPULATE_WRITE) };
+}
+
+fn discard(from: usize, length: usize) {
+    // SAFETY: whole pages of the arena, in which nothing is used.
+    unsafe { libc::madvise(start().add(from).cast(), length, libc::MADV_DONTNEED) };
+}
+
+/// Gives back every page in which nothing is used.
+pub fn give_back() {
+    locked(|state| {
+        for page in state.sweep() {
+            discard(page * PAGE, PAGE);
+        }
+    });
+}
+
+/// Gives everything back, used or not, and with it the values that lie there.
+///
+/// # Safety
+/// From here on the process uses nothing that was allocated, and allocates nothing.
+pub unsafe fn abandon() {
+    // Without the lock, which another thread may have held when this process was made.
+    discard(0, SIZE);
+}
+
+/// The allocator.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Heap;
+
+impl Heap {
+    fn place(block: *mut u8) -> Option<usize> {
+        let at = (block as usize).checked_sub(start() as usize)?;
+        (at < SIZE).then_some(at)
+    }
+}
+
+// SAFETY: each block is given out once until it is given back, is large enough and aligned to 16; for more the C library
+// is asked, and blocks that do not lie in the arena are the C library's.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let found = class(layout.size()).filter(|_| layout.align() <= GRAIN);
+        let taken = found.and_then(|(class, size)| locked(|state| state.take(class, size)));
+        match taken {
+            // SAFETY: the place lies in the arena.
+            Some(at) => unsafe { start().add(at) },
+            // SAFETY: the caller's promise.
+            None => unsafe { System.alloc(layout) },
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        match (Self::place(block), class(layout.size())) {
+            (Some(at), Some((class, size))) => locked(|state| state.give(at, class, size)),
+            // SAFETY: it is not ours; the caller's promise.
+            _ => unsafe { System.dealloc(block, layout) },
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if Self::place(block).is_none() {
+            // SAFETY: it is not ours; the caller's promise.
+            return unsafe { System.realloc(block, layout, size) };
+        }
+        if class(layout.size()) == class(size) && class(size).is_some() {
+            return block;
+        }
+        // SAFETY: the caller's promise: the size is sound for this alignment.
+        let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        // SAFETY: the caller's promise.
+        let new = unsafe { self.alloc(wanted) };
+        if !new.is_null() {
+            let length = size.min(layout.size());
+            // SAFETY: both are at least so long, and two blocks in use do not overlap.
+            unsafe { std::ptr::copy_nonoverlapping(block, new, length) };
+            // SAFETY: the caller's promise.
+            unsafe { self.dealloc(block, layout) };
+        }
+        new
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_what_they_are_for() {
+        let mut before = (0, 0);
+        for size in 0..=LARGEST {
+            let (number, room) = class(size).unwrap();
+            assert!(
+                room >= size && room % GRAIN == 0 && number < CLASSES,
+                "{size}"
+            );
+            assert_eq!(size_of_class(number), Some(room), "{size}");
+            assert!(room <= size.max(64) * 5 / 4 + GRAIN, "{size} takes {room}");
+            assert!((number, room) >= before);
+            before = (number, room);
+        }
+        assert_eq!(class(LARGEST + 1), None);
+        assert_eq!(before, (CLASSES - 1, LARGEST));
+    }
+
+    /// The heap of this test run is another one, so that the arena is this test's alone.
+    #[test]
+    fn blocks_are_apart_and_pages_come_back() {
+        let layout = |size: usize| Layout::from_size_align(size, 8).unwrap();
+        let mut blocks: Vec<(*mut u8, usize, u8)> = Vec::new();
+        let mut seed = 1_u32;
+        let mut random = |most: usize| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as usize % most
+        };
+        let check = |&(block, size, mark): &(*mut u8, usize, u8)| {
+            // SAFETY: the block is ours and so long.
+            let bytes = unsafe { std::slice::from_raw_parts(block, size) };
+            assert!(bytes.iter().all(|byte| *byte == mark));
+        };
+        for round in 0..20_000 {
+            #[allow(clippy::cast_possible_truncation)]
+            let mark = round as u8;
+            let size = 1 + random(if round % 50 == 0 { 200_000 } else { 700 });
+            if blocks.len() > 300 {
+                let (block, size, mark) = blocks.swap_remove(random(300));
+                check(&(block, size, mark));
+                // SAFETY: the block is ours, with this layout.
+                unsafe { Heap.dealloc(block, layout(size)) };
+            }
+            if round % 3 == 0 && !blocks.is_empty() {
+                let (block, before, mark) = blocks.pop().unwrap();
+                // SAFETY: as above.
+                let block = unsafe { Heap.realloc(block, layout(before), size) };
+                check(&(block, size.min(before), mark));
+                // SAFETY: as above.
+                unsafe { block.write_bytes(mark, size) };
+                blocks.push((block, size, mark));
+            }
+            // SAFETY: the size is not zero.
+            let block = unsafe { Heap.alloc(layout(size)) };
+            assert_eq!(block as usize % GRAIN, 0);
+            // SAFETY: the block is ours and so long.
+            unsafe { block.write_bytes(mark, size) };
+            blocks.push((block, size, mark));
+            if round % 1000 == 0 {
+                give_back();
+            }
+        }
+        blocks.iter().for_each(check);
+        for (block, size, _) in blocks {
+            // SAFETY: as above.
+            unsafe { Heap.dealloc(block, layout(size)) };
+        }
+        assert!(locked(|state| state.used.iter().all(|used| *used == 0)));
+        // SAFETY: nothing of it is used.
+        unsafe { abandon() };
+        // SAFETY: the size is not zero.
+        let block = unsafe { Heap.alloc(layout(3 << 20)) };
+        assert_eq!(Heap::place(block), None);
+        // SAFETY: the block is ours, with this layout.
+        unsafe { Heap.dealloc(block, layout(3 << 20)) };
+    }
+}

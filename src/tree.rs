@@ -1,0 +1,538 @@
+//! Maps and sets of paths, in the order of [`Path`]: parents come before children, and all that lies below a path stands
+//! together.
+//!
+//! The standard library takes both paths apart each time it compares two, and making a plan compares tens of thousands of
+//! times. Nearly all of these paths are plain ones, absolute and without `.`, `..` and needless slashes: of such the bytes
+//! can be compared, with the slash before all others.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::btree_map::{self, BTreeMap};
+use std::ffi::OsStr;
+use std::ops::{Bound, Deref};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, Serializer};
+
+/// A path and whether it is a plain one.
+#[derive(Clone, Debug)]
+pub struct Key {
+    path: PathBuf,
+    plain: bool,
+}
+
+impl From<PathBuf> for Key {
+    fn from(path: PathBuf) -> Self {
+        let plain = is_plain(&path);
+        Self { path, plain }
+    }
+}
+
+impl Deref for Key {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A key, or what is looked for among them.
+trait Named {
+    fn named(&self) -> (&Path, bool);
+}
+
+impl Named for Key {
+    fn named(&self) -> (&Path, bool) {
+        (&self.path, self.plain)
+    }
+}
+
+impl Named for (&Path, bool) {
+    fn named(&self) -> (&Path, bool) {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn Named + 'a> for Key {
+    fn borrow(&self) -> &(dyn Named + 'a) {
+        self
+    }
+}
+
+impl PartialEq for dyn Named + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for dyn Named + '_ {}
+
+impl PartialOrd for dyn Named + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for dyn Named + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(self.named(), other.named())
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(self.named(), other.named())
+    }
+}
+
+/// As [`Path`] is ordered.
+fn compare((one, plain): (&Path, bool), (other, also): (&Path, bool)) -> Ordering {
+    if !(plain && also) {
+        return one.cmp(other);
+    }
+    let (one, other) = (one.as_os_str().as_bytes(), other.as_os_str().as_bytes());
+    let same = common(one, other);
+    match (one.get(same), other.get(same)) {
+        (Some(b'/'), Some(_)) => Ordering::Less,
+        (Some(_), Some(b'/')) => Ordering::Greater,
+        (one, other) => one.cmp(&other),
+    }
+}
+
+/// How many bytes at the start are the same.
+fn common(one: &[u8], other: &[u8]) -> usize {
+    let (words, _) = one.as_chunks::<8>();
+    let (others, _) = other.as_chunks::<8>();
+    let whole = words.iter().zip(others).take_while(|(a, b)| a == b).count() * 8;
+    let (one, other) = (
+        one.get(whole..).unwrap_or_default(),
+        other.get(whole..).unwrap_or_default(),
+    );
+    whole + one.iter().zip(other).take_while(|(a, b)| a == b).count()
+}
+
+/// Whether a path is absolute, and its text is what its components say.
+fn is_plain(path: &Path) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    let mut rest = match bytes.split_first() {
+        Some((b'/', [])) => return true,
+        Some((b'/', rest)) => rest,
+        _ => return false,
+    };
+    loop {
+        match rest {
+            [] | [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..] => {
+                return false;
+            }
+            _ => {}
+        }
+        let slash = rest.iter().position(|byte| *byte == b'/');
+        match slash.and_then(|at| rest.get(at + 1..)) {
+            None => return true,
+            Some(behind) => rest = behind,
+        }
+    }
+}
+
+/// The path itself and all above it, the nearest first, as [`Path::ancestors`].
+pub fn ancestors(path: &Path) -> impl Iterator<Item = &Path> {
+    let mut plain = is_plain(path);
+    std::iter::successors(Some(path), move |path| {
+        if !plain {
+            return path.parent();
+        }
+        let bytes = path.as_os_str().as_bytes();
+        match bytes.iter().rposition(|byte| *byte == b'/') {
+            Some(0) if bytes.len() == 1 => None,
+            Some(0) => Some(Path::new("/")),
+            Some(at) => bytes
+                .get(..at)
+                .map(|above| Path::new(OsStr::from_bytes(above))),
+            None => {
+                plain = false;
+                path.parent()
+            }
+        }
+    })
+}
+
+/// Values by paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathMap<V>(BTreeMap<Key, V>);
+
+impl<V> Default for PathMap<V> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<V> PathMap<V> {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many paths there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What is at this path.
+    #[must_use]
+    pub fn get(&self, path: &Path) -> Option<&V> {
+        let key = (path, is_plain(path));
+        self.0.get(&key as &dyn Named)
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, path: &Path) -> Option<&mut V> {
+        let key = (path, is_plain(path));
+        self.0.get_mut(&key as &dyn Named)
+    }
+
+    /// Whether something is at this path.
+    #[must_use]
+    pub fn contains_key(&self, path: &Path) -> bool {
+        self.get(path).is_some()
+    }
+
+    /// The nearest entry at or above a path.
+    #[must_use]
+    pub fn nearest(&self, path: &Path) -> Option<(&PathBuf, &V)> {
+        self.find_above(path, Some)
+    }
+
+    /// What `find` makes of the nearest entry, at or above a path, of which it makes anything.
+    pub fn find_above<'a, T>(
+        &'a self,
+        path: &Path,
+        find: impl Fn(&'a V) -> Option<T>,
+    ) -> Option<(&'a PathBuf, T)> {
+        // What is above a plain path is plain.
+        let plain = is_plain(path);
+        ancestors(path).find_map(|at| {
+            let key = (at, plain);
+            let (at, value) = self.0.get_key_value(&key as &dyn Named)?;
+            Some((&at.path, find(value)?))
+        })
+    }
+
+    /// The path as it is kept, and what is there.
+    #[must_use]
+    pub fn get_key_value(&self, path: &Path) -> Option<(&PathBuf, &V)> {
+        let key = (path, is_plain(path));
+        let found = self.0.get_key_value(&key as &dyn Named);
+        found.map(|(key, value)| (&key.path, value))
+    }
+
+    /// Puts something at a path; returns what was there.
+    pub fn insert(&mut self, path: PathBuf, value: V) -> Option<V> {
+        self.0.insert(path.into(), value)
+    }
+
+    /// Takes out what is at a path.
+    pub fn remove(&mut self, path: &Path) -> Option<V> {
+        let key = (path, is_plain(path));
+        self.0.remove(&key as &dyn Named)
+    }
+
+    /// The place of a path.
+    pub fn entry(&mut self, path: PathBuf) -> btree_map::Entry<'_, Key, V> {
+        self.0.entry(path.into())
+    }
+
+    /// Keeps what `keep` says.
+    pub fn retain(&mut self, mut keep: impl FnMut(&PathBuf, &mut V) -> bool) {
+        self.0.retain(|key, value| keep(&key.path, value));
+    }
+
+    /// All in their order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&PathBuf, &V)> {
+        self.0.iter().map(|(key, value)| (&key.path, value))
+    }
+
+    /// The same, to be changed.
+    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (&PathBuf, &mut V)> {
+        self.0.iter_mut().map(|(key, value)| (&key.path, value))
+    }
+
+    /// All paths in their order.
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &PathBuf> {
+        self.0.keys().map(|key| &key.path)
+    }
+
+    /// What is there, in the order of the paths.
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
+        self.0.values()
+    }
+
+    /// The same, to be changed.
+    pub fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut V> {
+        self.0.values_mut()
+    }
+
+    /// All paths in their order, taken out.
+    pub fn into_keys(self) -> impl DoubleEndedIterator<Item = PathBuf> {
+        self.0.into_keys().map(|key| key.path)
+    }
+
+    /// What is there, in the order of the paths, taken out.
+    pub fn into_values(self) -> impl DoubleEndedIterator<Item = V> {
+        self.0.into_values()
+    }
+
+    /// All strictly below a path.
+    pub fn below<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = (&'a PathBuf, &'a V)> {
+        let key = (path, is_plain(path));
+        self.0
+            .range::<dyn Named, _>((Bound::Excluded(&key as &dyn Named), Bound::Unbounded))
+            .map(|(key, value)| (&key.path, value))
+            .take_while(move |(at, _)| at.starts_with(path))
+    }
+}
+
+type Pair<'a, V> = (&'a PathBuf, &'a V);
+type PairMut<'a, V> = (&'a PathBuf, &'a mut V);
+
+impl<'a, V> IntoIterator for &'a PathMap<V> {
+    type Item = Pair<'a, V>;
+    type IntoIter =
+        std::iter::Map<btree_map::Iter<'a, Key, V>, fn((&'a Key, &'a V)) -> Pair<'a, V>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter().map(|(key, value)| (&key.path, value))
+    }
+}
+
+impl<'a, V> IntoIterator for &'a mut PathMap<V> {
+    type Item = PairMut<'a, V>;
+    type IntoIter =
+        std::iter::Map<btree_map::IterMut<'a, Key, V>, fn((&'a Key, &'a mut V)) -> PairMut<'a, V>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter_mut().map(|(key, value)| (&key.path, value))
+    }
+}
+
+impl<V> IntoIterator for PathMap<V> {
+    type Item = (PathBuf, V);
+    type IntoIter = std::iter::Map<btree_map::IntoIter<Key, V>, fn((Key, V)) -> (PathBuf, V)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter().map(|(key, value)| (key.path, value))
+    }
+}
+
+impl<V> FromIterator<(PathBuf, V)> for PathMap<V> {
+    fn from_iter<I: IntoIterator<Item = (PathBuf, V)>>(all: I) -> Self {
+        Self(
+            all.into_iter()
+                .map(|(path, value)| (path.into(), value))
+                .collect(),
+        )
+    }
+}
+
+impl<V, const N: usize> From<[(PathBuf, V); N]> for PathMap<V> {
+    fn from(all: [(PathBuf, V); N]) -> Self {
+        all.into_iter().collect()
+    }
+}
+
+impl<V: Serialize> Serialize for PathMap<V> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self)
+    }
+}
+
+impl<V> Extend<(PathBuf, V)> for PathMap<V> {
+    fn extend<I: IntoIterator<Item = (PathBuf, V)>>(&mut self, all: I) {
+        self.0
+            .extend(all.into_iter().map(|(path, value)| (path.into(), value)));
+    }
+}
+
+/// Paths, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathSet(PathMap<()>);
+
+impl PathSet {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether a path is among them.
+    #[must_use]
+    pub fn contains(&self, path: &Path) -> bool {
+        self.0.contains_key(path)
+    }
+
+    /// Adds one; whether it is new.
+    pub fn insert(&mut self, path: PathBuf) -> bool {
+        self.0.insert(path, ()).is_none()
+    }
+
+    /// All in their order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &PathBuf> {
+        self.0.keys()
+    }
+
+    /// Those at or below a path.
+    pub fn from<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a PathBuf> {
+        let itself = self.0.get_key_value(path);
+        let all = itself.into_iter().chain(self.0.below(path));
+        all.map(|(at, ())| at)
+    }
+}
+
+impl IntoIterator for PathSet {
+    type Item = PathBuf;
+    type IntoIter =
+        std::iter::Map<<PathMap<()> as IntoIterator>::IntoIter, fn((PathBuf, ())) -> PathBuf>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter().map(|(path, ())| path)
+    }
+}
+
+impl<'a> IntoIterator for &'a PathSet {
+    type Item = &'a PathBuf;
+    type IntoIter = std::iter::Map<
+        <&'a PathMap<()> as IntoIterator>::IntoIter,
+        fn((&'a PathBuf, &'a ())) -> &'a PathBuf,
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        (&self.0).into_iter().map(|(path, ())| path)
+    }
+}
+
+impl FromIterator<PathBuf> for PathSet {
+    fn from_iter<I: IntoIterator<Item = PathBuf>>(all: I) -> Self {
+        Self(all.into_iter().map(|path| (path, ())).collect())
+    }
+}
+
+impl Extend<PathBuf> for PathSet {
+    fn extend<I: IntoIterator<Item = PathBuf>>(&mut self, all: I) {
+        self.0.extend(all.into_iter().map(|path| (path, ())));
+    }
+}
+
+impl<const N: usize> From<[PathBuf; N]> for PathSet {
+    fn from(all: [PathBuf; N]) -> Self {
+        all.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATHS: [&str; 24] = [
+        "/",
+        "/a",
+        "/a/b",
+        "/a-b",
+        "/a-b/c",
+        "/ab",
+        "/a/b/c",
+        "/a.b",
+        "/a/.b",
+        "/a/..b",
+        "/.",
+        "/..",
+        "/a/..",
+        "/a/.",
+        "/a/",
+        "//a",
+        "/a//b",
+        "a",
+        "a/b",
+        "",
+        ".",
+        "/a/b-long-enough-for-words/c",
+        "/a/b-long-enough-for-words",
+        "/a/b-long-enough/for-words",
+    ];
+
+    #[test]
+    fn paths_are_ordered_as_the_standard_library_does() {
+        for one in PATHS.map(Path::new) {
+            for other in PATHS.map(Path::new) {
+                let ours = Key::from(one.to_owned()).cmp(&Key::from(other.to_owned()));
+                assert_eq!(ours, one.cmp(other), "{one:?} {other:?}");
+            }
+            assert!(ancestors(one).eq(one.ancestors()), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_plain_is_what_its_components_say() {
+        for path in PATHS {
+            let names = path.strip_prefix('/').map(|rest| rest.split('/'));
+            let plain =
+                names.is_some_and(|mut names| names.all(|name| !matches!(name, "" | "." | "..")));
+            assert_eq!(is_plain(Path::new(path)), plain || path == "/", "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_near_and_below_is_found() {
+        let all = ["/a", "/a/b/c", "/a-b", "/"].map(|path| (PathBuf::from(path), path.len()));
+        let mut map = PathMap::from(all);
+        let near = |map: &PathMap<usize>, path: &str| {
+            map.nearest(Path::new(path)).map(|(_, length)| *length)
+        };
+        assert_eq!(near(&map, "/a/b"), Some(2));
+        assert_eq!(near(&map, "/a/b/c/"), Some(6));
+        assert_eq!(near(&map, "/x/../y"), Some(1));
+        let below: Vec<_> = map
+            .below(Path::new("/a"))
+            .map(|(path, _)| path.as_path())
+            .collect();
+        assert_eq!(below, [Path::new("/a/b/c")]);
+        assert_eq!(map.remove(Path::new("/a/")), Some(2));
+        assert_eq!(map.get(Path::new("/a")), None);
+        let set: PathSet = ["/a", "/a/b", "/b"].map(PathBuf::from).into();
+        assert_eq!(set.from(Path::new("/a")).count(), 2);
+        assert!(set.contains(Path::new("/b")) && !set.contains(Path::new("/c")));
+    }
+}
