@@ -316,7 +316,9 @@ fn grant(
     };
     if parent == place {
         let options = match shown {
-            Shown::ReadWrite if real.is_file() => return elsewhere(parent, real).map(Some),
+            Shown::ReadWrite if real.is_file() && has_plain_name(real) => {
+                return elsewhere(parent, real).map(Some);
+            }
             _ => vec![document],
         };
         return Ok(Grant::in_place(options, real));
@@ -332,6 +334,12 @@ fn grant(
     // looks for it. Programs that write by replacing then write in place, too.
     let options = vec![(Flag::Hide, directory), document];
     Ok(Grant::in_place(options, real))
+}
+
+/// A key with `*`, `?` or `[` in it means what the host has there: it cannot say a new place.
+fn has_plain_name(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    !name.iter().any(|byte| b"*?[".contains(byte))
 }
 
 /// A document right in a directory that the sandbox has of its own, such as the home directory. Programs that write by
