@@ -327,7 +327,14 @@ fn the_kernels_back_doors_are_closed() {
 fn user_namespaces_are_for_browsers_alone() {
     for name in full() {
         let plan = plan(&[name], Who::User);
-        let browser = ["web-browser", "firefox", "chromium", "thunderbird"].contains(&name);
+        let browsers = [
+            "web-browser",
+            "firefox",
+            "chromium",
+            "thunderbird",
+            "electron-app",
+        ];
+        let browser = browsers.contains(&name);
         for call in ["clone", "unshare"] {
             let args = [0x1000_0000, 0, 0, 0, 0, 0];
             assert_eq!(denied(&plan, call, args), !browser, "{name} {call}");

@@ -3,7 +3,8 @@
 //! A path on a command line is a wish of whoever typed it or chose it in a dialog, but launchers also pass on what other
 //! programs hand them, such as a link in a message. So that a path grants only itself, only where the profile has put
 //! something of its own in place of what the host has, and never a name that begins with a dot: those are keys,
-//! settings, and what is run when somebody logs in.
+//! settings, and what is run when somebody logs in. With `"directory"` the directory of a document is shown with it, for
+//! programs that put a lock and what they save beside it first.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -22,6 +23,9 @@ use super::flag::Flag;
 
 /// More than these in one run are not shown: each takes mounts.
 const MOST: usize = 256;
+
+/// The directory in which documents are seen that cannot be shown where they are.
+const ELSEWHERE: &str = "opened";
 
 /// Which of the program's arguments may name documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,15 +76,27 @@ pub(super) struct Documents {
     pub warnings: Vec<String>,
 }
 
-/// What may be done with documents; `None`: they are not shown.
+/// How documents are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Alone, to be read.
+    ReadOnly,
+    /// Alone, to be changed.
+    ReadWrite,
+    /// With what is beside them, all to be changed.
+    Directory,
+}
+
+/// How documents are shown; `None`: not at all.
 #[must_use]
-pub(super) fn access(policy: &Policy, asked: Option<Which>) -> Option<Access> {
+pub(super) fn shown(policy: &Policy, asked: Option<Which>) -> Option<Shown> {
     let said = policy.get(Section::Desktop, "documents");
     match (said.map(|said| said.value), asked) {
         (_, Some(Which::None)) => None,
-        (Some(Value::Word("read-only")), _) => Some(Access::ReadOnly),
-        (Some(Value::Word("read-write")), _) => Some(Access::ReadWrite),
-        (None, Some(_)) => Some(Access::ReadOnly),
+        (Some(Value::Word("read-only")), _) => Some(Shown::ReadOnly),
+        (Some(Value::Word("read-write")), _) => Some(Shown::ReadWrite),
+        (Some(Value::Word("directory")), _) => Some(Shown::Directory),
+        (None, Some(_)) => Some(Shown::ReadOnly),
         _ => None,
     }
 }
@@ -91,7 +107,7 @@ pub(super) fn find(
     caller: &Caller,
     arguments: &[OsString],
     which: Which,
-    access: Access,
+    shown: Shown,
 ) -> Documents {
     let mut out = Documents::default();
     let Which::From { first, rest } = which else {
@@ -114,19 +130,18 @@ pub(super) fn find(
             ));
             break;
         }
-        match grant(&places, caller, &path, &real, access) {
-            Ok(options) => {
-                let known = |option: &(Flag, String)| out.options.contains(option);
-                let new: Vec<_> = options
-                    .into_iter()
-                    .filter(|option| !known(option))
-                    .collect();
-                let granted = !new.is_empty();
-                out.options.extend(new);
-                if granted && real != lexical(&path) {
+        match grant(&places, caller, &path, &real, shown) {
+            Ok(None) => {}
+            Ok(Some(Grant { options, seen })) => {
+                for option in options {
+                    if !out.options.contains(&option) {
+                        out.options.push(option);
+                    }
+                }
+                if seen != lexical(&path) {
                     let text = match is_uri {
-                        true => uri(&real),
-                        false => real.into_os_string(),
+                        true => uri(&seen),
+                        false => seen.into_os_string(),
                     };
                     out.replaced.push((index, text));
                 }
@@ -252,45 +267,97 @@ fn matches(pattern: &Path, path: &Path) -> bool {
         .is_ok_and(|pattern| pattern.matches_path_with(path, options))
 }
 
-/// The rules that show one document; none when it is seen already.
+/// How one document is shown.
+struct Grant {
+    /// The rules.
+    options: Vec<(Flag, String)>,
+    /// Where it is seen.
+    seen: PathBuf,
+}
+
+impl Grant {
+    fn in_place(options: Vec<(Flag, String)>, real: &Path) -> Option<Self> {
+        let seen = real.to_owned();
+        Some(Self { options, seen })
+    }
+}
+
+/// Shows one document; `None` when it is seen already.
 fn grant(
     rules: &[Rule<'_>],
     caller: &Caller,
     path: &Path,
     real: &Path,
-    access: Access,
-) -> Result<Vec<(Flag, String)>, String> {
+    shown: Shown,
+) -> Result<Option<Grant>, String> {
     let Some((place, rule)) = cover(rules, real) else {
-        return Ok(Vec::new());
+        return Ok(None);
     };
-    let flag = match access {
-        Access::ReadWrite => Flag::ReadWrite,
-        _ => Flag::ReadOnly,
+    let flag = match shown {
+        Shown::ReadOnly => Flag::ReadOnly,
+        Shown::ReadWrite | Shown::Directory => Flag::ReadWrite,
     };
     let own = match rule.view {
         View::Private | View::Tmpfs { .. } => true,
         // The whole system is shown read-only: said about everything, not about this.
-        View::Host(Access::ReadOnly) if rule.key == "/" && access == Access::ReadWrite => false,
+        View::Host(Access::ReadOnly) if rule.key == "/" && flag == Flag::ReadWrite => false,
         View::Host(Access::Hidden | Access::Denied) => {
             return Err(format!(
                 "the profile hides `{}`; --ro or --rw shows it",
                 rule.key
             ));
         }
-        _ => return Ok(Vec::new()),
+        _ => return Ok(None),
     };
     is_document(caller, path, real)?;
-    let mut options = Vec::new();
+    let document = (flag, key(real)?);
+    let Some(parent) = real.parent().filter(|_| own) else {
+        return Ok(Grant::in_place(vec![document], real));
+    };
+    if parent == place {
+        let options = match shown {
+            Shown::ReadWrite if real.is_file() && has_plain_name(real) => {
+                return elsewhere(parent, real).map(Some);
+            }
+            _ => vec![document],
+        };
+        return Ok(Grant::in_place(options, real));
+    }
+    let directory = key(parent)?;
+    if shown == Shown::Directory && real.is_file() && is_document(caller, parent, parent).is_ok() {
+        // What begins with a dot stays out of sight but for locks, which LibreOffice calls `.~lock.NAME#`.
+        let settings = format!("{directory}/.[!~]*");
+        let options = vec![(flag, directory), (Flag::Hide, settings)];
+        return Ok(Grant::in_place(options, real));
+    }
     // A directory that is only there for the document's sake is closed: what a program saved in it would go where nobody
     // looks for it. Programs that write by replacing then write in place, too.
-    if let Some(parent) = real.parent()
-        && own
-        && parent != place
-    {
-        options.push((Flag::Hide, key(parent)?));
-    }
-    options.push((flag, key(real)?));
-    Ok(options)
+    let options = vec![(Flag::Hide, directory), document];
+    Ok(Grant::in_place(options, real))
+}
+
+/// A key with `*`, `?` or `[` in it means what the host has there: it cannot say a new place.
+fn has_plain_name(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    !name.iter().any(|byte| b"*?[".contains(byte))
+}
+
+/// A document right in a directory that the sandbox has of its own, such as the home directory. Programs that write by
+/// replacing can make the new file there, but not put it in the place of one that is mounted, and GTK's then fail. So it is seen
+/// in a closed directory.
+fn elsewhere(parent: &Path, real: &Path) -> Result<Grant, String> {
+    let closed = parent.join(ELSEWHERE);
+    let seen = closed.join(real.file_name().unwrap_or_default());
+    let (_, source) = (key(real)?, real.to_str().ok_or("its name is not UTF-8")?);
+    let value = format!("{{ bind = {}, access = \"read-write\" }}", quoted(source));
+    let rule = format!("filesystem.{}={value}", quoted(&key(&seen)?));
+    let options = vec![(Flag::Hide, key(&closed)?), (Flag::Set, rule)];
+    Ok(Grant { options, seen })
+}
+
+/// A TOML string; there are no control characters in it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Whether what an argument names may be shown because it was named.

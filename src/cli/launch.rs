@@ -312,7 +312,7 @@ fn show_documents(
     let which = launch
         .documents
         .unwrap_or(Which::From { first: 1, rest: 0 });
-    let Some(access) = documents::access(policy, launch.documents) else {
+    let Some(shown) = documents::shown(policy, launch.documents) else {
         return Ok(None);
     };
     if launch.arguments().is_empty() {
@@ -323,7 +323,7 @@ fn show_documents(
         ..host::Scope::NOTHING
     };
     let caller = host::probe(scope).map_err(|error| vec![error])?.caller;
-    let found = documents::find(policy, &caller, launch.arguments(), which, access);
+    let found = documents::find(policy, &caller, launch.arguments(), which, shown);
     for warning in found.warnings.iter().filter(|_| !launch.quiet) {
         complain(&format!("sandbox: warning: {}\n", escape::line(warning)));
     }

@@ -26,6 +26,10 @@ pub static EMBEDDED: &[(&str, &str)] = &[
         include_str!("../../profiles/document-viewer.toml"),
     ),
     (
+        "electron-app",
+        include_str!("../../profiles/electron-app.toml"),
+    ),
+    (
         "file-manager",
         include_str!("../../profiles/file-manager.toml"),
     ),

@@ -463,14 +463,17 @@ pub static KEYS: &[Key] = &[
         "The interfaces of xdg-desktop-portal on the session bus that ask the user or give away little, and the documents it has handed \
          out (`${XDG_RUNTIME_DIR}/doc`).",
     ),
-    key(Section::Desktop, Name::Exact("documents"), Kind::Word(&["none", "read-only", "read-write"]), "\"none\"", "documents = \"read-only\"").says(
+    key(Section::Desktop, Name::Exact("documents"), Kind::Word(&["none", "read-only", "read-write", "directory"]), "\"none\"", "documents = \"read-only\"").says(
         "files and directories that the program's arguments name are shown to it",
         "Paths that exist and URIs `file:…`, each alone, where `[filesystem]` has put a home directory or a `tmpfs` of the sandbox's own in \
-         their place; with `\"read-write\"` also where `/` is shown read-only. The directory of a document is seen empty otherwise, and cannot be written. Not \
-         shown, with a warning, are: what a rule hides, names with a component that begins with a dot, the home directory and what is \
-         above it, sockets and devices, and what is reached through another user's symbolic link. An argument that begins with `-` names \
-         nothing. Arguments with links are given to the program without. Desktop entries made by `sandboxctl desktop` mean those \
-         arguments alone that stand for what the user opens; see `--documents`.",
+         their place; with `\"read-write\"` also where `/` is shown read-only. The directory of a document is seen empty otherwise, and cannot be \
+         written; a document right in the home directory, if it can be changed, is seen as `~/opened/NAME`, so that programs save it in \
+         place. `\"directory\"` is for programs that put a lock beside a document and save by way of another file there: its directory is \
+         shown with all that is in it, to be changed, but for names that begin with a dot; one right in the home directory is shown \
+         alone. Not shown, with a warning, are: what a rule hides, names with a component that begins with a dot, the home directory \
+         and what is above it, sockets and devices, and what is reached through another user's symbolic link. An argument that begins \
+         with `-` names nothing. Arguments with links are given to the program without. Desktop entries made by `sandboxctl desktop` \
+         mean those arguments alone that stand for what the user opens; see `--documents`.",
     ),
     // --------------------------------------------------------------- network
     key(Section::Network, Name::Exact("mode"), Kind::Word(&["host", "none"]), "\"host\" unless `namespaces.net` says otherwise", "mode = \"none\"").says(

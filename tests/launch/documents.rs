@@ -19,6 +19,12 @@ pub fn cases() -> Vec<Case> {
         case("not_by_being_named", USERNS, not_by_being_named),
         case("through_links", USERNS, through_links),
         case("odd_names", USERNS, odd_names),
+        case("with_their_directory", USERNS, with_their_directory),
+        case(
+            "right_in_the_home_directory",
+            USERNS,
+            right_in_the_home_directory,
+        ),
     ]
 }
 
@@ -185,4 +191,87 @@ fn odd_names(scene: &Scene) -> Outcome {
     let path = desk.at("odd/${HOME}");
     fs::write(&path, "odd")?;
     desk.read(&[], &[&path])?.complains("no rule can name it")
+}
+
+/// As LibreOffice saves: a lock beside the document, a new file there, and that one in place of the old.
+fn with_their_directory(scene: &Scene) -> Outcome {
+    let desk = Desk::new(scene, "[desktop]\ndocuments = \"directory\"\n")?;
+    for name in ["elsewhere/.env", "elsewhere/.~lock.x#", "at-home"] {
+        fs::write(scene.home().join(name), format!("text of {name}"))?;
+    }
+    let x = desk.at("elsewhere/x");
+    let script = "cd \"$(dirname \"$1\")\" && cat beside .~lock.x#
+        echo locked >.~lock.y# && echo new >lu1.tmp && mv lu1.tmp \"$1\" && rm .~lock.y# && echo saved
+        cat .env .hidden/x; echo planted >>.env; echo planted >>.hidden/x; cat ../other/y || echo nothing else";
+    let line = ["/bin/sh", "-c", script, "sh"];
+    let run = |document: &str| {
+        scene
+            .sandbox()
+            .args(["--profile", "reader"])
+            .program(line.iter().copied().chain([document]))
+            .run()
+    };
+    run(&x)?.prints("text of elsewhere/besidetext of elsewhere/.~lock.x#saved\nnothing else")?;
+    assert_eq!(fs::read_to_string(&x)?, "new\n");
+    for name in ["elsewhere/.env", "elsewhere/.hidden/x"] {
+        assert_eq!(
+            fs::read_to_string(desk.at(name))?,
+            format!("text of {name}")
+        );
+    }
+    // The home directory comes with no document, nor does one that is hidden or begins with a dot.
+    let home = desk.at("at-home");
+    desk.read(&[], &[&home])?
+        .prints(&format!("{home}: text of at-home"))?;
+    let list = ["/bin/ls", &desk.at("."), &home];
+    let out = scene
+        .sandbox()
+        .args(["--profile", "reader"])
+        .program(list)
+        .run()?;
+    assert!(!out.stdout().contains("other"), "{out}");
+    for (name, why) in [
+        ("closed/x", "the profile hides `~/closed`"),
+        ("elsewhere/.hidden/x", "begin with a dot"),
+    ] {
+        let path = desk.at(name);
+        let out = desk.read(&[], &[&path])?;
+        out.prints(&format!("{path}: NONE"))?;
+        out.complains(why)?;
+    }
+    Ok(())
+}
+
+/// What is mounted cannot be replaced, and GLib's programs fail where they can make the new file but not put it there. So
+/// it is seen in a directory where they cannot, and write in place.
+fn right_in_the_home_directory(scene: &Scene) -> Outcome {
+    let desk = Desk::new(scene, "[desktop]\ndocuments = \"read-write\"\n")?;
+    let script = "echo \"$1\"; touch \"${1#file://}.new\" || echo \"$2\" >>\"$1\"";
+    for name in ["letter", "a \"b\" {1}=\\'.txt"] {
+        let path = desk.at(name);
+        fs::write(&path, "as it was\n")?;
+        let seen = desk.at(&format!("opened/{name}"));
+        let line = ["/bin/sh", "-c", script, "sh", &path, "changed"];
+        let out = scene
+            .sandbox()
+            .args(["--profile", "reader"])
+            .program(line)
+            .run()?;
+        out.prints(&seen)?;
+        assert_eq!(fs::read_to_string(&path)?, "as it was\nchanged\n", "{out}");
+    }
+    // No rule can name a new place for this one.
+    let path = desk.at("a[1]");
+    fs::write(&path, "odd")?;
+    desk.read(&[], &[&path])?.prints(&format!("{path}: odd"))?;
+    let uri = format!("file://{}", desk.at("letter"));
+    let line = ["/bin/echo", &uri];
+    let out = scene
+        .sandbox()
+        .args(["--profile", "reader"])
+        .program(line)
+        .run()?;
+    out.prints(&format!("file://{}", desk.at("opened/letter")))?;
+    assert!(!scene.home().join("opened").exists());
+    Ok(())
 }

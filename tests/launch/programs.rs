@@ -17,6 +17,7 @@ use super::support::{Case, Finished, Need, Outcome, Sandbox, Scene, binary, case
 
 pub mod browser;
 mod build;
+mod windows;
 
 const USERNS: &[Need] = &[Need::UserNamespaces];
 
@@ -67,6 +68,7 @@ pub fn cases() -> Vec<Case> {
     ];
     cases.extend(browser::cases());
     cases.extend(build::cases());
+    cases.extend(windows::cases());
     cases
 }
 
