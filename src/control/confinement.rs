@@ -167,6 +167,7 @@ fn rule(action: &Action) -> Option<Rule> {
         | Action::StartCompanion(_)
         | Action::Cookie { .. }
         | Action::WaylandContext { .. }
+        | Action::DesktopEntry { .. }
         | Action::OwnDirectory { .. }
         | Action::Create { .. }
         | Action::Clone { .. }

@@ -316,6 +316,7 @@ fn desired(
     }
     let sha256 = digest(content);
     let copy = Copy {
+        app: stem(&source.name),
         launcher: world.launcher,
         profile,
         source: &source.path,
@@ -354,6 +355,7 @@ fn shims(wish: &mut Wish, selection: &Selection, world: &World<'_>) {
             continue;
         };
         let copy = Copy {
+            app: "",
             launcher: world.launcher,
             profile,
             source: &path,

@@ -1,5 +1,8 @@
 //! The message bus itself, as a service on it: org.freedesktop.DBus (D-Bus Specification, "Message Bus Messages").
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long the bus has.
@@ -27,6 +30,27 @@ pub fn reload(address: &str) -> Result<(), String> {
             )
             .await
             .map(drop)
+    });
+    asked.map_err(|error: zbus::Error| error.to_string())
+}
+
+/// Has the desktop's documents (org.freedesktop.portal.Documents) started, if they are not, and asks where they are shown.
+///
+/// # Errors
+/// What the bus said, or why it cannot be asked.
+pub fn documents(address: &str) -> Result<PathBuf, String> {
+    const NAME: &str = "org.freedesktop.portal.Documents";
+    let asked = zbus::block_on(async {
+        let connection = zbus::connection::Builder::address(address)
+            .method_timeout(PATIENCE)
+            .build()
+            .await?;
+        let path = "/org/freedesktop/portal/documents";
+        let answer = connection.call_method(Some(NAME), path, Some(NAME), "GetMountPoint", &());
+        let body = answer.await?;
+        let mut bytes: Vec<u8> = body.body().deserialize()?;
+        bytes.retain(|byte| *byte != 0);
+        Ok(PathBuf::from(OsString::from_vec(bytes)))
     });
     asked.map_err(|error: zbus::Error| error.to_string())
 }

@@ -34,6 +34,8 @@ pub struct Request {
     pub arguments: Vec<OsString>,
     /// What the sandbox is called: names its control group.
     pub name: String,
+    /// The desktop entry that it is started from, if it is: its name without `.desktop`.
+    pub app: Option<String>,
     /// Whether every rule that only adds strictness may be dropped with a warning.
     pub best_effort: bool,
 }
@@ -160,7 +162,7 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
     builder.namespaces(&mut decided);
     builder.limits(filesystem::asks(policy, &around(policy, facts, &decided)));
     builder.displays();
-    builder.buses();
+    builder.buses(&decided);
     builder.inside(&decided);
     let process = Process::of(policy);
     builder.view(&decided, &process, refused);

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::Facts;
 use crate::host::facts::{Caller, PathKind};
-use crate::plan::companion::{Companion, Loss, Ready, Stop, Word};
+use crate::plan::companion::{Companion, Identity, Loss, Ready, Stop, Word};
 use crate::policy::{Policy, Traced};
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Value, Variable};
@@ -365,6 +365,7 @@ pub fn companion(
     plans: &[Plan],
     rules: &BTreeMap<Bus, Vec<String>>,
     facts: &Facts,
+    identity: Option<Identity>,
 ) -> Option<Companion> {
     let proxy = facts.dbus.proxy.as_ref()?;
     let mut arguments = vec![Word::text("--fd=3")];
@@ -388,6 +389,7 @@ pub fn companion(
         ready: Ready::Byte,
         stop: Stop::Kill,
         loss: Loss::Told,
+        identity,
     })
 }
 
