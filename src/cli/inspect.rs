@@ -345,6 +345,9 @@ pub(super) fn facts_for(
     facts.root_cache = cache.path().is_dir().then(|| cache.path().to_owned());
     if dbus::wants_filter(policy) {
         facts.dbus.proxy = host::dbus::proxy();
+        if desktop::names::shows_accessibility(policy) {
+            facts.dbus.accessibility = Some(host::desktop::accessibility(&facts.caller));
+        }
     }
     let around = plan::surroundings(policy, &facts)?;
     let asked = asked(&facts.caller);

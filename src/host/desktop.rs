@@ -87,6 +87,27 @@ fn portals(app: &str, caller: &Caller) -> Portals {
     }
 }
 
+/// The address of the caller's session bus.
+fn session_bus(caller: &Caller) -> Result<String, String> {
+    let named = caller
+        .variable("DBUS_SESSION_BUS_ADDRESS")
+        .and_then(OsStr::to_str)
+        .filter(|text| !text.is_empty());
+    match (named, caller.directories.get("XDG_RUNTIME_DIR")) {
+        (Some(named), _) => Ok(named.to_owned()),
+        (None, Some(runtime)) => Ok(format!("unix:path={}", runtime.join("bus").display())),
+        (None, None) => Err("there is no session bus".to_owned()),
+    }
+}
+
+/// Where the bus of assistive technologies listens.
+///
+/// # Errors
+/// Why there is none, in words.
+pub fn accessibility(caller: &Caller) -> Result<String, String> {
+    bus::accessibility(&session_bus(caller)?)
+}
+
 /// Sees to it that the documents of an application can be shown.
 fn shown_documents(app: &str, caller: &Caller) -> Result<(), String> {
     let runtime = caller
@@ -98,14 +119,7 @@ fn shown_documents(app: &str, caller: &Caller) -> Result<(), String> {
     if own.is_dir() {
         return Ok(());
     }
-    let named = caller
-        .variable("DBUS_SESSION_BUS_ADDRESS")
-        .and_then(OsStr::to_str);
-    let usual = || format!("unix:path={}", runtime.join("bus").display());
-    let address = named
-        .filter(|text| !text.is_empty())
-        .map_or_else(usual, str::to_owned);
-    let found = bus::documents(&address)?;
+    let found = bus::documents(&session_bus(caller)?)?;
     if found != place {
         return Err(format!(
             "they are at `{}`, not in XDG_RUNTIME_DIR",

@@ -521,7 +521,14 @@ impl Builder<'_> {
         let mut environment = environment::lower(self.policy, &self.facts.caller.environment);
         environment = desktop::environment(self.policy, &self.desktop.variables, environment);
         let buses = dbus::plans(self.policy, self.facts);
-        dbus::set_variables(&mut environment, self.policy, &buses, self.mounts);
+        let accessible = dbus::accessibility::accessible(self.policy, self.facts, &buses);
+        dbus::set_variables(
+            &mut environment,
+            self.policy,
+            &buses,
+            accessible.as_ref(),
+            self.mounts,
+        );
         let site = self
             .policy
             .section(Section::Environment)

@@ -9,6 +9,7 @@ use crate::desktop::exec::{self, Codes, Word};
 use crate::profile::key::Section;
 use crate::profile::value::Value;
 use crate::report::{Diagnostic, Site};
+use crate::section::dbus::accessibility::accessible;
 use crate::section::dbus::address::Address;
 use crate::section::dbus::{self, Lack, Mode};
 use crate::section::desktop;
@@ -46,8 +47,11 @@ impl Builder<'_> {
             return;
         }
         self.known_holes(site);
+        let accessible = accessible(self.policy, self.facts, &plans);
         let identity = self.portals(decided);
-        if let Some(companion) = dbus::companion(&plans, &rules, self.facts, identity) {
+        if let Some(companion) =
+            dbus::companion(&plans, &rules, self.facts, accessible.as_ref(), identity)
+        {
             self.companion(companion, site, "");
         }
     }

@@ -427,8 +427,10 @@ pub static KEYS: &[Key] = &[
     ),
     key(Section::Desktop, Name::Exact("accessibility"), Kind::Bool, "false", "accessibility = true").says(
         "screen readers and other assistive programs",
-        "The bus of assistive technologies (AT-SPI). Without it NO_AT_BRIDGE is set, so that toolkits do not look for it.",
-    ).warns("On that bus programs read each other's texts and press each other's buttons."),
+        "The bus of assistive technologies (AT-SPI), through a filter: the program makes itself known there and answers those who \
+         assist, and reaches no other program. Without it NO_AT_BRIDGE and GTK_A11Y=none have toolkits look for none. With \
+         `dbus.session = \"host\"` it is not shown.",
+    ),
     key(Section::Desktop, Name::Exact("input-methods"), Kind::Bool, "false", "input-methods = true").says(
         "input methods for languages that keyboards have no keys for",
         "The names of IBus and Fcitx for sandboxes on the session bus, and the variables that name an input method \

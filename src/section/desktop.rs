@@ -175,16 +175,10 @@ pub fn risks(policy: &Policy) -> Vec<(Site, String)> {
             "the program can use, show and change the caller's keys as far as the agent does without a passphrase",
         ),
     ];
-    let flags = [
-        (
-            "accessibility",
-            "on the bus of assistive technologies programs read each other's texts and press each other's buttons",
-        ),
-        (
-            "ssh-agent",
-            "the program can log in wherever the caller's keys let it",
-        ),
-    ];
+    let flags = [(
+        "ssh-agent",
+        "the program can log in wherever the caller's keys let it",
+    )];
     let said = words.iter().filter_map(|(key, risky, text)| {
         let said = word(policy, key).filter(|said| said.value == *risky)?;
         Some((said.site, (*text).to_owned()))
@@ -250,6 +244,15 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Result<Desktop, Diagnostics> {
         let text =
             "through PipeWire's own socket the program may record microphones, cameras and screens";
         desktop.notes.push((said.site, text.to_owned()));
+    }
+    if let (Some(said), Some(Err(why))) = (
+        flag(policy, "accessibility").filter(|said| said.value),
+        &facts.dbus.accessibility,
+    ) {
+        desktop.notes.push((
+            said.site,
+            format!("assistive programs do not reach this one: {why}"),
+        ));
     }
     let portal = portal(policy, facts);
     if let Some(portal) = &portal {

@@ -31,7 +31,7 @@ fn facts() -> Facts {
 fn words(rules: &str, facts: &Facts) -> Vec<String> {
     let policy = policy(rules);
     let rules = super::rules(&policy).unwrap();
-    let companion = companion(&plans(&policy, facts), &rules, facts);
+    let companion = companion(&plans(&policy, facts), &rules, facts, None, None);
     let words = companion
         .into_iter()
         .flat_map(|companion| companion.arguments);

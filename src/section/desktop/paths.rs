@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::names::ACCESSIBILITY;
 use super::{
     AUTHORITY, Portal, Screen, WAYLAND, Wayland, X11, X11_SOCKETS, first, flag, is_on, word,
 };
@@ -311,15 +310,6 @@ impl Gathered<'_> {
                 ),
                 None => self.note("ssh-agent", "the caller has no SSH agent (SSH_AUTH_SOCK)"),
             }
-        }
-        if is_on(self.policy, "accessibility")
-            && let Some(runtime) = self.runtime_for("accessibility")
-        {
-            self.show(
-                "accessibility",
-                runtime.join(ACCESSIBILITY),
-                Access::ReadWrite,
-            );
         }
         let gpg = word(self.policy, "gpg-agent").map_or("none", |said| said.value);
         if gpg != "none"

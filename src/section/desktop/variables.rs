@@ -107,8 +107,9 @@ pub(super) fn rules(
         all.set("accessibility", "NO_AT_BRIDGE", "1");
         // GTK 4 asks by itself.
         all.set("accessibility", "GTK_A11Y", "none");
-        all.unset("accessibility", "AT_SPI_BUS_ADDRESS");
     }
+    // An address of the host; the filter's is said with that of the session bus.
+    all.unset("accessibility", "AT_SPI_BUS_ADDRESS");
     if portal.is_some_and(|portal| portal.dialogs) {
         // Toolkits ask for the desktop's dialogs by themselves only in sandboxes that they know.
         all.set("portals", "GTK_USE_PORTAL", "1");
