@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 /// Modules that touch nothing: text and values in, values out.
 const PURE: [&str; 6] = ["bpf", "plan", "policy", "section", "report", "profile"];
 /// Files that touch nothing, of modules that do.
-const PURE_FILES: [&str; 9] = [
+const PURE_FILES: [&str; 10] = [
+    "follow",
     "copy", "entry", "exec", "judge", "manifest", "plan", "program", "service", "step",
 ];
 /// The one file of a pure module that reads the disk, to fetch texts.

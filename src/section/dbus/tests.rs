@@ -149,7 +149,13 @@ fn addresses_are_those_of_what_is_seen() {
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .to_vec();
-        set_variables(&mut environment, &policy, &plans(&policy, &facts), mounts);
+        set_variables(
+            &mut environment,
+            &policy,
+            &plans(&policy, &facts),
+            None,
+            mounts,
+        );
         environment
             .into_iter()
             .map(|(name, value)| format!("{}={}", name.display(), value.display()))

@@ -21,9 +21,13 @@ pub fn portal_name(app: Option<&str>, program: &str) -> String {
                     'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' => letter,
                     _ => '_',
                 })
-                .take(LONGEST - OURS.len())
+                .take(LONGEST - OURS.len() - 1)
                 .collect();
-            format!("{OURS}{}", if own.is_empty() { "app" } else { &own })
+            match own.chars().next() {
+                None => format!("{OURS}app"),
+                Some('0'..='9') => format!("{OURS}_{own}"),
+                Some(_) => format!("{OURS}{own}"),
+            }
         }
     }
 }
@@ -66,7 +70,7 @@ mod tests {
             (Some("firefox-esr"), "x", "sandbox.firefox-esr"),
             (Some("org..x"), "x", "sandbox.org__x"),
             (Some(".a.b"), "x", "sandbox._a_b"),
-            (Some("7.a"), "x", "sandbox.7_a"),
+            (Some("7.a"), "x", "sandbox._7_a"),
             (Some("a b\n[c]"), "x", "sandbox.a_b__c_"),
             (None, "vlc", "sandbox.vlc"),
             (None, "", "sandbox.app"),
