@@ -112,6 +112,14 @@ pub struct Launch {
     #[arg(long, value_name = "ID", value_parser = run_name, value_hint = ValueHint::Other, help_heading = "Profile")]
     pub name: Option<String>,
 
+    /// The desktop entry that PROGRAM is started from, by its name without `.desktop`
+    ///
+    /// Desktops, compositors and portals know the program by it: it names the systemd scope that limits make, and the
+    /// application for which portals keep documents and permissions (`desktop.portals`). Entries made by
+    /// `sandboxctl desktop` say it. Without it portals call the program `sandbox.NAME`.
+    #[arg(long, value_name = "ID", value_parser = app_id, value_hint = ValueHint::Other, help_heading = "Profile")]
+    pub app_id: Option<String>,
+
     /// What stands for keys of a profile.
     #[command(flatten)]
     pub shorthand: Shorthand,
@@ -376,6 +384,21 @@ pub enum Verb {
 /// The name under which a run is found.
 pub(super) fn run_name(text: &str) -> Result<String, String> {
     crate::control::name::check(text).map(|()| text.to_owned())
+}
+
+/// The name of a desktop entry.
+fn app_id(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("it is empty".to_owned()),
+        _ if text.len() > 255 => Err("it is longer than 255 bytes".to_owned()),
+        _ if text
+            .chars()
+            .any(|letter| letter == '/' || letter.is_control()) =>
+        {
+            Err("a name of a desktop entry has no `/` and no control characters".to_owned())
+        }
+        _ => Ok(text.strip_suffix(".desktop").unwrap_or(text).to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::{answer, complain, inspect, status};
 use crate::desktop::apply::{self, Held};
-use crate::desktop::manifest::{Manifest, Record};
+use crate::desktop::follow::Follow;
+use crate::desktop::manifest::{Kind, Manifest, Record};
 use crate::desktop::plan::{Claim, Remark, Source, Verdict, World, judge};
 use crate::desktop::scan::{self, Scan, Scope};
 use crate::desktop::step::Step;
@@ -18,6 +19,7 @@ use crate::profile::search::Library;
 use crate::report::{SourceMap, escape};
 
 mod check;
+mod follow;
 mod install;
 mod list;
 mod refresh;
@@ -72,7 +74,7 @@ pub enum Desktop {
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Install {
     /// Programs, by their names, their profiles' names, or their entries' (firefox.desktop)
-    #[arg(value_name = "PROGRAM", required_unless_present = "all", value_hint = ValueHint::CommandName)]
+    #[arg(value_name = "PROGRAM", required_unless_present_any = ["all", "follow"], value_hint = ValueHint::CommandName)]
     pub programs: Vec<String>,
     /// All that have a profile, also those installed later
     #[arg(long, conflicts_with = "programs")]
@@ -80,6 +82,12 @@ pub struct Install {
     /// Also commands of the same names, in ~/.local/bin (with --system /usr/local/bin)
     #[arg(long)]
     pub shims: bool,
+    /// Also units of systemd that run `refresh` when packages change entries, and when a session begins
+    ///
+    /// They are sandbox-desktop.path and .service in ~/.config/systemd/user (with --system in /etc/systemd/system). `remove
+    /// --all` removes them.
+    #[arg(long)]
+    pub follow: bool,
     /// What all verbs that change something share.
     #[command(flatten)]
     pub how: How,
@@ -151,6 +159,7 @@ struct Stage {
     claims: BTreeMap<String, Claim>,
     launcher: Result<String, String>,
     bin: String,
+    follow: Follow,
 }
 
 impl Stage {
@@ -163,8 +172,11 @@ impl Stage {
         };
         let claims = claims(&library);
         let bin = scope.bin.to_string_lossy().into_owned();
+        let launcher = launcher(system);
+        let follow = follow::how_to_follow(&scope, launcher.as_deref().unwrap_or_default());
         Ok(Self {
-            launcher: launcher(system),
+            launcher,
+            follow,
             scope,
             library,
             claims,
@@ -185,6 +197,7 @@ impl Stage {
             claims: &self.claims,
             locate: &locate,
             is_system: &is_of_system,
+            follow: &self.follow,
         })
     }
 
@@ -412,7 +425,10 @@ fn told(step: &Step) -> (&str, String) {
             let record = &file.record;
             (
                 &record.path,
-                format!("{why} (`{}` under `{}`)", record.program, record.profile),
+                match record.kind {
+                    Kind::Unit => (*why).to_owned(),
+                    _ => format!("{why} (`{}` under `{}`)", record.program, record.profile),
+                },
             )
         }
         Step::Adopt(record) => (&record.path, "taken into the records".to_owned()),

@@ -40,6 +40,8 @@ pub(super) struct Report {
     causes: Vec<Cause>,
     entries: Vec<Entry>,
     left_out: u64,
+    /// What ended beside the program before it.
+    lost: Vec<String>,
 }
 
 impl Report {
@@ -77,6 +79,7 @@ impl Report {
             limits,
             entries: diary.entries().to_vec(),
             left_out: diary.left_out(),
+            lost: diary.all_lost().to_vec(),
         }
     }
 

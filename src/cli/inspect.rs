@@ -289,14 +289,15 @@ pub(super) fn control_groups_at(
 }
 
 /// Gathers what a plan for this policy depends on.
-pub(super) fn facts(policy: &Policy, roots: &Roots) -> Result<Facts, Diagnostics> {
-    facts_for(policy, roots, |_| {}, |_| Vec::new())
+fn facts(policy: &Policy, roots: &Roots, app: String) -> Result<Facts, Diagnostics> {
+    facts_for(policy, roots, app, |_| {}, |_| Vec::new())
 }
 
-/// The same, for somebody else, and with paths that are asked about beside those of the policy.
+/// The same, for a program that portals call `app`, for somebody else, and with paths that are asked about beside those of the policy.
 pub(super) fn facts_for(
     policy: &Policy,
     roots: &Roots,
+    app: String,
     whose: impl FnOnce(&mut Caller),
     asked: impl FnOnce(&Caller) -> Vec<PathBuf>,
 ) -> Result<Facts, Diagnostics> {
@@ -342,11 +343,14 @@ pub(super) fn facts_for(
         .iter()
         .map(|(source, held)| (source.clone(), held.root.tree()))
         .collect();
-    facts.desktop = host::desktop::probe(desktop::wanted(policy), &facts.caller);
+    facts.desktop = host::desktop::probe(desktop::wanted(policy), app, &facts.caller);
     let cache = super::root::store();
     facts.root_cache = cache.path().is_dir().then(|| cache.path().to_owned());
     if dbus::wants_filter(policy) {
         facts.dbus.proxy = host::dbus::proxy();
+        if desktop::names::shows_accessibility(policy) {
+            facts.dbus.accessibility = Some(host::desktop::accessibility(&facts.caller));
+        }
     }
     let around = plan::surroundings(policy, &facts)?;
     let asked = asked(&facts.caller);
@@ -387,7 +391,8 @@ pub(super) fn plan(
     request: &Request,
     no_user_namespaces: Option<host::facts::Refused>,
 ) -> Result<(Plan, Facts), Diagnostics> {
-    let mut facts = facts(policy, roots)?;
+    let app = desktop::application::portal_name(request.app.as_deref(), &request.name);
+    let mut facts = facts(policy, roots, app)?;
     facts.machine.no_user_namespaces = no_user_namespaces;
     let plan = plan::compile(policy, &facts, request)?;
     Ok((plan, facts))

@@ -273,6 +273,7 @@ fn prepare(
         program: program.to_owned(),
         arguments: launch.arguments().to_vec(),
         name: launch.name.clone().unwrap_or_else(|| run_name(program)),
+        app: launch.app_id.clone(),
         best_effort: launch.best_effort,
     };
     let plan = inspect::plan(&resolved.policy, &roots, &request, no_user_namespaces);

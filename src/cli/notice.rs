@@ -48,6 +48,8 @@ const LONGEST: usize = 600;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Matter {
     NotStarted,
+    /// A program that serves it has ended.
+    Companion,
     Limit(Kind),
 }
 
@@ -96,6 +98,12 @@ impl Notifier {
     pub fn happened(&mut self, kind: Kind, text: &str) {
         let summary = format!("{}: a limit was reached", self.program);
         self.tell(Matter::Limit(kind), "dialog-warning", summary, text);
+    }
+
+    /// It runs, and what runs beside it for its sandbox has ended.
+    pub fn lost(&mut self, text: &str) {
+        let summary = format!("{}: a part of its sandbox has ended", self.program);
+        self.tell(Matter::Companion, "dialog-warning", summary, text);
     }
 
     /// It was not started.

@@ -217,7 +217,12 @@ impl<'a> Run<'a> {
                     }
                     return;
                 }
-                exec::Remark::Group(text) | exec::Remark::Companion(text) => text,
+                exec::Remark::Companion(text) => {
+                    diary.lost(&text);
+                    notifier.lost(&text);
+                    text
+                }
+                exec::Remark::Group(text) => text,
                 exec::Remark::Dropped { step, errno } => dropped(&ready.plan, step, errno, sources),
             };
             if !launch.quiet {

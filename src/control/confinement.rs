@@ -169,6 +169,7 @@ fn rule(action: &Action) -> Option<Rule> {
         | Action::StartCompanion(_)
         | Action::Cookie { .. }
         | Action::WaylandContext { .. }
+        | Action::DesktopEntry { .. }
         | Action::OwnDirectory { .. }
         | Action::Create { .. }
         | Action::Clone { .. }

@@ -20,6 +20,8 @@ pub struct Copy<'a> {
     pub launcher: &'a str,
     /// The profile's name.
     pub profile: &'a str,
+    /// By which name others know it, without its suffix; empty for none.
+    pub app: &'a str,
     /// The file that is copied.
     pub source: &'a str,
     /// Its digest.
@@ -34,6 +36,12 @@ pub fn is_marked(content: &[u8]) -> bool {
     content
         .split(|byte| *byte == b'\n')
         .any(|line| line.starts_with(b"X-Sandbox-Source=") || line == SHIM_MARK.as_bytes())
+}
+
+/// Whether a name needs no quotes anywhere. Others are passed over: desktops make do without.
+fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
+    !name.is_empty() && name.len() <= 128 && name.bytes().all(plain)
 }
 
 impl Copy<'_> {
@@ -60,6 +68,9 @@ impl Copy<'_> {
         let mut all = [self.launcher, "--profile", self.profile, "--notify=always"]
             .map(Word::of)
             .to_vec();
+        if is_plain(self.app) {
+            all.push(Word::of(format!("--app-id={}", self.app)));
+        }
         for variable in variables {
             all.push(Word::of("--env"));
             all.push(Word::of(variable));
@@ -202,6 +213,7 @@ mod tests {
     fn copied(text: &str) -> Result<String, String> {
         let locate = |name: &str| Some(format!("/usr/bin/{name}"));
         let copy = Copy {
+            app: "org.b.C",
             launcher: "/opt/my apps/sandbox",
             profile: "firefox",
             source: "/usr/share/applications/a.desktop",
@@ -226,9 +238,9 @@ mod tests {
             format!(
                 "# comment\n[Desktop Entry]\nX-Sandbox-Source=/usr/share/applications/a.desktop\nX-Sandbox-Source-SHA256=00\n\
                  X-Sandbox-Version={version}\nX-Sandbox-Profile=firefox\nName[de]=Füchsin\n\
-                 Exec=/usr/bin/env \"/opt/my apps/sandbox\" --profile firefox --notify=always --env A=b --documents=1 -- /usr/bin/firefox %u\n\
+                 Exec=/usr/bin/env \"/opt/my apps/sandbox\" --profile firefox --notify=always --app-id=org.b.C --env A=b --documents=1 -- /usr/bin/firefox %u\n\
                  TryExec=firefox\nDBusActivatable=false\nActions=new;\n\n[Desktop Action new]\nName=New\n\
-                 Exec=/usr/bin/env \"/opt/my apps/sandbox\" --profile firefox --notify=always --documents=2 -- /usr/bin/firefox --new-window %u\n"
+                 Exec=/usr/bin/env \"/opt/my apps/sandbox\" --profile firefox --notify=always --app-id=org.b.C --documents=2 -- /usr/bin/firefox --new-window %u\n"
             )
         );
     }

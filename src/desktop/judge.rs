@@ -122,6 +122,9 @@ pub fn findings(
         }
     }
     for record in &manifest.files {
+        if record.kind == Kind::Unit {
+            continue;
+        }
         if let Some(wrong) = profile(&record.profile) {
             found.push(Finding {
                 weight: Weight::Broken,

@@ -19,6 +19,8 @@ pub enum Kind {
     Service,
     /// A command in a directory of the search path.
     Shim,
+    /// A unit of systemd that refreshes the others.
+    Unit,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
             Self::Autostart => "autostart entry",
             Self::Service => "D-Bus service",
             Self::Shim => "command",
+            Self::Unit => "unit of systemd",
         }
     }
 }
@@ -73,6 +76,9 @@ pub struct Selection {
     /// Commands too.
     #[serde(default)]
     pub shims: bool,
+    /// Changes of packages are followed by themselves.
+    #[serde(default)]
+    pub follow: bool,
 }
 
 impl Selection {

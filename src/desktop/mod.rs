@@ -12,6 +12,7 @@ pub mod authority;
 pub mod copy;
 pub mod entry;
 pub mod exec;
+pub mod follow;
 pub mod judge;
 pub mod manifest;
 pub mod place;

@@ -6,6 +6,7 @@ use super::copy::Copy;
 use super::digest;
 use super::entry::{Document, MAIN};
 use super::exec::{self, Codes};
+use super::follow::{self, Follow};
 use super::manifest::{Kind, Manifest, Record, Selection};
 use super::program::{file_name, is_wrapper, started};
 
@@ -45,6 +46,8 @@ pub struct World<'a> {
     pub locate: &'a dyn Fn(&str) -> Option<String>,
     /// Whether a path is in a directory of the system, so that its file name says what it is.
     pub is_system: &'a dyn Fn(&str) -> bool,
+    /// How changes of packages would be followed.
+    pub follow: &'a Follow,
 }
 
 /// What is to be said of a source.
@@ -275,6 +278,15 @@ pub fn wish(
     if selection.shims {
         shims(&mut wish, selection, world);
     }
+    if selection.follow {
+        match follow::units(world.follow) {
+            Ok(units) => wish.files.extend(units),
+            Err(text) => wish.remarks.push(Remark {
+                path: world.follow.units.clone(),
+                text: format!("packages are not followed: {text}"),
+            }),
+        }
+    }
     keep_closed(&mut wish, &judged, selection, manifest, world);
     wish
 }
@@ -316,6 +328,7 @@ fn desired(
     }
     let sha256 = digest(content);
     let copy = Copy {
+        app: stem(&source.name),
         launcher: world.launcher,
         profile,
         source: &source.path,
@@ -354,6 +367,7 @@ fn shims(wish: &mut Wish, selection: &Selection, world: &World<'_>) {
             continue;
         };
         let copy = Copy {
+            app: "",
             launcher: world.launcher,
             profile,
             source: &path,

@@ -1,6 +1,7 @@
 //! Plans as values.
 #![allow(clippy::unwrap_used)]
 
+use super::super::follow::Follow;
 use super::super::step::{Force, State, Step, steps};
 use super::*;
 
@@ -43,6 +44,7 @@ fn with_world<R>(claims: &BTreeMap<String, Claim>, act: impl Fn(&World<'_>) -> R
         claims,
         locate: &locate,
         is_system: &|path| path.starts_with("/usr/"),
+        follow: &Follow::default(),
     })
 }
 

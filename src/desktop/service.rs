@@ -41,6 +41,7 @@ mod tests {
     #[test]
     fn the_unit_is_left_out() {
         let copy = Copy {
+            app: "",
             launcher: "/usr/bin/sandbox",
             profile: "viewer",
             source: "/usr/share/dbus-1/services/a.service",

@@ -337,6 +337,9 @@ impl Promise {
             } => match mount::look(path) {
                 // Nor can the program reach it then: it may do no more than this process.
                 Err(Errno::EACCES) => Ok(true),
+                // A file system of a user's process (FUSE) answers as it likes; that of the documents of portals refuses. It
+                // gives no rights and no devices in any case (fusermount3(1)), and is not promised to be read-only.
+                Err(Errno::EPERM) if *flags & libc::ST_RDONLY == 0 => mount::is_root_of_mount(path),
                 Err(errno) => Err(errno),
                 Ok(Seen {
                     flags: found,

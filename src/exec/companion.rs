@@ -5,6 +5,8 @@
 //! leads anywhere (to the launcher, who tells its last words if it fails), and descriptor 3, on which it says that it serves.
 //! It gains no privileges by what it executes, and is sent its signal to end also when the launcher is killed.
 
+mod identity;
+
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -22,6 +24,7 @@ use super::failure::LaunchError;
 use super::group::Group;
 use super::outcome::Remark;
 use super::prepare::{c_path, c_string};
+use identity::{Known, Root};
 
 /// How long a companion may take until it serves.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -59,16 +62,20 @@ struct Running {
     stop: Stop,
     loss: Loss,
     ended: bool,
+    /// What those who look at it find, as long as it runs.
+    _known: Option<Known>,
 }
 
 impl Companions {
-    /// Starts one, in the scope of the run's control group if it has one, and waits until it serves.
+    /// Starts one, in the scope of the run's control group if it has one, and waits until it serves. `program` is the number of
+    /// the process in which the program will run.
     pub(super) fn start(
         &mut self,
         step: usize,
         companion: &Companion,
         run: Option<&Path>,
         group: Option<&Group>,
+        program: i32,
     ) -> Result<(), LaunchError> {
         let refused = |detail: String| LaunchError {
             step: Some(step),
@@ -80,6 +87,17 @@ impl Companions {
         let failed = |errno| LaunchError::at_step(step, errno);
         let run = run.unwrap_or(Path::new("/"));
         let strings = Strings::of(companion, run).map_err(failed)?;
+        let shown = |what: &str| format!("what portals are to know of it cannot be shown: {what}");
+        let (known, root) = match &companion.identity {
+            None => (None, None),
+            Some(identity) => (
+                Some(
+                    Known::of(identity, run, program)
+                        .map_err(|why| refused(shown(&why.to_string())))?,
+                ),
+                Some(Root::prepare(identity, run).map_err(|why| refused(shown(&why.to_string())))?),
+            ),
+        };
         let pipe = || -> Result<(OwnedFd, OwnedFd), Errno> {
             let (read, write) = descriptor::pipe()?;
             Ok((read, descriptor::duplicate_above(write.as_fd(), ABOVE)?))
@@ -108,6 +126,7 @@ impl Companions {
             Side::Child => become_companion(
                 &Its {
                     stop: companion.stop,
+                    root: root.as_ref(),
                     socket: its_socket.as_fd(),
                     streams: [
                         null.as_fd(),
@@ -130,6 +149,7 @@ impl Companions {
             stop: companion.stop,
             loss: companion.loss,
             ended: false,
+            _known: known,
         });
         let Some(running) = self.0.last_mut() else {
             return Err(failed(Errno::ECHILD));
@@ -146,10 +166,13 @@ impl Companions {
             Ok(0) => {}
             Ok(_) => {
                 let errno = Errno::from_raw(i32::from_ne_bytes(word));
-                return Err(failed(errno).detail(format!(
-                    "`{}` cannot be executed",
-                    escape::os(companion.program.as_os_str())
-                )));
+                let told = escape::os(companion.program.as_os_str());
+                return Err(failed(errno).detail(match root {
+                    None => format!("`{told}` cannot be executed"),
+                    Some(_) => format!(
+                        "`{told}` cannot be executed in a root of its own, by which portals know it"
+                    ),
+                }));
             }
             Err(errno) => return Err(failed(errno)),
         }
@@ -371,6 +394,7 @@ impl Strings {
 /// What the new process needs.
 struct Its<'a> {
     stop: Stop,
+    root: Option<&'a Root>,
     socket: BorrowedFd<'a>,
     /// What becomes its descriptors 0 to 3.
     streams: [BorrowedFd<'a>; 4],
@@ -402,6 +426,9 @@ fn prepare(its: &Its<'_>) -> Result<(), Errno> {
     if word.get(..length) != Some(GO) {
         process::exit(125);
     }
+    if let Some(root) = its.root {
+        root.enter()?;
+    }
     process::new_session()?;
     process::no_new_privileges()?;
     process::set_umask(0o077);
@@ -418,104 +445,4 @@ fn prepare(its: &Its<'_>) -> Result<(), Errno> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::plan::companion::Word;
-
-    fn shell(script: &str, ready: Ready) -> Companion {
-        Companion {
-            name: "test".to_owned(),
-            program: "/bin/sh".into(),
-            arguments: vec![
-                Word::text("-c"),
-                Word::text(script),
-                Word::text("sh"),
-                Word::run("", "x"),
-            ],
-            environment: vec![("A".into(), Word::text("b"))],
-            ready,
-            stop: Stop::Kill,
-            loss: Loss::Told,
-        }
-    }
-
-    fn start(
-        script: &str,
-        ready: Ready,
-    ) -> (Companions, Result<(), LaunchError>, tempfile::TempDir) {
-        let run = tempfile::tempdir().unwrap();
-        let mut companions = Companions::default();
-        let result = companions.start(7, &shell(script, ready), Some(run.path()), None);
-        (companions, result, run)
-    }
-
-    #[test]
-    fn it_has_what_it_was_given_and_nothing_else() {
-        let script = "ls /proc/self/fd > $1; env >> $1; grep NoNewPrivs /proc/self/status >> $1; echo 12 >&3; exec sleep 60";
-        let ready = Ready::Number {
-            name: "X0".into(),
-            target: "/tmp/.X11-unix/X".into(),
-        };
-        let (companions, result, run) = start(script, ready);
-        result.unwrap();
-        let told = std::fs::read_to_string(run.path().join("x")).unwrap();
-        // The last number is that of the directory that ls reads.
-        assert!(told.starts_with("0\n1\n2\n3\n4\n"), "{told}");
-        assert!(!told.contains("\n5\n") && told.contains("A=b\n"), "{told}");
-        assert!(!told.contains("HOME="), "{told}");
-        assert!(told.contains("NoNewPrivs:\t1"), "{told}");
-        let link = std::fs::read_link(run.path().join("X0")).unwrap();
-        assert_eq!(link, Path::new("/tmp/.X11-unix/X12"));
-        let pid = companions.0[0].pidfd.try_clone().unwrap();
-        drop(companions);
-        assert_eq!(signal::send(pid.as_fd(), 0), Err(Errno::ESRCH));
-    }
-
-    #[test]
-    fn one_that_fails_tells_why() {
-        for (script, expected) in [
-            (
-                "echo no luck >&2; exit 3",
-                "it ended with status 3 before it served: no luck",
-            ),
-            (
-                "exec 3>&-; sleep 0.1; exit 4",
-                "it ended with status 4 before it served",
-            ),
-            ("echo abc >&3; sleep 9", "it said `abc` instead of a number"),
-        ] {
-            let ready = Ready::Number {
-                name: "n".into(),
-                target: "/t".into(),
-            };
-            let error = start(script, ready).1.unwrap_err();
-            assert_eq!((error.step, error.detail.as_str()), (Some(7), expected));
-        }
-        let mut other = shell("", Ready::Byte);
-        other.program = "/etc/passwd".into();
-        let error = Companions::default()
-            .start(1, &other, None, None)
-            .unwrap_err();
-        assert_eq!(error.errno, Some(Errno::EACCES));
-        other.program = "/no/such/program".into();
-        let error = Companions::default()
-            .start(1, &other, None, None)
-            .unwrap_err();
-        assert!(error.detail.contains("/no/such/program"), "{error:?}");
-    }
-
-    #[test]
-    fn an_early_end_is_told_once() {
-        let (mut companions, result, _run) = start("printf x >&3; echo bye >&2", Ready::Byte);
-        result.unwrap();
-        let mut told = Vec::new();
-        for _ in 0..200 {
-            companions.look(&mut |remark| told.push(format!("{remark:?}")));
-            if told.is_empty() {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }
-        assert_eq!(told, ["Companion(\"the test ended with status 0: bye\")"]);
-    }
-}
+mod tests;

@@ -1,11 +1,13 @@
 //! Files and sockets in the directory of the run that the launcher makes by itself, before there is a child.
 
 use std::ffi::OsString;
+use std::fs::{DirBuilder, OpenOptions, hard_link, remove_file};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::desktop::authority;
 use crate::desktop::wayland::{Identity, Listener, Refusal, listen};
-use crate::kernel::Errno;
+use crate::kernel::{Errno, process};
 
 use super::failure::LaunchError;
 
@@ -17,6 +19,8 @@ pub(super) enum Made {
         name: OsString,
         copy: Option<(PathBuf, u32)>,
     },
+    /// A desktop entry in the caller's own directory.
+    Entry { path: PathBuf, text: String },
     /// A socket that a Wayland compositor was told of.
     Context {
         name: OsString,
@@ -51,6 +55,10 @@ pub(super) fn make(
                     refused(errno, error.to_string())
                 })?;
             }
+            Made::Entry { path, text } => write_entry(path, text).map_err(|error| {
+                let errno = error.raw_os_error().map(Errno::from_raw);
+                refused(errno, error.to_string())
+            })?,
             Made::Context {
                 name,
                 compositor,
@@ -75,4 +83,22 @@ pub(super) fn make(
         }
     }
     Ok(kept)
+}
+
+/// Writes it as a whole, or not at all. One that is there meanwhile stays as it is.
+fn write_entry(path: &Path, text: &str) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    DirBuilder::new().recursive(true).create(directory)?;
+    let new = directory.join(format!(".sandbox-{}", process::random_hex()?));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&new)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| match hard_link(&new, path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        });
+    let _ = remove_file(new);
+    written
 }

@@ -214,6 +214,11 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
                 prepared.made.push((number, Made::Cookie { name, copy }));
                 continue;
             }
+            Action::DesktopEntry { path, text } => {
+                let (path, text) = (path.clone(), text.clone());
+                prepared.made.push((number, Made::Entry { path, text }));
+                continue;
+            }
             Action::WaylandContext {
                 compositor,
                 name,

@@ -112,7 +112,7 @@ pub(super) fn start(
         .and_then(|()| {
             let group = group.as_deref();
             (prepared.companions.iter())
-                .try_for_each(|(step, one)| companions.start(*step, one, run, group))
+                .try_for_each(|(step, one)| companions.start(*step, one, run, group, child.pid))
         })
         .and_then(|()| {
             priority::set_all(&prepared.priorities, child.pid, &mut |step, errno| {

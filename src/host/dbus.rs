@@ -13,6 +13,8 @@ use super::probe::helper;
 pub struct DbusFacts {
     /// xdg-dbus-proxy(1), when it is there and was looked for.
     pub proxy: Option<Proxy>,
+    /// The address of the bus of assistive technologies, or why there is none; `None` when nobody asks for it.
+    pub accessibility: Option<Result<String, String>>,
 }
 
 /// A filter.

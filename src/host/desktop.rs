@@ -1,12 +1,14 @@
 //! The caller's displays, looked at and asked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::facts::Caller;
-use super::facts::desktop::{Compositor, Context, DesktopFacts, FIRST_DISPLAY};
+use super::facts::desktop::{Compositor, Context, DesktopFacts, FIRST_DISPLAY, Portals};
 use super::probe::helper;
 use crate::desktop::wayland::{self, Refusal};
+use crate::kernel::bus;
 use crate::section::desktop::{Display, Server, Wanted};
 
 /// Launchers that start at the same time look for numbers in so many places.
@@ -16,8 +18,14 @@ const SOCKETS: &str = "/tmp/.X11-unix";
 
 /// Finds out what is asked for.
 #[must_use]
-pub fn probe(wanted: Wanted, caller: &Caller) -> DesktopFacts {
-    let mut facts = DesktopFacts::default();
+pub fn probe(wanted: Wanted, app: String, caller: &Caller) -> DesktopFacts {
+    let mut facts = DesktopFacts {
+        app,
+        ..DesktopFacts::default()
+    };
+    if wanted.portals {
+        facts.portals = Some(portals(&facts.app, caller));
+    }
     if wanted.compositor {
         facts.compositor = compositor(caller).map(|socket| Compositor {
             context: wanted.context.then(|| context(&socket)),
@@ -37,6 +45,91 @@ pub fn probe(wanted: Wanted, caller: &Caller) -> DesktopFacts {
         facts.own_display = free_display(FIRST_DISPLAY + apart, &used);
     }
     facts
+}
+
+/// Directories of the desktop's data, that of the user first (XDG Base Directory Specification).
+fn data_directories(caller: &Caller) -> Vec<PathBuf> {
+    let own = caller.directories.get("XDG_DATA_HOME").cloned();
+    let usual = OsStr::new("/usr/local/share:/usr/share");
+    let others = caller
+        .variable("XDG_DATA_DIRS")
+        .filter(|list| !list.is_empty())
+        .unwrap_or(usual);
+    own.into_iter()
+        .chain(std::env::split_paths(others))
+        .filter(|path| path.is_absolute())
+        .collect()
+}
+
+/// Looks what there is of portals, and has documents shown if they are not yet.
+fn portals(app: &str, caller: &Caller) -> Portals {
+    let directories = data_directories(caller);
+    let service = "dbus-1/services/org.freedesktop.portal.Desktop.service";
+    let has = |path: &str| directories.iter().any(|at| at.join(path).is_file());
+    let backends = directories.iter().flat_map(|at| {
+        std::fs::read_dir(at.join("xdg-desktop-portal/portals"))
+            .into_iter()
+            .flatten()
+            .flatten()
+    });
+    let shows_dialogs = |path: PathBuf| {
+        std::fs::read_to_string(path)
+            .is_ok_and(|text| text.contains("org.freedesktop.impl.portal.FileChooser"))
+    };
+    let dialogs = has(service)
+        && backends
+            .into_iter()
+            .any(|backend| shows_dialogs(backend.path()));
+    Portals {
+        dialogs,
+        no_documents: shown_documents(app, caller).err(),
+        entry: has(&format!("applications/{app}.desktop")),
+    }
+}
+
+/// The address of the caller's session bus.
+fn session_bus(caller: &Caller) -> Result<String, String> {
+    let named = caller
+        .variable("DBUS_SESSION_BUS_ADDRESS")
+        .and_then(OsStr::to_str)
+        .filter(|text| !text.is_empty());
+    match (named, caller.directories.get("XDG_RUNTIME_DIR")) {
+        (Some(named), _) => Ok(named.to_owned()),
+        (None, Some(runtime)) => Ok(format!("unix:path={}", runtime.join("bus").display())),
+        (None, None) => Err("there is no session bus".to_owned()),
+    }
+}
+
+/// Where the bus of assistive technologies listens.
+///
+/// # Errors
+/// Why there is none, in words.
+pub fn accessibility(caller: &Caller) -> Result<String, String> {
+    bus::accessibility(&session_bus(caller)?)
+}
+
+/// Sees to it that the documents of an application can be shown.
+fn shown_documents(app: &str, caller: &Caller) -> Result<(), String> {
+    let runtime = caller
+        .directories
+        .get("XDG_RUNTIME_DIR")
+        .ok_or("XDG_RUNTIME_DIR is not set")?;
+    let place = runtime.join("doc");
+    let own = place.join("by-app").join(app);
+    if own.is_dir() {
+        return Ok(());
+    }
+    let found = bus::documents(&session_bus(caller)?)?;
+    if found != place {
+        return Err(format!(
+            "they are at `{}`, not in XDG_RUNTIME_DIR",
+            found.display()
+        ));
+    }
+    match own.is_dir() {
+        true => Ok(()),
+        false => Err(format!("`{}` is not there", own.display())),
+    }
 }
 
 /// X servers that can be had for a sandbox alone.

@@ -55,6 +55,17 @@ pub fn add_to_unit(bus: &Path, unit: &str, group: &str, pids: &[u32]) -> Result<
 
 /// Has a child process talk to the bus.
 fn ask(talk: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    converse(async { talk.await.map(|()| String::new()) }, TIMEOUT).map(drop)
+}
+
+/// Has a child process talk to a bus, and returns what it found out.
+///
+/// # Errors
+/// What was said on the bus, or that nothing was within the time.
+pub(super) fn converse(
+    talk: impl Future<Output = Result<String, String>>,
+    timeout: Duration,
+) -> Result<String, String> {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| format!("no pipe: {errno}"))?;
     // SAFETY: the launcher has one thread when it sets a sandbox up, so that no lock can be held by another one; the
     // child ends by _exit and runs no destructor of the parent's values.
@@ -64,7 +75,7 @@ fn ask(talk: impl Future<Output = Result<(), String>>) -> Result<(), String> {
             drop(reader);
             die_with_parent();
             let said = match zbus::block_on(talk) {
-                Ok(()) => "ok".to_owned(),
+                Ok(found) => format!("{DONE}{found}"),
                 Err(why) => why,
             };
             let _ = File::from(writer).write_all(said.as_bytes());
@@ -72,21 +83,26 @@ fn ask(talk: impl Future<Output = Result<(), String>>) -> Result<(), String> {
         }
         ForkResult::Parent { child } => {
             drop(writer);
-            let said = read_all(reader, TIMEOUT);
+            let said = read_all(reader, timeout);
             // It has ended, or it hangs; either way nothing of it is wanted any more.
             let _ = kill(child, Signal::SIGKILL);
             reap(child);
             match said {
-                Some(text) if text == "ok" => Ok(()),
                 Some(text) if text.is_empty() => {
                     Err("the D-Bus client ended without a word".to_owned())
                 }
-                Some(text) => Err(text),
-                None => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
+                Some(text) => match text.strip_prefix(DONE) {
+                    Some(found) => Ok(found.to_owned()),
+                    None => Err(text),
+                },
+                None => Err(format!("no answer within {} s", timeout.as_secs())),
             }
         }
     }
 }
+
+/// Begins what a child says when all went well.
+const DONE: &str = "ok ";
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
@@ -172,6 +188,33 @@ async fn call(request: &ScopeRequest) -> Result<(), String> {
             _ => {}
         }
     }
+}
+
+/// Has the manager on a bus read its units anew, and starts or stops one. Waits for neither.
+///
+/// # Errors
+/// What the manager said, or why it cannot be asked.
+pub fn reload_units(bus: &str, unit: &str, start: bool) -> Result<(), String> {
+    ask(async {
+        let connection = zbus::connection::Builder::address(bus)
+            .method_timeout(TIMEOUT)
+            .build()
+            .await
+            .map_err(|error| error.to_string())?;
+        let (one, manager) = ((unit, "replace"), Some(MANAGER));
+        // One whose file is gone is stopped before it is forgotten.
+        if !start {
+            let stop = connection.call_method(Some(SYSTEMD), OBJECT, manager, "StopUnit", &one);
+            let _ = stop.await;
+        }
+        let reload = connection.call_method(Some(SYSTEMD), OBJECT, manager, "Reload", &());
+        reload.await.map_err(|error| explain(&error))?;
+        if start {
+            let start = connection.call_method(Some(SYSTEMD), OBJECT, manager, "StartUnit", &one);
+            start.await.map_err(|error| explain(&error))?;
+        }
+        Ok(())
+    })
 }
 
 fn removed_jobs() -> zbus::Result<MatchRule<'static>> {

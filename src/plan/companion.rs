@@ -24,6 +24,38 @@ pub struct Companion {
     pub stop: Stop,
     /// What follows when it ends before the program.
     pub loss: Loss,
+    /// As whom those know it that look at who talks to them; `None`: as a program of the caller's.
+    pub identity: Option<Identity>,
+}
+
+/// As whom the desktop's portals know a companion, and with it the program for which it speaks. They look at the root
+/// directory of who talks to them, for the file that Flatpak puts there (flatpak-metadata(5), `/.flatpak-info`): whom it names is
+/// handed documents one by one, and is asked for permissions of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The application.
+    pub app: String,
+    /// Whether it has a network.
+    pub network: bool,
+    /// Where instances of Flatpak are described, absolute: `$XDG_RUNTIME_DIR/.flatpak`.
+    pub instances: PathBuf,
+}
+
+impl Identity {
+    /// What stands in the file. Nothing in it has to be escaped: what an application may be called and numbers in
+    /// hexadecimal have no letters that mean something there.
+    #[must_use]
+    pub fn info(&self, instance: &str) -> String {
+        let network = if self.network {
+            "\n[Context]\nshared=network;\n"
+        } else {
+            ""
+        };
+        format!(
+            "[Application]\nname={}\n\n[Instance]\ninstance-id={instance}\n{network}",
+            self.app
+        )
+    }
 }
 
 /// A text that may end in a path in the directory of the run, which nobody knows before there is one.

@@ -35,6 +35,8 @@ pub struct Request {
     pub arguments: Vec<OsString>,
     /// What the sandbox is called: names its control group.
     pub name: String,
+    /// The desktop entry that it is started from, if it is: its name without `.desktop`.
+    pub app: Option<String>,
     /// Whether every rule that only adds strictness may be dropped with a warning.
     pub best_effort: bool,
 }
@@ -161,7 +163,7 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
     builder.namespaces(&mut decided);
     builder.limits(filesystem::asks(policy, &around(policy, facts, &decided)));
     builder.displays();
-    builder.buses();
+    builder.buses(&decided);
     builder.inside(&decided);
     let process = Process::of(policy);
     builder.view(&decided, &process, refused);
@@ -521,7 +523,14 @@ impl Builder<'_> {
         let mut environment = environment::lower(self.policy, &self.facts.caller.environment);
         environment = desktop::environment(self.policy, &self.desktop.variables, environment);
         let buses = dbus::plans(self.policy, self.facts);
-        dbus::set_variables(&mut environment, self.policy, &buses, self.mounts);
+        let accessible = dbus::accessibility::accessible(self.policy, self.facts, &buses);
+        dbus::set_variables(
+            &mut environment,
+            self.policy,
+            &buses,
+            accessible.as_ref(),
+            self.mounts,
+        );
         let site = self
             .policy
             .section(Section::Environment)

@@ -1,14 +1,18 @@
 //! Message buses in a plan: the filter that is started, and what this host lacks for what was asked for.
 
-use super::companion::Companion;
+use super::companion::{Companion, Identity};
 use super::compile::Builder;
 use super::step::NamespaceKind;
 use super::{Action, Note};
+use crate::desktop::entry::escape;
+use crate::desktop::exec::{self, Codes, Word};
 use crate::profile::key::Section;
 use crate::profile::value::Value;
 use crate::report::{Diagnostic, Site};
+use crate::section::dbus::accessibility::accessible;
 use crate::section::dbus::address::Address;
 use crate::section::dbus::{self, Lack, Mode};
+use crate::section::desktop;
 use crate::section::namespaces::Namespaces;
 
 impl Builder<'_> {
@@ -21,7 +25,7 @@ impl Builder<'_> {
     }
 
     /// The filters of buses.
-    pub(super) fn buses(&mut self) {
+    pub(super) fn buses(&mut self, decided: &Namespaces) {
         if !dbus::asks(self.policy) {
             return;
         }
@@ -43,9 +47,33 @@ impl Builder<'_> {
             return;
         }
         self.known_holes(site);
-        if let Some(companion) = dbus::companion(&plans, &rules, self.facts) {
+        let accessible = accessible(self.policy, self.facts, &plans);
+        let identity = self.portals(decided);
+        if let Some(companion) =
+            dbus::companion(&plans, &rules, self.facts, accessible.as_ref(), identity)
+        {
             self.companion(companion, site, "");
         }
+    }
+
+    /// As whom portals know the program, and the desktop entry in which newer ones look what it is.
+    fn portals(&mut self, decided: &Namespaces) -> Option<Identity> {
+        let portal = desktop::portal(self.policy, self.facts)?;
+        let directory = |name: &str| self.facts.caller.directories.get(name);
+        let instances = directory("XDG_RUNTIME_DIR")?.join(".flatpak");
+        let entries = directory("XDG_DATA_HOME").map(|data| data.join("applications"));
+        if let (true, Some(entries)) = (portal.wants_entry, entries) {
+            let entry = Action::DesktopEntry {
+                path: entries.join(format!("{}.desktop", portal.app)),
+                text: entry(&self.request.name, &self.request.program.to_string_lossy()),
+            };
+            self.step(entry, portal.site, "portals look there what the program is");
+        }
+        Some(Identity {
+            app: portal.app,
+            network: !decided.is_new(NamespaceKind::Net),
+            instances,
+        })
     }
 
     fn lacks_a_filter(&mut self, plan: &dbus::Plan, lack: &Lack) {
@@ -151,4 +179,16 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// A desktop entry that says what a program is called, and is seen in no menu.
+fn entry(name: &str, program: &str) -> String {
+    let words = ["/usr/bin/env", "sandbox", "--", program].map(Word::of);
+    // A command line that cannot be written is none: then the entry only names the program.
+    let command =
+        exec::write(&words, Codes::Known).unwrap_or_else(|_| "/usr/bin/env false".to_owned());
+    let name = escape(name);
+    format!(
+        "[Desktop Entry]\nType=Application\nName={name}\nIcon={name}\nExec={command}\nNoDisplay=true\nX-Sandbox-Identity=true\n"
+    )
 }

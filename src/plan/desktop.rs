@@ -29,7 +29,6 @@ impl Builder<'_> {
             site: *site,
         };
         self.plan.notes.extend(decided.notes.iter().map(note));
-        self.plan.warnings.extend(decided.warnings.iter().map(note));
         self.desktop = decided;
     }
 
@@ -61,7 +60,11 @@ impl Builder<'_> {
                     compositor: socket,
                     name: WAYLAND.into(),
                     engine: ENGINE.to_owned(),
-                    app: self.request.name.clone(),
+                    app: self
+                        .request
+                        .app
+                        .clone()
+                        .unwrap_or_else(|| self.request.name.clone()),
                 },
                 screen.wayland.site,
                 "",
@@ -173,6 +176,7 @@ impl Builder<'_> {
             // It has a lock and a socket to remove.
             stop: Stop::Terminate,
             loss: Loss::Told,
+            identity: None,
         }
     }
 

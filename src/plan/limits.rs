@@ -105,7 +105,8 @@ impl Builder<'_> {
                         false => self.plan.notes.push(note),
                     }
                 }
-                if let Some(group) = lowered.group {
+                if let Some(mut group) = lowered.group {
+                    group.application.clone_from(&self.request.app);
                     let written = group.writes.first().map(|write| write.site);
                     let asked = || limits.iter().next().map(|(.., limit)| limit.site);
                     let site = written.or_else(asked).unwrap_or(Site::DEFAULT);

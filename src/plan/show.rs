@@ -79,7 +79,13 @@ impl Action {
                     line.push(' ');
                     line.push_str(&escape::os(&word.shown()));
                 }
-                format!("start the {}: {line}", escape::line(&companion.name))
+                let known = companion.identity.as_ref();
+                let known = known.map(|identity| format!(", known to portals as {}", identity.app));
+                format!(
+                    "start the {}{}: {line}",
+                    escape::line(&companion.name),
+                    escape::line(&known.unwrap_or_default())
+                )
             }
             Self::Cookie { name, copy } => {
                 let from = match copy {
@@ -98,6 +104,9 @@ impl Action {
                 escape::os(name),
                 path(compositor)
             ),
+            Self::DesktopEntry { path: at, .. } => {
+                format!("write the desktop entry {}, seen in no menu", path(at))
+            }
             Self::MountMade {
                 name,
                 target,
@@ -299,6 +308,7 @@ impl Action {
             Self::MountMade { .. } => "mount-made",
             Self::Cookie { .. } => "cookie",
             Self::WaylandContext { .. } => "wayland-context",
+            Self::DesktopEntry { .. } => "desktop-entry",
             Self::OwnDirectory { .. } => "own-directory",
             Self::Create { .. } => "create",
             Self::Clone { .. } => "clone",
@@ -389,6 +399,7 @@ impl Action {
                 "program": companion.program.to_string_lossy(),
                 "arguments": companion.arguments.iter().map(|word| word.shown().to_string_lossy().into_owned()).collect::<Vec<_>>(),
                 "variables": companion.environment.iter().map(|(name, _)| name.to_string_lossy()).collect::<Vec<_>>(),
+                "known-as": companion.identity.as_ref().map(|identity| &identity.app),
             }),
             Self::Execute {
                 arguments,

@@ -39,6 +39,7 @@ impl Step {
             | Action::StartCompanion(_)
             | Action::Cookie { .. }
             | Action::WaylandContext { .. }
+            | Action::DesktopEntry { .. }
             | Action::OomScoreAdjust { .. }
             | Action::Nice { .. }
             | Action::IoPriority { .. }
@@ -226,6 +227,13 @@ pub enum Action {
         engine: String,
         /// The program.
         app: String,
+    },
+    /// Write a desktop entry into the caller's own directory, if there is none, and leave it there.
+    DesktopEntry {
+        /// Absolute.
+        path: PathBuf,
+        /// What is in it.
+        text: String,
     },
     /// Start a program beside the program, and wait until it serves.
     StartCompanion(Companion),

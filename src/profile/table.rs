@@ -389,7 +389,8 @@ pub static KEYS: &[Key] = &[
         "how the program reaches the Wayland compositor",
         "`\"none\"`: not at all. `\"isolated\"`: through a socket of its own which the compositor was told (security-context-v1) belongs to a \
          sandbox, so that it offers no screen capture, no clipboard watching, no virtual keyboard, no screen locking; a compositor that \
-         knows no such sockets is an error. `\"auto\"`: the same where the compositor can, else its ordinary socket with a warning. \
+         knows no such sockets is an error. `\"auto\"`: the same where the compositor can, else its ordinary socket, which `sandboxctl doctor`, \
+         `sandboxctl check` and --dry-run tell. \
          `\"host\"`: the ordinary socket. Inside it is `${XDG_RUNTIME_DIR}/wayland-0`, and WAYLAND_DISPLAY says so. Where there is no \
          compositor nothing is shown.",
     ).warns("Through its ordinary socket many compositors let every client record the screen, type, and read the clipboard."),
@@ -426,8 +427,10 @@ pub static KEYS: &[Key] = &[
     ),
     key(Section::Desktop, Name::Exact("accessibility"), Kind::Bool, "false", "accessibility = true").says(
         "screen readers and other assistive programs",
-        "The bus of assistive technologies (AT-SPI). Without it NO_AT_BRIDGE is set, so that toolkits do not look for it.",
-    ).warns("On that bus programs read each other's texts and press each other's buttons."),
+        "The bus of assistive technologies (AT-SPI), through a filter: the program makes itself known there and answers those who \
+         assist, and reaches no other program. Without it NO_AT_BRIDGE and GTK_A11Y=none have toolkits look for none. With \
+         `dbus.session = \"host\"` it is not shown.",
+    ),
     key(Section::Desktop, Name::Exact("input-methods"), Kind::Bool, "false", "input-methods = true").says(
         "input methods for languages that keyboards have no keys for",
         "The names of IBus and Fcitx for sandboxes on the session bus, and the variables that name an input method \
@@ -460,9 +463,13 @@ pub static KEYS: &[Key] = &[
     ).warns("The program can sign and decrypt as the caller, as long as the passphrase is remembered."),
     key(Section::Desktop, Name::Exact("portals"), Kind::Bool, "false", "portals = true").says(
         "the desktop's own dialogs, run outside: files are opened, links followed and screens shared as the user says there",
-        "The interfaces of xdg-desktop-portal on the session bus that ask the user or give away little, and the documents it has handed \
-         out (`${XDG_RUNTIME_DIR}/doc`).",
-    ),
+        "The interfaces of xdg-desktop-portal on the session bus that ask the user or give away little, and the documents that it has \
+         handed to this program alone (`${XDG_RUNTIME_DIR}/doc`). Portals know the program, by the filter of the bus, as a sandboxed \
+         application, keep its permissions apart, and give it what the user chooses as documents. It is called as the desktop entry that it was started from (--app-id), \
+         if that has a name like `org.gnome.gedit`; else `sandbox.NAME`, and a desktop entry that no menu shows is written below \
+         `${XDG_DATA_HOME}/applications` if there is none of that name. GTK_USE_PORTAL and QT_QPA_PLATFORMTHEME have toolkits use the \
+         desktop's dialogs where those are installed.",
+    ).warns("Portals take it for an application of Flatpak: one of the same name that is installed there shares its permissions and documents."),
     key(Section::Desktop, Name::Exact("documents"), Kind::Word(&["none", "read-only", "read-write", "directory"]), "\"none\"", "documents = \"read-only\"").says(
         "files and directories that the program's arguments name are shown to it",
         "Paths that exist and URIs `file:…`, each alone, where `[filesystem]` has put a home directory or a `tmpfs` of the sandbox's own in \

@@ -3,6 +3,7 @@
 //! A bus is the host's (`"host"`), out of reach (`"none"`), or reached through a filter that lets pass what rules name
 //! (`"filtered"`): xdg-dbus-proxy(1), which is started beside the program and listens in the directory of the run.
 
+pub mod accessibility;
 pub mod address;
 pub mod risk;
 pub mod rule;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::Facts;
 use crate::host::facts::{Caller, PathKind};
-use crate::plan::companion::{Companion, Loss, Ready, Stop, Word};
+use crate::plan::companion::{Companion, Identity, Loss, Ready, Stop, Word};
 use crate::policy::{Policy, Traced};
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Value, Variable};
@@ -21,6 +22,7 @@ use crate::report::{Diagnostic, Diagnostics, Site};
 
 use super::desktop::names::{self, Leave};
 use super::filesystem::{Fixed, Fixture};
+use accessibility::{Accessible, accessible};
 use address::Address;
 use rule::{Bus, Who};
 
@@ -203,8 +205,10 @@ fn find(bus: Bus, caller: &Caller) -> Result<Address, Lack> {
 /// What is put into the view for it: the filter's socket, that of the host, or nothing; and other doors to the same.
 #[must_use]
 pub fn fixtures(policy: &Policy, facts: &Facts) -> Vec<Fixture> {
-    let mut all = Vec::new();
-    for plan in plans(policy, facts) {
+    let plans = plans(policy, facts);
+    let accessible = accessible(policy, facts, &plans);
+    let mut all: Vec<Fixture> = accessible.iter().map(Accessible::fixture).collect();
+    for plan in plans {
         let mut put = |place: PathBuf, what: Fixed| {
             all.push(Fixture {
                 place,
@@ -218,9 +222,6 @@ pub fn fixtures(policy: &Policy, facts: &Facts) -> Vec<Fixture> {
             continue;
         }
         let mut doors = doors(plan.bus, &facts.caller);
-        if names::shows_accessibility(policy) {
-            doors.retain(|door| !door.ends_with(names::ACCESSIBILITY));
-        }
         if !doors.contains(&plan.place) {
             doors.push(plan.place.clone());
         }
@@ -365,6 +366,8 @@ pub fn companion(
     plans: &[Plan],
     rules: &BTreeMap<Bus, Vec<String>>,
     facts: &Facts,
+    accessible: Option<&Accessible>,
+    identity: Option<Identity>,
 ) -> Option<Companion> {
     let proxy = facts.dbus.proxy.as_ref()?;
     let mut arguments = vec![Word::text("--fd=3")];
@@ -375,6 +378,7 @@ pub fn companion(
         let of_bus = rules.get(&plan.bus).into_iter().flatten();
         arguments.extend(of_bus.map(Word::text));
     }
+    arguments.extend(accessible.into_iter().flat_map(Accessible::arguments));
     (arguments.len() > 1).then(|| Companion {
         name: "D-Bus filter".to_owned(),
         program: proxy.path.clone(),
@@ -388,6 +392,7 @@ pub fn companion(
         ready: Ready::Byte,
         stop: Stop::Kill,
         loss: Loss::Told,
+        identity,
     })
 }
 
@@ -397,6 +402,7 @@ pub fn set_variables(
     environment: &mut Vec<(OsString, OsString)>,
     policy: &Policy,
     plans: &[Plan],
+    accessible: Option<&Accessible>,
     mounts: bool,
 ) {
     let said = |name: &str| {
@@ -430,6 +436,9 @@ pub fn set_variables(
         if let Some(address) = address {
             environment.push((name.into(), address));
         }
+    }
+    if let Some(accessible) = accessible.filter(|_| mounts && !said("AT_SPI_BUS_ADDRESS")) {
+        environment.push(Accessible::variable(&accessible.place));
     }
 }
 

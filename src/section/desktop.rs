@@ -4,13 +4,16 @@
 //! places and mounts with its own, rules about variables, and sockets that are made for the run ([`Screen`]). What is a
 //! name on a message bus is said by [`names`].
 
+pub mod application;
 pub mod names;
 mod paths;
+mod portals;
 mod variables;
 
 use std::path::{Path, PathBuf};
 
 pub use paths::{PathRule, Shown};
+pub use portals::{Portal, portal};
 pub use variables::{Variable, environment};
 
 use crate::host::Facts;
@@ -114,8 +117,6 @@ pub struct Desktop {
     pub screen: Option<Screen>,
     /// What is to be known, and stops nothing.
     pub notes: Vec<(Site, String)>,
-    /// What whoever starts the program is told.
-    pub warnings: Vec<(Site, String)>,
 }
 
 /// What a key of the section is: the word that its rule says, and where.
@@ -174,16 +175,10 @@ pub fn risks(policy: &Policy) -> Vec<(Site, String)> {
             "the program can use, show and change the caller's keys as far as the agent does without a passphrase",
         ),
     ];
-    let flags = [
-        (
-            "accessibility",
-            "on the bus of assistive technologies programs read each other's texts and press each other's buttons",
-        ),
-        (
-            "ssh-agent",
-            "the program can log in wherever the caller's keys let it",
-        ),
-    ];
+    let flags = [(
+        "ssh-agent",
+        "the program can log in wherever the caller's keys let it",
+    )];
     let said = words.iter().filter_map(|(key, risky, text)| {
         let said = word(policy, key).filter(|said| said.value == *risky)?;
         Some((said.site, (*text).to_owned()))
@@ -206,6 +201,8 @@ pub struct Wanted {
     pub servers: bool,
     /// Which numbers X displays have.
     pub displays: bool,
+    /// Whether there are portals.
+    pub portals: bool,
 }
 
 /// What a policy needs to know of the host's displays.
@@ -219,6 +216,7 @@ pub fn wanted(policy: &Policy) -> Wanted {
         context: matches!(wayland, "isolated" | "auto"),
         servers: own,
         displays: word(policy, "x11").is_some(),
+        portals: is_on(policy, "portals"),
     }
 }
 
@@ -247,8 +245,29 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Result<Desktop, Diagnostics> {
             "through PipeWire's own socket the program may record microphones, cameras and screens";
         desktop.notes.push((said.site, text.to_owned()));
     }
-    desktop.paths = paths::rules(policy, &facts.caller, &screen, &mut desktop.notes);
-    desktop.variables = variables::rules(policy, &facts.caller, &screen);
+    if let (Some(said), Some(Err(why))) = (
+        flag(policy, "accessibility").filter(|said| said.value),
+        &facts.dbus.accessibility,
+    ) {
+        desktop.notes.push((
+            said.site,
+            format!("assistive programs do not reach this one: {why}"),
+        ));
+    }
+    let portal = portal(policy, facts);
+    if let Some(portal) = &portal {
+        desktop
+            .notes
+            .extend(portal.notes.iter().map(|text| (portal.site, text.clone())));
+    }
+    desktop.paths = paths::rules(
+        policy,
+        &facts.caller,
+        &screen,
+        portal.as_ref(),
+        &mut desktop.notes,
+    );
+    desktop.variables = variables::rules(policy, &facts.caller, &screen, portal.as_ref());
     desktop.screen = Some(screen);
     if errors.is_empty() {
         Ok(desktop)
@@ -297,7 +316,7 @@ fn wayland(
         (_, None) => "it was not asked".to_owned(),
     };
     if said.value == "auto" {
-        out.warnings.push((
+        out.notes.push((
             site,
             format!("the Wayland compositor at `{shown}` does not keep sandboxes apart ({why}): the program reaches its ordinary socket, and whatever it lets any client do"),
         ));

@@ -39,6 +39,8 @@ pub fn cases() -> Vec<Case> {
         case("killed_launcher", BUS, killed_launcher),
         case("killed_filter", BUS, killed_filter),
         case("background", BUS, background),
+        case("portals_know_the_program", BUS, portals_know_the_program),
+        case("assistive_programs", BUS, assistive_programs),
         case("without_a_bus", &[Need::UserNamespaces], without_a_bus),
         case("mistakes", &[], mistakes),
         case("risks_are_told", &[], risks_are_told),
@@ -88,13 +90,18 @@ impl Bus {
             thread::sleep(Duration::from_millis(5));
         }
         for name in ["org.test.Good", "org.test.Bad"] {
-            let (ready, is_ready) = mpsc::channel();
-            let address = bus.address();
-            // It ends with the bus.
-            thread::spawn(move || zbus::block_on(serve(&address, name, &ready)).is_ok());
-            is_ready.recv_timeout(Duration::from_secs(20))?;
+            bus.serve(name)?;
         }
         Ok(bus)
+    }
+
+    /// With one more service.
+    fn serve(&self, name: &'static str) -> Outcome {
+        let (ready, is_ready) = mpsc::channel();
+        let address = self.address();
+        // It ends with the bus.
+        thread::spawn(move || zbus::block_on(serve(&address, name, &ready)).is_ok());
+        Ok(is_ready.recv_timeout(Duration::from_secs(20))?)
     }
 
     fn address(&self) -> String {
@@ -152,8 +159,28 @@ async fn serve(address: &str, name: &'static str, ready: &mpsc::Sender<()>) -> z
             part(header.member().map(ToString::to_string)),
             part(header.path().map(ToString::to_string)),
         );
-        connection.reply(&header, &called).await?;
+        let member = part(header.member().map(ToString::to_string));
+        let answer = match member.as_str() {
+            // Of the accessibility bus, for which this one stands.
+            "GetAddress" => address.to_owned(),
+            "WhoAmI" => {
+                let sender = part(header.sender().map(ToString::to_string));
+                identity(&connection, &sender).await?
+            }
+            _ => called,
+        };
+        connection.reply(&header, &answer).await?;
     }
+}
+
+/// What portals look at to know who called: the root directory of that process, and what is said of the instance.
+async fn identity(connection: &zbus::Connection, sender: &str) -> zbus::Result<String> {
+    let (bus, path) = ("org.freedesktop.DBus", "/org/freedesktop/DBus");
+    let method = "GetConnectionUnixProcessID";
+    let asked = connection.call_method(Some(bus), path, Some(bus), method, &sender);
+    let pid: u32 = asked.await?.body().deserialize()?;
+    let info = std::fs::read_to_string(format!("/proc/{pid}/root/.flatpak-info"));
+    Ok(info.unwrap_or_else(|error| error.to_string()))
 }
 
 const GOOD: &[&str] = &["--dest=org.test.Good", "/org/test", "org.test.One.Call"];
@@ -346,7 +373,7 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) -> Outcome {
 }
 
 /// The processes below one whose name begins so.
-fn called(running: &super::support::sandbox::Running, name: &str) -> Vec<nix::unistd::Pid> {
+pub fn called(running: &super::support::sandbox::Running, name: &str) -> Vec<nix::unistd::Pid> {
     let is = |pid: &nix::unistd::Pid| {
         std::fs::read_to_string(format!("/proc/{pid}/comm"))
             .is_ok_and(|comm| comm.starts_with(name))
@@ -415,6 +442,133 @@ fn killed_filter(scene: &Scene) -> Outcome {
     out.succeeds()?;
     // Once as it is typed, and once as it is read.
     assert_eq!(out.stdout().matches("still here").count(), 2, "{out}");
+    Ok(())
+}
+
+fn portals_know_the_program(scene: &Scene) -> Outcome {
+    let bus = Bus::start(scene)?;
+    bus.serve("org.freedesktop.portal.Desktop")?;
+    let runtime = scene.runtime();
+    let ask = [
+        "dbus-send --session --print-reply --dest=org.freedesktop.portal.Desktop /org/freedesktop/portal/desktop",
+        "org.freedesktop.portal.Settings.WhoAmI",
+    ]
+    .join(" ");
+    let run = |rules: &str, more: &[&str], script: &str| {
+        scene
+            .sandbox()
+            .profile_text(&format!("extends = [\"base\"]\n{rules}"))?
+            .env("DBUS_SESSION_BUS_ADDRESS", bus.address())
+            .args(more.iter().copied())
+            .program(["sh", "-c", script])
+            .run()
+    };
+    let portals = "[desktop]\nportals = true\n";
+    let out = run(portals, &["--app-id", "org.test.App"], &ask)?;
+    out.succeeds()?;
+    assert!(out.stdout().contains("name=org.test.App\n"), "{out}");
+    assert!(out.stdout().contains("shared=network;\n"), "{out}");
+    // Those that have no such name get one of ours, and the entry that portals look for.
+    let entry = scene
+        .home()
+        .join(".local/share/applications/sandbox.some-app.desktop");
+    let out = run(portals, &["--app-id", "some-app", "--net", "none"], &ask)?;
+    out.succeeds()?;
+    assert!(out.stdout().contains("name=sandbox.some-app\n"), "{out}");
+    assert!(!out.stdout().contains("shared=network"), "{out}");
+    let written = std::fs::read_to_string(&entry)?;
+    assert!(written.contains("NoDisplay=true"), "{written}");
+    // Somebody's own stays.
+    std::fs::write(&entry, "mine")?;
+    run(portals, &["--app-id", "some-app"], &ask)?.succeeds()?;
+    assert_eq!(std::fs::read_to_string(&entry)?, "mine");
+    // As long as it runs, they find a process in its namespaces; and the program itself is told nothing of it.
+    let mut running = scene
+        .sandbox()
+        .profile_text(&format!("extends = [\"base\"]\n{portals}"))?
+        .env("DBUS_SESSION_BUS_ADDRESS", bus.address())
+        .program([
+            "sh",
+            "-c",
+            "ls -a / | grep flatpak; readlink /proc/self/ns/mnt; read line",
+        ])
+        .on_terminal()
+        .spawn()?;
+    running.wait_for("mnt:[")?;
+    let instances = || -> Vec<PathBuf> {
+        let all = std::fs::read_dir(runtime.join(".flatpak"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        all.map(|entry| entry.path()).collect()
+    };
+    let known = instances();
+    assert_eq!(known.len(), 1, "{known:?}");
+    let said: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(known[0].join("bwrapinfo.json"))?)?;
+    let process = std::fs::read_link(format!("/proc/{}/ns/mnt", said["child-pid"]));
+    running.type_in(b"\n")?;
+    let out = running.wait()?;
+    out.succeeds()?;
+    assert!(!out.stdout().contains("flatpak-info"), "{out}");
+    if let Ok(process) = process {
+        assert!(
+            out.stdout().contains(&*process.to_string_lossy()),
+            "{out} {process:?}"
+        );
+    }
+    assert_eq!(instances(), [""; 0].map(PathBuf::from));
+    // Without the key nobody is impersonated.
+    let rules = "[dbus]\n\"org.freedesktop.portal.Desktop(org.freedesktop.portal.Settings.*)\" = \"talk\"\n";
+    let out = run(rules, &["--app-id", "org.test.App"], &ask)?;
+    out.succeeds()?;
+    assert!(!out.stdout().contains("name="), "{out}");
+    // What names another application is not reached.
+    let register = ask.replace("portal.Settings.WhoAmI", "host.portal.Registry.Register");
+    run(portals, &[], &register)?.exits_with(1)?;
+    Ok(())
+}
+
+fn assistive_programs(scene: &Scene) -> Outcome {
+    let bus = Bus::start(scene)?;
+    bus.serve("org.a11y.Bus")?;
+    bus.serve("org.a11y.atspi.Registry")?;
+    let ask = |call: &str| {
+        let script = format!(
+            "dbus-send --bus=\"$AT_SPI_BUS_ADDRESS\" --print-reply --reply-timeout=5000 {call}"
+        );
+        scene
+            .sandbox()
+            .profile_text("extends = [\"base\"]\n[desktop]\naccessibility = true\n")?
+            .env("DBUS_SESSION_BUS_ADDRESS", bus.address())
+            .program(["sh", "-c", &script])
+            .run()
+    };
+    let registry = "--dest=org.a11y.atspi.Registry /org/a11y/atspi/";
+    let out = ask(&format!(
+        "{registry}registry org.a11y.atspi.Registry.GetRegisteredEvents"
+    ))?;
+    out.succeeds()?;
+    out.says("org.a11y.atspi.Registry was asked")?;
+    for call in [
+        format!("{registry}accessible/root org.a11y.atspi.Accessible.GetChildren"),
+        "--dest=org.test.Good /org/test org.a11y.atspi.Text.GetText".to_owned(),
+    ] {
+        ask(&call)?.exits_with(1)?;
+    }
+    let out = scene
+        .sandbox()
+        .profile_text("extends = [\"base\"]\n[desktop]\nnotifications = true\n")?
+        .env("DBUS_SESSION_BUS_ADDRESS", bus.address())
+        .env("AT_SPI_BUS_ADDRESS", bus.address())
+        .program([
+            "sh",
+            "-c",
+            "echo $NO_AT_BRIDGE $GTK_A11Y $AT_SPI_BUS_ADDRESS",
+        ])
+        .run()?;
+    out.succeeds()?;
+    assert_eq!(out.stdout(), "1 none\n");
     Ok(())
 }
 

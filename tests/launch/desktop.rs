@@ -35,6 +35,7 @@ pub fn cases() -> Vec<Case> {
             the_bus_starts_the_sandbox,
         ),
         case("commands", &[], commands),
+        case("packages_are_followed", &[], packages_are_followed),
         case("hostile_files", &[], hostile_files),
         case(
             "links_are_not_written_through",
@@ -612,6 +613,44 @@ fn commands(scene: &Scene) -> Outcome {
     out.exits_with(1)?;
     assert!(out.stdout().contains("not ours"), "{out}");
     assert_eq!(fs::read_to_string(bin.join("argdump"))?, "#!/bin/sh\n");
+    Ok(())
+}
+
+fn packages_are_followed(scene: &Scene) -> Outcome {
+    let desk = Desk::new(scene)?;
+    desk.entry("x.desktop", ENTRY)?;
+    let before = desk.everything()?;
+    let units = scene.home().join(".config/systemd/user");
+    let installed = desk.ctl("install", &["--all", "--follow"])?;
+    installed.succeeds()?;
+    let read = |name: &str| fs::read_to_string(units.join(name));
+    let service = read("sandbox-desktop.service")?;
+    let control = scene.folder().join("bin/sandboxctl");
+    let line = format!("ExecStart={} desktop refresh\n", control.display());
+    assert!(service.contains(&line), "{service}");
+    let watched = scene.folder().join("share/applications");
+    let path = read("sandbox-desktop.path")?;
+    assert!(
+        path.contains(&format!("PathChanged={}\n", watched.display())),
+        "{path}"
+    );
+    assert!(read("default.target.d/sandbox-desktop.conf")?.contains("Wants=sandbox-desktop.path"));
+    // Units of the system may start programs that have a profile.
+    let ours = |(_, file): &(String, String)| file.starts_with("sandbox-desktop");
+    assert!(!desk.found()?.iter().any(ours));
+    let again = desk.ctl("refresh", &[])?;
+    again.succeeds()?;
+    assert!(again.stdout().contains("nothing to do"), "{again}");
+    // What somebody has written there stays.
+    fs::write(
+        units.join("sandbox-desktop.path"),
+        "[Path]\nPathChanged=/x\n",
+    )?;
+    desk.ctl("refresh", &[])?.exits_with(1)?;
+    fs::write(units.join("sandbox-desktop.path"), path)?;
+    // They go with the last program.
+    desk.ctl("remove", &["--all"])?.succeeds()?;
+    assert_eq!(desk.everything()?, before);
     Ok(())
 }
 

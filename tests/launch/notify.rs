@@ -28,6 +28,15 @@ pub fn cases() -> Vec<Case> {
             ],
             limit_strikes,
         ),
+        case(
+            "filter_is_gone",
+            &[
+                Need::UserNamespaces,
+                Need::Program("dbus-daemon"),
+                Need::Program("xdg-dbus-proxy"),
+            ],
+            filter_is_gone,
+        ),
         case("when", DESKTOP, when),
         case("nobody_there", &[Need::Program("setsid")], nobody_there),
     ]
@@ -244,6 +253,29 @@ fn not_started(scene: &Scene) -> Outcome {
     assert_eq!(received.len(), 2, "{received:?}");
     assert!(received[1].body.contains("profile-1.toml"), "{received:?}");
     assert!(!received[1].body.contains('\u{1b}'), "{received:?}");
+    Ok(())
+}
+
+fn filter_is_gone(scene: &Scene) -> Outcome {
+    let desktop = Desktop::start(scene)?;
+    let mut running = launched(scene, &desktop)
+        .profile_text("extends = [\"base\"]\n[dbus]\nsession = \"filtered\"\n")?
+        .args(["--notify=always", "--report"])
+        .program(["sh", "-c", "echo it is up; read line"])
+        .on_terminal()
+        .spawn()?;
+    running.wait_for("it is up\r\n")?;
+    let filter = super::dbus::called(&running, "xdg-dbus-proxy");
+    nix::sys::signal::kill(filter[0], nix::sys::signal::Signal::SIGKILL)?;
+    let received = desktop.wait_for(1);
+    running.type_in(b"\n")?;
+    let out = running.wait()?;
+    out.succeeds()?;
+    assert_eq!(received.len(), 1, "{received:?} {out}");
+    assert_eq!(received[0].summary, "sh: a part of its sandbox has ended");
+    assert_eq!(received[0].body, "the D-Bus filter was killed by signal 9");
+    let told = "before it ended: the D-Bus filter was killed by signal 9";
+    assert!(out.stdout().contains(told), "{out}");
     Ok(())
 }
 

@@ -47,6 +47,7 @@ pub fn cases() -> Vec<Case> {
         case("inside", DESKTOP, inside),
         case("nothing_runs_outside", DESKTOP, nothing_runs_outside),
         case("failures_are_told", DESKTOP, failures_are_told),
+        case("packages_are_followed", DESKTOP, packages_are_followed),
     ]
 }
 
@@ -635,5 +636,30 @@ fn failures_are_told(scene: &Scene) -> Outcome {
     assert!(told.body.contains("pidz"), "{told:?}");
     assert!(told.entry.is_some_and(|entry| entry.contains("desk-mark")));
     assert!(!desk.home.join("desk-ran").exists());
+    Ok(())
+}
+
+fn packages_are_followed(scene: &Scene) -> Outcome {
+    let desk = Desk::new(scene)?;
+    desk.profile("followed", "programs = [\"xterm\"]\n")?;
+    desk.ctl(&["desktop", "install", "--all", "--follow"])?
+        .succeeds()?;
+    let text = "[Desktop Entry]\nType=Application\nName=New\nExec=xterm\n";
+    desk.packaged(
+        "/usr/local/share/applications/org.test.New.desktop",
+        "644",
+        text,
+    )?;
+    let ours = desk.entry("org.test.New.desktop");
+    let written = until("our copy of a new entry", || {
+        Ok(fs::read_to_string(&ours).ok())
+    })?;
+    assert!(written.contains("--app-id=org.test.New"), "{written}");
+    desk.ctl(&["desktop", "remove", "--all"])?.succeeds()?;
+    let state = desk
+        .client("systemctl")
+        .args(["--user", "is-active", "sandbox-desktop.path"]);
+    assert_ne!(state.run()?.code(), 0);
+    assert!(!ours.exists());
     Ok(())
 }

@@ -54,6 +54,7 @@ pub(super) fn why(mut words: Vec<String>, profiles: Vec<String>, json: bool) -> 
     let facts = inspect::facts_for(
         &about.policy,
         &inspect::known_roots(&about.policy),
+        String::new(),
         |caller| {
             if let Some(sandbox) = &about.sandbox {
                 become_caller(caller, sandbox);

@@ -1,5 +1,6 @@
 //! `sandboxctl desktop install`.
 
+use super::follow::tell_manager;
 use super::{Install, Stage, carry_out, fail, judged, manifest, names};
 use crate::cli::status;
 use crate::desktop::apply;
@@ -39,6 +40,7 @@ pub(super) fn install(options: &Install) -> Result<(), i32> {
         selection.wanted.insert(wanted.clone());
     }
     selection.shims |= options.shims;
+    selection.follow |= options.follow;
     if let Some(held) = &mut held {
         held.manifest.selection = selection.clone();
     }
@@ -46,7 +48,11 @@ pub(super) fn install(options: &Install) -> Result<(), i32> {
     let (remarks, number) = (wished.remarks.clone(), wished.files.len());
     let state = |path: &str| apply::state(&stage.scope, path);
     let steps = steps(wished, &known, &state, Force(how.force));
-    carry_out(held, &steps, &remarks, how, number)
+    let done = carry_out(held, &steps, &remarks, how, number);
+    if options.follow && !how.dry_run {
+        tell_manager(how.system, true);
+    }
+    done
 }
 
 /// Whether a name stands for anything that can be led into a sandbox.

@@ -1,9 +1,10 @@
 //! `sandboxctl desktop remove`.
 
+use super::follow::tell_manager;
 use super::{Remove, Stage, carry_out, fail, is_called, manifest, names};
 use crate::cli::status;
 use crate::desktop::apply;
-use crate::desktop::manifest::{Record, Selection};
+use crate::desktop::manifest::{Kind, Record, Selection};
 use crate::desktop::step::{Force, Step, away};
 
 pub(super) fn remove(options: &Remove) -> Result<(), i32> {
@@ -26,7 +27,7 @@ pub(super) fn remove(options: &Remove) -> Result<(), i32> {
         }
         return Err(status::NO);
     }
-    let leaving: Vec<Record> = known
+    let mut leaving: Vec<Record> = known
         .files
         .iter()
         .filter(|record| {
@@ -59,6 +60,16 @@ pub(super) fn remove(options: &Remove) -> Result<(), i32> {
     }
     if known.selection.is_empty() {
         known.selection = Selection::default();
+        // With nothing to be refreshed.
+        let units = known
+            .files
+            .iter()
+            .filter(|record| record.kind == Kind::Unit);
+        let others = units
+            .filter(|record| !leaving.contains(record))
+            .cloned()
+            .collect::<Vec<_>>();
+        leaving.extend(others);
     }
     if let Some(held) = &mut held {
         held.manifest.selection = known.selection.clone();
@@ -68,5 +79,9 @@ pub(super) fn remove(options: &Remove) -> Result<(), i32> {
         .iter()
         .map(|record| away(record, &state, Force(how.force), "as asked"))
         .collect();
-    carry_out(held, &steps, &[], how, known.files.len() - leaving.len())
+    let done = carry_out(held, &steps, &[], how, known.files.len() - leaving.len());
+    if leaving.iter().any(|record| record.kind == Kind::Unit) && !how.dry_run {
+        tell_manager(how.system, false);
+    }
+    done
 }

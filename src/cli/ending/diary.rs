@@ -25,6 +25,7 @@ pub struct Diary {
     entries: Vec<Entry>,
     left_out: u64,
     pushed_back: u64,
+    lost: Vec<String>,
 }
 
 impl Default for Diary {
@@ -34,6 +35,7 @@ impl Default for Diary {
             entries: Vec::new(),
             left_out: 0,
             pushed_back: 0,
+            lost: Vec::new(),
         }
     }
 }
@@ -67,6 +69,17 @@ impl Diary {
             self.left_out += 1;
         }
         self.entries.push(Entry { after, event });
+    }
+
+    /// Writes down that something beside the program has ended, and how.
+    pub fn lost(&mut self, how: &str) {
+        self.lost.push(how.to_owned());
+    }
+
+    /// What ended beside the program, each in words.
+    #[must_use]
+    pub fn all_lost(&self) -> &[String] {
+        &self.lost
     }
 
     /// The events that were kept, in order.

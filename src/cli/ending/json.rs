@@ -77,6 +77,7 @@ pub(super) fn of(report: &Report) -> Json {
         "limits": limits,
         "events": events,
         "events_left_out": report.left_out,
+        "companions_lost": report.lost,
     })
 }
 
@@ -218,7 +219,7 @@ fn schema() -> Json {
         "title": "sandbox report",
         "description": "How a run ended, as `sandbox --json` prints it on standard error: sandbox(1). Members may be added; version is raised when one changes its meaning or goes.",
         "type": "object",
-        "required": ["version", "program", "status", "signal", "seconds", "timed_out", "causes", "usage", "limits", "events", "events_left_out"],
+        "required": ["version", "program", "status", "signal", "seconds", "timed_out", "causes", "usage", "limits", "events", "events_left_out", "companions_lost"],
         "properties": {
             "version": { "const": VERSION },
             "program": text("as it was named"),
@@ -230,6 +231,7 @@ fn schema() -> Json {
             "usage": { "anyOf": [usage, { "const": null }] },
             "limits": { "type": "object", "additionalProperties": limit, "description": "by the key in [limits], and `timeout`" },
             "events": { "type": "array", "items": { "anyOf": events }, "description": "what happened while it ran; counts are those of the whole run until then" },
+            "companions_lost": { "type": "array", "items": { "type": "string" }, "description": "programs of the sandbox beside the program (a filter of a bus, an X server) that ended before it, and how" },
             "events_left_out": natural("events between the first and the last ones that were not kept"),
         },
     })

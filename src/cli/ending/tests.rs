@@ -70,6 +70,7 @@ fn plan(version: Version, kind: SourceKind, keys: &[&str]) -> (Plan, SourceMap) 
             places: vec![place],
         },
         name: "p".to_owned(),
+        application: None,
         controllers: ["memory".to_owned()].into(),
         writes,
         devices: None,

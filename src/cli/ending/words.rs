@@ -6,6 +6,7 @@ use super::Report;
 use super::cause::Cause;
 use crate::exec::Ending;
 use crate::profile::value::human_bytes;
+use crate::report::escape;
 
 /// So many events of a run are told to people; programs get all that were kept.
 const TOLD_EVENTS: usize = 12;
@@ -65,6 +66,9 @@ pub(super) fn full(report: &Report) -> String {
         ending(report.ending),
         report.seconds
     );
+    for lost in &report.lost {
+        let _ = writeln!(out, "  before it ended: {}", escape::line(lost));
+    }
     let Some(usage) = &report.usage else {
         let _ = writeln!(out, "  no limits, so that nothing else was counted");
         return out;

@@ -55,7 +55,7 @@ impl Scope {
                 bus: bus.to_owned(),
                 unit: format!(
                     "app-sandbox-{}-{}x{random}.scope",
-                    escape(&plan.name),
+                    called(plan),
                     supervisor.pid
                 ),
                 slice: slice.to_owned(),
@@ -280,6 +280,16 @@ fn numbers(pids: &[i32]) -> Vec<u32> {
     pids.iter()
         .filter_map(|pid| u32::try_from(*pid).ok())
         .collect()
+}
+
+/// The part of a scope's name that says which application it is. Portals and desktops look for a desktop entry called so.
+fn called(plan: &GroupPlan) -> String {
+    // A unit's name has at most 255 bytes.
+    const LONGEST: usize = 160;
+    let entry = plan.application.as_deref().map(escape);
+    entry
+        .filter(|name| !name.is_empty() && name.len() <= LONGEST)
+        .unwrap_or_else(|| escape(&plan.name))
 }
 
 /// A part of a unit's name: `-` separates parts, and what systemd has no letter for is written as `\xNN`

@@ -18,6 +18,10 @@ pub struct DesktopFacts {
     pub abstract_displays: Vec<u32>,
     /// A number that no X display on this machine has.
     pub free_display: u32,
+    /// What portals call the program.
+    pub app: String,
+    /// The desktop's portals; `None` when a policy does not ask for them.
+    pub portals: Option<Portals>,
     /// Another one, that no two launchers find at the same time: for a server of the sandbox's own.
     pub own_display: u32,
 }
@@ -31,6 +35,8 @@ impl Default for DesktopFacts {
             abstract_displays: Vec::new(),
             free_display: FIRST_DISPLAY,
             own_display: FIRST_DISPLAY,
+            app: String::new(),
+            portals: None,
         }
     }
 }
@@ -56,4 +62,15 @@ pub enum Context {
     Unknown,
     /// It does not answer, and why.
     Failed(String),
+}
+
+/// The desktop's portals (xdg-desktop-portal).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Portals {
+    /// Whether a file dialog can be had: the bus can start xdg-desktop-portal, and a desktop brings dialogs for it.
+    pub dialogs: bool,
+    /// Why documents cannot be handed out; `None` when they can.
+    pub no_documents: Option<String>,
+    /// Whether there is a desktop entry of the name that portals call the program by.
+    pub entry: bool,
 }

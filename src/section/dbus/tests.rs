@@ -31,7 +31,7 @@ fn facts() -> Facts {
 fn words(rules: &str, facts: &Facts) -> Vec<String> {
     let policy = policy(rules);
     let rules = super::rules(&policy).unwrap();
-    let companion = companion(&plans(&policy, facts), &rules, facts);
+    let companion = companion(&plans(&policy, facts), &rules, facts, None, None);
     let words = companion
         .into_iter()
         .flat_map(|companion| companion.arguments);
@@ -149,7 +149,13 @@ fn addresses_are_those_of_what_is_seen() {
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .to_vec();
-        set_variables(&mut environment, &policy, &plans(&policy, &facts), mounts);
+        set_variables(
+            &mut environment,
+            &policy,
+            &plans(&policy, &facts),
+            None,
+            mounts,
+        );
         environment
             .into_iter()
             .map(|(name, value)| format!("{}={}", name.display(), value.display()))

@@ -29,17 +29,23 @@ pub struct BusRule {
     pub site: Site,
 }
 
-/// Where the bus of assistive technologies listens, below the runtime directory.
-pub const ACCESSIBILITY: &str = "at-spi";
-
-/// Whether that bus is shown.
+/// Whether assistive programs are to reach this one.
 #[must_use]
 pub fn shows_accessibility(policy: &Policy) -> bool {
     is_on(policy, "accessibility")
 }
 
 const NAMES: &[(&str, &str, Leave)] = &[
-    ("accessibility", "org.a11y.Bus", Leave::Talk),
+    // Whether there are any; to turn them on is not the program's business.
+    (
+        "accessibility",
+        "org.a11y.Bus",
+        Leave::Call(&[
+            "org.freedesktop.DBus.Properties.Get@/org/a11y/bus",
+            "org.freedesktop.DBus.Properties.GetAll@/org/a11y/bus",
+            "org.freedesktop.DBus.Properties.PropertiesChanged@/org/a11y/bus",
+        ]),
+    ),
     ("input-methods", "org.freedesktop.portal.Fcitx", Leave::Talk),
     ("input-methods", "org.freedesktop.portal.IBus", Leave::Talk),
     ("input-methods", "org.freedesktop.IBus.Portal", Leave::Talk),

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::names::ACCESSIBILITY;
-use super::{AUTHORITY, Screen, WAYLAND, Wayland, X11, X11_SOCKETS, first, flag, is_on, word};
+use super::{
+    AUTHORITY, Portal, Screen, WAYLAND, Wayland, X11, X11_SOCKETS, first, flag, is_on, word,
+};
 use crate::host::facts::Caller;
 use crate::policy::Policy;
 use crate::profile::key::Section;
@@ -125,6 +126,7 @@ pub(super) fn rules(
     policy: &Policy,
     caller: &Caller,
     screen: &Screen,
+    portal: Option<&Portal>,
     notes: &mut Vec<(Site, String)>,
 ) -> Vec<PathRule> {
     let mut all = Gathered {
@@ -137,6 +139,7 @@ pub(super) fn rules(
     all.screen(screen);
     all.audio();
     all.agents();
+    all.documents(portal);
     all.files();
     all.out
 }
@@ -308,15 +311,6 @@ impl Gathered<'_> {
                 None => self.note("ssh-agent", "the caller has no SSH agent (SSH_AUTH_SOCK)"),
             }
         }
-        if is_on(self.policy, "accessibility")
-            && let Some(runtime) = self.runtime_for("accessibility")
-        {
-            self.show(
-                "accessibility",
-                runtime.join(ACCESSIBILITY),
-                Access::ReadWrite,
-            );
-        }
         let gpg = word(self.policy, "gpg-agent").map_or("none", |said| said.value);
         if gpg != "none"
             && let Some(runtime) = self.runtime_for("gpg-agent")
@@ -337,10 +331,16 @@ impl Gathered<'_> {
             self.show("printing", CUPS, Access::ReadWrite);
             self.show("printing", "/etc/cups/client.conf", Access::ReadOnly);
         }
-        if is_on(self.policy, "portals")
+    }
+
+    /// The documents that were handed to this program alone, where portals say that documents are.
+    fn documents(&mut self, portal: Option<&Portal>) {
+        if let Some(portal) = portal.filter(|portal| portal.documents)
             && let Some(runtime) = self.runtime_for("portals")
         {
-            self.show("portals", runtime.join("doc"), Access::ReadWrite);
+            let place = runtime.join("doc");
+            let own = place.join("by-app").join(&portal.app);
+            self.bind("portals", place, &own, Access::ReadWrite);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::{AUTHORITY, Screen, WAYLAND, Wayland, X11, is_on, word};
+use super::{AUTHORITY, Portal, Screen, WAYLAND, Wayland, X11, is_on, word};
 use crate::host::facts::Caller;
 use crate::policy::Policy;
 use crate::profile::value;
@@ -59,7 +59,12 @@ impl Gathered<'_> {
 }
 
 /// All rules.
-pub(super) fn rules(policy: &Policy, caller: &Caller, screen: &Screen) -> Vec<Variable> {
+pub(super) fn rules(
+    policy: &Policy,
+    caller: &Caller,
+    screen: &Screen,
+    portal: Option<&Portal>,
+) -> Vec<Variable> {
     let mut all = Gathered {
         policy,
         out: Vec::new(),
@@ -100,6 +105,17 @@ pub(super) fn rules(policy: &Policy, caller: &Caller, screen: &Screen) -> Vec<Va
     }
     if !is_on(policy, "accessibility") {
         all.set("accessibility", "NO_AT_BRIDGE", "1");
+        // GTK 4 asks by itself.
+        all.set("accessibility", "GTK_A11Y", "none");
+    }
+    // An address of the host; the filter's is said with that of the session bus.
+    all.unset("accessibility", "AT_SPI_BUS_ADDRESS");
+    if portal.is_some_and(|portal| portal.dialogs) {
+        // Toolkits ask for the desktop's dialogs by themselves only in sandboxes that they know.
+        all.set("portals", "GTK_USE_PORTAL", "1");
+        if caller.variable("QT_QPA_PLATFORMTHEME").is_none() {
+            all.set("portals", "QT_QPA_PLATFORMTHEME", "xdgdesktopportal");
+        }
     }
     for name in INPUT_METHODS {
         match caller

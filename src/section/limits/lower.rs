@@ -136,6 +136,7 @@ pub fn lower(
         .filter(|_| new.contains("memory") && held.soft_mode() == "pressure");
     lowered.group = Some(GroupPlan {
         name: plain_name(name),
+        application: None,
         controllers: old.union(&new).cloned().collect(),
         writes: all,
         soft: soft.map(|limit| SoftLimit {

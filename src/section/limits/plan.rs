@@ -16,6 +16,8 @@ pub struct GroupPlan {
     /// What the group is for: the profile's or the sandbox's name in [a-z0-9_.-]. The directory's own name is made fresh
     /// for each run.
     pub name: String,
+    /// The desktop entry that the program was started from, if it was: names a scope of systemd.
+    pub application: Option<String>,
     /// The controllers that hold the limits.
     pub controllers: BTreeSet<String>,
     /// What is written, in this order.
