@@ -26,6 +26,7 @@ pub mod pseudo;
 pub mod resident;
 pub mod seccomp;
 pub mod signal;
+pub mod status;
 pub mod systemd;
 pub mod terminal;
 pub mod watch;

@@ -35,6 +35,7 @@ mod limits;
 mod matrix;
 mod namespaces;
 mod notify;
+mod paths;
 mod process;
 mod programs;
 mod review;
@@ -100,6 +101,7 @@ fn main() -> ExitCode {
         ("matrix", matrix::cases),
         ("namespaces", namespaces::cases),
         ("notify", notify::cases),
+        ("paths", paths::cases),
         ("process", process::cases),
         ("programs", programs::cases),
         ("review", review::cases),

@@ -292,6 +292,7 @@ pub fn lower_without_mounts(
     guard::prune(&mut draft);
     groups::tell(&mut draft);
     gather::tell_later(&mut draft);
+    super::twin::tell(&mut draft);
     if !draft.errors.is_empty() {
         return Err(draft.errors);
     }
@@ -315,6 +316,7 @@ pub fn lower_without_mounts(
         held: hold(&draft, false),
         notes: draft.notes,
         refused,
+        denied: BTreeSet::new(),
     })
 }
 

@@ -79,6 +79,28 @@ pub fn walk(
     links: &Links,
     trees: &BTreeMap<PathBuf, PathBuf>,
 ) -> Result<Walk, String> {
+    follow(path, links, trees, false)
+}
+
+/// The same where it is known what is inside at whatever a link says: one that leads out of the tree that it is in leads
+/// on inside, and not to where it would on the host.
+///
+/// # Errors
+/// Too many links.
+pub fn walk_inside(
+    path: &Path,
+    links: &Links,
+    trees: &BTreeMap<PathBuf, PathBuf>,
+) -> Result<Walk, String> {
+    follow(path, links, trees, true)
+}
+
+fn follow(
+    path: &Path,
+    links: &Links,
+    trees: &BTreeMap<PathBuf, PathBuf>,
+    inside: bool,
+) -> Result<Walk, String> {
     if links.is_empty() {
         return Ok(Walk {
             place: normal(path),
@@ -108,7 +130,8 @@ pub fn walk(
         }
         if at == source {
             followed.push((place.join(&name), target.clone()));
-        } else if target.is_absolute() || !normal(&place.join(target)).starts_with(at) {
+        } else if !inside && (target.is_absolute() || !normal(&place.join(target)).starts_with(at))
+        {
             // It was followed on the host, where it leads to another place than inside.
             return Err(format!(
                 "the symbolic link `{}` leads out of `{}`",
