@@ -151,7 +151,7 @@ impl Walker {
             match self.entry(&here, &directory.fd, &name)? {
                 Entry::Directory(found) => {
                     if let Some(next) = rest.last() {
-                        match self.devices.kind(found.device)? {
+                        match self.devices.kind(found.device, found.fd.as_fd())? {
                             remote::Kind::Automount if !self.is_mounted(&here.join(next)) => {
                                 return Err(Errno::EREMOTE);
                             }
@@ -223,13 +223,14 @@ impl Walker {
     /// What a directory's file system is, without asking it.
     pub(super) fn kind(&mut self, directory: &OwnedFd) -> nix::Result<String> {
         let device = status::of(directory.as_fd())?.device;
-        self.devices.name(device).map(str::to_owned)
+        let name = self.devices.name(device, directory.as_fd());
+        name.map(str::to_owned)
     }
 
     /// Asks a directory's file system once whether it is there, where somebody else has to be asked.
     pub(super) fn ask(&mut self, directory: &OwnedFd) -> nix::Result<()> {
         let device = status::of(directory.as_fd())?.device;
-        match self.devices.kind(device)? {
+        match self.devices.kind(device, directory.as_fd())? {
             remote::Kind::Remote => self.devices.ask(device, directory.as_fd()),
             remote::Kind::Automount | remote::Kind::Here => Ok(()),
         }

@@ -1,5 +1,5 @@
 //! File systems of which somebody has to be asked: a server elsewhere, a process here, a daemon that mounts. Which these
-//! are is told by the mount table, so that nobody is asked to know it.
+//! are is told by the kernel's own notes, or by the mount table, so that nobody is asked to know it.
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
@@ -25,10 +25,13 @@ pub(super) enum Kind {
     Automount,
 }
 
-/// What is known of devices. The mount table is read when the first is met that is neither a disk nor the root's.
+/// What is known of devices. The mount table is read when the first is met that is neither a disk nor the root's, and of
+/// which the kernel tells no other way.
 #[derive(Default)]
 pub(super) struct Devices {
     names: Option<BTreeMap<Device, String>>,
+    /// The names of those that were met.
+    met: BTreeMap<Device, String>,
     /// Those that have answered, or need not be asked.
     answered: BTreeMap<Device, bool>,
     root: Option<Device>,
@@ -40,15 +43,27 @@ impl Devices {
         self.root = Some(device);
     }
 
-    /// The name of a device's file system; empty for a disk's, and where the mount table does not tell.
+    /// The name of a device's file system, of which a directory is given; empty for a disk's, and where nothing tells.
     ///
     /// # Errors
     /// The mount table cannot be read.
-    pub(super) fn name(&mut self, device: Device) -> nix::Result<&str> {
+    pub(super) fn name(&mut self, device: Device, directory: BorrowedFd<'_>) -> nix::Result<&str> {
         // Every file system without a disk has major number 0.
         if device.0 != 0 {
             return Ok("");
         }
+        if !self.met.contains_key(&device) {
+            let name = match status::magic(directory)? {
+                Some(magic) => name_of(magic).to_owned(),
+                None => self.listed(device)?,
+            };
+            self.met.insert(device, name);
+        }
+        Ok(self.met.get(&device).map_or("", String::as_str))
+    }
+
+    /// The same from the mount table.
+    fn listed(&mut self, device: Device) -> nix::Result<String> {
         let names = match &mut self.names {
             Some(names) => names,
             none => {
@@ -59,22 +74,18 @@ impl Devices {
                 ))
             }
         };
-        Ok(names.get(&device).map_or("", String::as_str))
+        Ok(names.get(&device).cloned().unwrap_or_default())
     }
 
     /// Whom names on a device are asked of.
     ///
     /// # Errors
     /// As [`Self::name`].
-    pub(super) fn kind(&mut self, device: Device) -> nix::Result<Kind> {
+    pub(super) fn kind(&mut self, device: Device, directory: BorrowedFd<'_>) -> nix::Result<Kind> {
         if self.root == Some(device) {
             return Ok(Kind::Here);
         }
-        Ok(match self.name(device)? {
-            "autofs" => Kind::Automount,
-            name if is_remote(name) => Kind::Remote,
-            _ => Kind::Here,
-        })
+        self.name(device, directory).map(kind_of)
     }
 
     /// Asks a remote one, once.
@@ -94,6 +105,34 @@ impl Devices {
             true => Ok(()),
             false => Err(Errno::ETIMEDOUT),
         }
+    }
+}
+
+fn kind_of(name: &str) -> Kind {
+    match name {
+        "autofs" => Kind::Automount,
+        name if is_remote(name) => Kind::Remote,
+        _ => Kind::Here,
+    }
+}
+
+/// The name that stands for a number (linux/magic.h, and the file systems' own); empty for all that need not be told apart.
+fn name_of(magic: u64) -> &'static str {
+    match magic {
+        0x0187 => "autofs",
+        0x6573_5546 => "fuse",
+        0x6969 => "nfs",
+        0x517b | 0xfe53_4d42 | 0xff53_4d42 => "cifs",
+        0x0102_1997 => "9p",
+        0x00c3_6400 => "ceph",
+        0x5346_414f | 0x6b41_4653 => "afs",
+        0x7375_7245 => "coda",
+        0x7461_636f => "ocfs2",
+        0x0116_1970 => "gfs2",
+        0x0bd0_0bd0 => "lustre",
+        0x9fa0 => "proc",
+        0x6265_6572 => "sysfs",
+        _ => "",
     }
 }
 
@@ -136,14 +175,31 @@ mod tests {
             names: Some(found),
             ..Devices::default()
         };
-        assert_eq!(devices.name((0, 30)), Ok("nfs4"));
-        assert_eq!(devices.kind((0, 30)), Ok(Kind::Remote));
-        assert_eq!(devices.kind((0, 20)), Ok(Kind::Automount));
-        // A disk, and what nobody knows.
-        assert_eq!(devices.kind((98, 0)), Ok(Kind::Here));
-        assert_eq!(devices.kind((0, 99)), Ok(Kind::Here));
-        devices.trust((0, 30));
-        assert_eq!(devices.kind((0, 30)), Ok(Kind::Here));
+        assert_eq!(devices.listed((0, 30)), Ok("nfs4".to_owned()));
+        assert_eq!(devices.listed((0, 99)), Ok(String::new()));
+        assert_eq!(kind_of("nfs4"), Kind::Remote);
+        assert_eq!(kind_of("autofs"), Kind::Automount);
+        assert_eq!(kind_of("ext4"), Kind::Here);
+    }
+
+    #[test]
+    fn the_kernel_tells_the_same_as_the_table() {
+        use std::os::fd::AsFd;
+        for path in ["/proc", "/sys", "/dev/shm"] {
+            let Ok(open) = std::fs::File::open(path) else {
+                continue;
+            };
+            let device = status::of(open.as_fd()).unwrap().device;
+            let listed = Devices::default().listed(device).unwrap();
+            let mut devices = Devices::default();
+            let told = devices.name(device, open.as_fd()).unwrap();
+            assert!(
+                told == listed || (told.is_empty() && listed == "tmpfs"),
+                "{path}"
+            );
+            devices.trust(device);
+            assert_eq!(devices.kind(device, open.as_fd()), Ok(Kind::Here));
+        }
     }
 
     #[test]

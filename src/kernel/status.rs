@@ -78,6 +78,57 @@ fn old(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> Result<Sta
     })
 }
 
+/// The number of the kind of file system that an open file is on (linux/magic.h); nothing where the kernel does not tell
+/// without asking it (statmount(2), Linux 6.8).
+///
+/// # Errors
+/// statx(2), statmount(2).
+pub fn magic(file: BorrowedFd<'_>) -> Result<Option<u64>> {
+    const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
+    const STATMOUNT_SB_BASIC: u64 = 1;
+    const SYS_STATMOUNT: libc::c_long = 457;
+    /// `sb_magic`, the fourth of the structure's first eight bytes each.
+    const MAGIC: usize = 3;
+    // SAFETY: all-zero is a valid statx.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: the name is a C string, and the kernel writes one statx.
+    let returned = unsafe {
+        libc::statx(
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
+            STATX_MNT_ID_UNIQUE,
+            &raw mut found,
+        )
+    };
+    match check_int(returned) {
+        Err(Errno::ENOSYS) => return Ok(None),
+        other => other?,
+    };
+    if found.stx_mask & STATX_MNT_ID_UNIQUE == 0 {
+        return Ok(None);
+    }
+    // Size, mount, and what is wanted; then what the kernel fills in.
+    let request = [24, found.stx_mnt_id, STATMOUNT_SB_BASIC];
+    let mut answer = [0u64; 80];
+    // SAFETY: the request is as long as it says, and no more is written than there is room for.
+    let returned = unsafe {
+        libc::syscall(
+            SYS_STATMOUNT,
+            request.as_ptr(),
+            answer.as_mut_ptr(),
+            size_of_val(&answer),
+            0,
+        )
+    };
+    match super::check(returned) {
+        Ok(_) => Ok(answer.get(MAGIC).copied()),
+        // An outer filter may not know it; nor is every mount told of to everybody.
+        Err(Errno::ENOSYS | Errno::EPERM | Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Whether the file system of an open file answers within a time: asked by a process of its own (fstatfs(2)), for who asks
 /// a server that is gone cannot be called back.
 ///

@@ -305,9 +305,10 @@ pub fn lower(policy: &Policy, facts: &Facts) -> Result<Lowered, Diagnostics> {
             _ => {}
         }
     }
-    let root = match deny {
-        true => Word::Deny,
-        false => Word::Allow,
+    let root = match (table.get(Path::new("/")), deny) {
+        (Some(rule), _) => rule.word,
+        (None, true) => Word::Deny,
+        (None, false) => Word::Allow,
     };
     out.said.insert("/".into(), Said { word: root, site });
     let rules = table.iter().filter(|(at, _)| at.parent().is_some());

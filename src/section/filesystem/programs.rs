@@ -107,13 +107,16 @@ pub fn hold(draft: &mut Draft) {
                     directory: kind == Some(PathKind::Directory),
                     source,
                 };
-                draft.imply(at, what, site, BECAUSE);
+                // Both sections have to let it.
+                let kept = !draft.executes(tree, item);
+                let entry = draft.imply(at, what, site, BECAUSE);
+                entry.execute = kept.then_some(false);
             }
-            What::Overlay { .. } | What::Private { .. } | What::Tmpfs { .. } => {
-                if programs.words.get(&at) == Some(&true) {
-                    let tree = tree.to_owned();
-                    programs.open.insert(tree);
-                }
+            What::Overlay { .. } | What::Private { .. } | What::Tmpfs { .. }
+                if programs.words.get(&at) == Some(&true) =>
+            {
+                let tree = tree.to_owned();
+                programs.open.insert(tree);
             }
             _ => {}
         }
