@@ -131,6 +131,7 @@ fn facts(policy: &Policy, who: Who) -> Facts {
             kind: if missing { PathKind::Missing } else { kind },
             links: Vec::new(),
             error: None,
+            twin: None,
         };
         facts.paths.insert(path, fact);
     }

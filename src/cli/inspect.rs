@@ -288,6 +288,9 @@ pub(super) fn control_groups_at(
     facts
 }
 
+/// The kernel follows no more links in one path (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
 /// Gathers what a plan for this policy depends on.
 fn facts(policy: &Policy, roots: &Roots, app: String) -> Result<Facts, Diagnostics> {
     facts_for(policy, roots, app, |_| {}, |_| Vec::new())
@@ -355,13 +358,21 @@ pub(super) fn facts_for(
     let around = plan::surroundings(policy, &facts)?;
     let asked = asked(&facts.caller);
     let mut wanted = filesystem::wanted_for(policy, &facts.caller, &around, &asked);
-    let (paths, globs) = execute::wanted(policy, &facts.caller);
+    let (paths, globs) = execute::wanted(policy, &facts);
     wanted.paths.extend(paths);
     wanted.globs.extend(globs);
     let seen = host::glob::look(&wanted.paths, &wanted.globs)?;
     facts.paths = seen.paths;
     facts.globs = seen.globs;
     facts.notes = seen.notes;
+    // Links in another root lead on in it, which only looking there tells.
+    for _ in 0..MOST_LINKS {
+        let more = execute::wanted_beyond(policy, &facts, &asked);
+        if more.is_empty() {
+            break;
+        }
+        facts.paths.extend(host::glob::look(&more, &[])?.paths);
+    }
     if policy.get(Section::Limits, "devices").is_some() {
         facts.cgroup.nodes = host::disk::nodes(&listed_devices(policy, &facts)?);
     }

@@ -142,6 +142,19 @@ pub struct PathFact {
     pub links: Vec<(PathBuf, PathBuf)>,
     /// Why it could not be looked at (an errno), when it is neither found nor plainly missing.
     pub error: Option<i32>,
+    /// Which file it is, where that has more names than one.
+    pub twin: Option<Twin>,
+}
+
+/// A regular file with several names (link(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Twin {
+    /// The numbers of its device.
+    pub device: (u32, u32),
+    /// Its number there.
+    pub inode: u64,
+    /// How many names it has.
+    pub names: u32,
 }
 
 /// What is at a path.

@@ -18,10 +18,10 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag};
-use nix::sys::statfs::{self, FsType, fstatfs};
 
 use super::facts::{PathFact, PathKind};
 use super::paths::{self, Walker};
+use super::remote;
 use crate::report::{Diagnostic, Diagnostics};
 use crate::tree::{PathMap, PathSet};
 
@@ -157,7 +157,7 @@ struct Search {
 
 /// Where a search started, and what it has found.
 struct Find {
-    kind: FsType,
+    kind: String,
     found: PathSet,
 }
 
@@ -190,9 +190,9 @@ impl Search {
         let (Some(directory), PathKind::Directory) = (directory, fact.kind) else {
             return Ok(PathSet::new());
         };
-        let kind = fstatfs(directory.as_fd())
-            .map_err(|error| error.desc().to_owned())?
-            .filesystem_type();
+        let told = |error: Errno| format!("`{}`: {}", start.display(), error.desc());
+        self.walker.ask(&directory).map_err(told)?;
+        let kind = self.walker.kind(&directory).map_err(told)?;
         let mut find = Find {
             kind,
             found: PathSet::new(),
@@ -229,9 +229,9 @@ impl Search {
             return Ok(());
         };
         // Before any name in it is looked for: that alone could mount something.
-        match fstatfs(directory.as_fd()) {
-            Ok(stat) => {
-                if let Some(why) = foreign(stat.filesystem_type(), find.kind) {
+        match self.walker.kind(directory) {
+            Ok(kind) => {
+                if let Some(why) = foreign(&kind, &find.kind) {
                     self.note(at, why);
                     return Ok(());
                 }
@@ -340,20 +340,12 @@ impl Search {
 }
 
 /// Why a file system is not searched, in a search that started in one of another kind.
-fn foreign(kind: FsType, start: FsType) -> Option<&'static str> {
-    // linux/magic.h and fs/smb: those that libc has no names for.
-    const SMB2: FsType = FsType(0xFE53_4D42);
-    const CIFS: FsType = FsType(0xFF53_4D42);
-    const SYSFS: FsType = FsType(0x6265_6572);
+fn foreign(kind: &str, start: &str) -> Option<&'static str> {
     match kind {
-        statfs::PROC_SUPER_MAGIC | SYSFS => Some("it is made up by the kernel"),
-        statfs::AUTOFS_SUPER_MAGIC => Some("it would have to be mounted"),
+        "proc" | "sysfs" => Some("it is made up by the kernel"),
+        "autofs" => Some("it would have to be mounted"),
         _ if kind == start => None,
-        statfs::NFS_SUPER_MAGIC
-        | statfs::SMB_SUPER_MAGIC
-        | statfs::FUSE_SUPER_MAGIC
-        | SMB2
-        | CIFS => Some("it is on another file system that may not answer"),
+        _ if remote::is_remote(kind) => Some("it is on another file system that may not answer"),
         _ => None,
     }
 }
@@ -468,18 +460,15 @@ mod tests {
 
     #[test]
     fn what_may_not_answer_is_told_by_its_kind() {
-        let ext4 = statfs::EXT4_SUPER_MAGIC;
-        let (nfs, fuse) = (statfs::NFS_SUPER_MAGIC, statfs::FUSE_SUPER_MAGIC);
-        for kind in [nfs, fuse, statfs::SMB_SUPER_MAGIC, FsType(0xFF53_4D42)] {
-            assert!(foreign(kind, ext4).is_some());
+        for kind in ["nfs4", "fuse.sshfs", "smb3", "cifs"] {
+            assert!(foreign(kind, "").is_some());
             // Where the pattern starts the caller has gone by himself.
             assert!(foreign(kind, kind).is_none());
         }
-        assert!(foreign(nfs, fuse).is_some());
-        assert!(foreign(statfs::TMPFS_MAGIC, ext4).is_none());
+        assert!(foreign("nfs", "fuse").is_some());
+        assert!(foreign("tmpfs", "").is_none());
         // Every name in there would be mounted.
-        let autofs = statfs::AUTOFS_SUPER_MAGIC;
-        assert!(foreign(autofs, autofs).is_some());
+        assert!(foreign("autofs", "autofs").is_some());
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod facts;
 pub mod glob;
 pub mod paths;
 pub mod probe;
+mod remote;
 
 pub use doctor::is_initial_user_namespace;
 pub use facts::Facts;

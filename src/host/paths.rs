@@ -2,21 +2,23 @@
 //!
 //! Nothing is opened but as a bare reference (`O_PATH`, open(2)): no FIFO blocks, no device reacts. Nor is an automount
 //! triggered, which a server that does not answer could hold up for ever: with O_DIRECTORY even a bare reference would (path
-//! resolution asks for a directory then), and so would a name that is looked for in a directory of autofs.
+//! resolution asks for a directory then), and so would a name that is looked for in a directory of autofs. A file system of
+//! which somebody else has to be asked (`remote`) is gone into only once it has answered.
 
-use crate::tree::{PathMap, PathSet};
-use std::cell::OnceCell;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
-use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
-use nix::sys::statfs::{AUTOFS_SUPER_MAGIC, fstatfs};
+use nix::fcntl::{OFlag, open, openat, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat};
 
-use super::facts::{PathFact, PathKind};
+use super::facts::{PathFact, PathKind, Twin};
+use super::remote::{self, Devices};
+use crate::kernel::status::{self, Status};
+use crate::tree::{PathMap, PathSet};
 
 /// The kernel follows no more links in one path (path_resolution(7)).
 const MOST_LINKS: usize = 40;
@@ -50,32 +52,14 @@ pub(super) fn probe_with(walker: &mut Walker, paths: &[PathBuf]) -> PathMap<Path
 enum Entry {
     Directory(Rc<Directory>),
     Link(PathBuf),
-    Other(PathKind),
+    Other(PathKind, Option<Twin>),
 }
 
 /// A directory on the way.
 #[derive(Debug)]
 struct Directory {
     fd: Rc<OwnedFd>,
-    /// Whether going on would mount something; asked once.
-    automount: OnceCell<bool>,
-}
-
-impl Directory {
-    fn new(fd: OwnedFd) -> Rc<Self> {
-        Rc::new(Self {
-            fd: Rc::new(fd),
-            automount: OnceCell::new(),
-        })
-    }
-
-    /// A file system that refuses to say what it is (documents of portals do) is no automount: those say it.
-    fn is_automount(&self) -> bool {
-        *self.automount.get_or_init(|| {
-            let found = fstatfs(self.fd.as_fd());
-            found.is_ok_and(|found| found.filesystem_type() == AUTOFS_SUPER_MAGIC)
-        })
-    }
+    device: (u32, u32),
 }
 
 /// Looks at paths, and remembers the directories on the way.
@@ -87,6 +71,8 @@ pub(super) struct Walker {
     missing: PathSet,
     /// Where something is mounted; read once an automount is met.
     mounted: Option<PathSet>,
+    /// What is known of the devices on the way.
+    devices: Devices,
 }
 
 impl Walker {
@@ -102,6 +88,7 @@ impl Walker {
             kind: PathKind::Missing,
             links: Vec::new(),
             error: None,
+            twin: None,
         };
         let end = match self.follow(path, open, &mut fact) {
             Ok((canonical, kind, directory)) => {
@@ -128,8 +115,11 @@ impl Walker {
             Some(root) => root.clone(),
             None => {
                 let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-                let root = Directory::new(open("/", flags, Mode::empty())?);
-                self.root.insert(root).clone()
+                let fd = open("/", flags, Mode::empty())?;
+                let device = status::of(fd.as_fd())?.device;
+                self.devices.trust(device);
+                let fd = Rc::new(fd);
+                self.root.insert(Rc::new(Directory { fd, device })).clone()
             }
         };
         // The directories on the way, so that `..` leads back to where one came from.
@@ -145,24 +135,31 @@ impl Walker {
                 .map_or((Path::new("/"), &root), |(at, found)| (at.as_path(), found));
             let here = at.join(&name);
             if rest.is_empty() && !open_last && !self.seen.contains_key(&here) {
-                let looked = kind_at(&directory.fd, &name);
-                let kind = match looked.map_err(|error| own_lock(&directory.fd, error))? {
+                let looked = look_at(&directory.fd, &name);
+                let looked = looked.map_err(|error| own_lock(&directory.fd, error))?;
+                let kind = match type_of(&looked) {
                     SFlag::S_IFDIR => Some(PathKind::Directory),
                     SFlag::S_IFREG => Some(PathKind::File),
                     SFlag::S_IFLNK => None,
                     _ => Some(PathKind::Special),
                 };
                 if let Some(kind) = kind {
+                    fact.twin = twin(kind, &looked);
                     return Ok((here, kind, None));
                 }
             }
             match self.entry(&here, &directory.fd, &name)? {
                 Entry::Directory(found) => {
-                    if let Some(next) = rest.last()
-                        && found.is_automount()
-                        && !self.is_mounted(&here.join(next))
-                    {
-                        return Err(Errno::EREMOTE);
+                    if let Some(next) = rest.last() {
+                        match self.devices.kind(found.device, found.fd.as_fd())? {
+                            remote::Kind::Automount if !self.is_mounted(&here.join(next)) => {
+                                return Err(Errno::EREMOTE);
+                            }
+                            remote::Kind::Remote => {
+                                self.devices.ask(found.device, found.fd.as_fd())?;
+                            }
+                            remote::Kind::Automount | remote::Kind::Here => {}
+                        }
                     }
                     way.push((here, found));
                 }
@@ -176,8 +173,11 @@ impl Walker {
                     rest.extend(names(&target));
                     fact.links.push((here, target));
                 }
-                Entry::Other(kind) if rest.is_empty() => return Ok((here, kind, None)),
-                Entry::Other(_) => return Err(Errno::ENOTDIR),
+                Entry::Other(kind, twin) if rest.is_empty() => {
+                    fact.twin = twin;
+                    return Ok((here, kind, None));
+                }
+                Entry::Other(..) => return Err(Errno::ENOTDIR),
             }
         }
         let (at, found) = way.pop().unwrap_or_else(|| (PathBuf::from("/"), root));
@@ -201,12 +201,16 @@ impl Walker {
             }
             Err(error) => return Err(own_lock(directory, error)),
         };
-        let entry = match kind(&fd)? {
-            SFlag::S_IFDIR => Entry::Directory(Directory::new(fd)),
+        let found = status::of(fd.as_fd())?;
+        let entry = match type_of(&found) {
+            SFlag::S_IFDIR => Entry::Directory(Rc::new(Directory {
+                fd: Rc::new(fd),
+                device: found.device,
+            })),
             // Of the link itself, not of what its name leads to by now.
             SFlag::S_IFLNK => Entry::Link(readlinkat(fd.as_fd(), "")?.into()),
-            SFlag::S_IFREG => Entry::Other(PathKind::File),
-            _ => Entry::Other(PathKind::Special),
+            SFlag::S_IFREG => Entry::Other(PathKind::File, twin(PathKind::File, &found)),
+            _ => Entry::Other(PathKind::Special, None),
         };
         if self.seen.len() < MOST_OPEN {
             self.seen.insert(path.to_owned(), entry.clone());
@@ -216,6 +220,22 @@ impl Walker {
 }
 
 impl Walker {
+    /// What a directory's file system is, without asking it.
+    pub(super) fn kind(&mut self, directory: &OwnedFd) -> nix::Result<String> {
+        let device = status::of(directory.as_fd())?.device;
+        let name = self.devices.name(device, directory.as_fd());
+        name.map(str::to_owned)
+    }
+
+    /// Asks a directory's file system once whether it is there, where somebody else has to be asked.
+    pub(super) fn ask(&mut self, directory: &OwnedFd) -> nix::Result<()> {
+        let device = status::of(directory.as_fd())?.device;
+        match self.devices.kind(device, directory.as_fd())? {
+            remote::Kind::Remote => self.devices.ask(device, directory.as_fd()),
+            remote::Kind::Automount | remote::Kind::Here => Ok(()),
+        }
+    }
+
     /// Whether something is mounted there already, so that going there mounts nothing: a home directory on autofs is.
     fn is_mounted(&mut self, path: &Path) -> bool {
         let points = self.mounted.get_or_insert_with(|| {
@@ -265,14 +285,26 @@ pub(super) fn reference(directory: &OwnedFd, name: &OsStr) -> nix::Result<OwnedF
 
 /// The type bits of what a descriptor refers to.
 pub(super) fn kind(fd: &OwnedFd) -> nix::Result<SFlag> {
-    Ok(SFlag::from_bits_truncate(fstat(fd.as_fd())?.st_mode) & SFlag::S_IFMT)
+    status::of(fd.as_fd()).map(|found| type_of(&found))
 }
 
-/// The type bits of what has that name in a directory: of a link itself. No automount is triggered.
-fn kind_at(directory: &OwnedFd, name: &OsStr) -> nix::Result<SFlag> {
-    let flags = AtFlags::AT_SYMLINK_NOFOLLOW | AtFlags::AT_NO_AUTOMOUNT;
-    let found = fstatat(directory, name, flags)?;
-    Ok(SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT)
+fn type_of(found: &Status) -> SFlag {
+    SFlag::from_bits_truncate(found.mode) & SFlag::S_IFMT
+}
+
+fn look_at(directory: &OwnedFd, name: &OsStr) -> nix::Result<Status> {
+    let name = CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL)?;
+    status::at(directory.as_fd(), &name)
+}
+
+/// Which file this is, where it has other names.
+fn twin(kind: PathKind, found: &Status) -> Option<Twin> {
+    let several = kind == PathKind::File && found.names > 1;
+    several.then_some(Twin {
+        device: found.device,
+        inode: found.inode,
+        names: found.names,
+    })
 }
 
 /// The names in a path, the last first.

@@ -28,6 +28,7 @@ pub mod resident;
 pub mod seccomp;
 pub mod signal;
 pub mod stat;
+pub mod status;
 pub mod systemd;
 pub mod terminal;
 pub mod watch;

@@ -6,6 +6,7 @@
 //! 4. privileges last: no_new_privs, bounding set, and in the process that becomes the program limits, capabilities,
 //!    working directory, descriptors, filter, exec.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -151,6 +152,8 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
         errors: Diagnostics::new(),
         ruleset: None,
         mounts: true,
+        mounted: false,
+        programs_denied: BTreeSet::new(),
         desktop: Desktop::default(),
     };
     builder.decide_desktop();
@@ -187,6 +190,10 @@ pub(super) struct Builder<'a> {
     pub ruleset: Option<Ruleset>,
     /// Whether the view is made of mounts; else it is held by Landlock alone.
     pub mounts: bool,
+    /// Whether a view is mounted.
+    pub mounted: bool,
+    /// Where a mount holds that `[execute]` denies something.
+    pub programs_denied: BTreeSet<PathBuf>,
     /// What `[desktop]` comes to.
     pub desktop: Desktop,
 }
@@ -393,6 +400,8 @@ impl Builder<'_> {
             refused.extend(sockets.map(of_files));
             self.tell_refused(refused);
         }
+        self.mounted = self.mounts && !lowered.steps.is_empty();
+        self.programs_denied.clone_from(&lowered.denied);
         self.hold(&lowered.held, decided, process, self.mounts);
         self.abstract_buses(decided);
         self.abstract_displays(decided);

@@ -1,9 +1,11 @@
 //! `[execute]` in a plan: one more ruleset of Landlock, or why there can be none.
 
+use std::path::Path;
+
 use super::compile::Builder;
 use super::{Action, Note};
 use crate::profile::key::Section;
-use crate::section::execute;
+use crate::section::execute::{self, Word};
 use crate::section::landlock::{FILES_SINCE, Rights, Ruleset};
 use crate::section::process::Process;
 use crate::section::syscalls::FilterPlan;
@@ -60,13 +62,48 @@ impl Builder<'_> {
             return;
         }
         for rule in lowered.unheld {
-            let why = format!(
-                "`{}` above it is allowed, and Landlock takes nothing away",
-                rule.above
-            );
+            if self.programs_denied.contains(&rule.place) && !rule.map {
+                continue;
+            }
+            let why = match (rule.map, self.mounted) {
+                (true, _) => format!(
+                    "`{}` above it is allowed, and with it what is there",
+                    rule.above
+                ),
+                (_, true) => format!(
+                    "`{}` above it is allowed, Landlock takes nothing away, and there is nothing of the host's to be mounted there",
+                    rule.above
+                ),
+                _ => format!(
+                    "`{}` above it is allowed, and Landlock takes nothing away",
+                    rule.above
+                ),
+            };
             let help =
                 "let `default` be \"deny\", and allow the directories and programs beside it";
             self.give_up(Section::Execute, &rule.key, rule.site, &why, help);
+        }
+        let all = lowered.said.get(Path::new("/"));
+        if all.is_some_and(|said| said.word != Word::Deny) {
+            // Whatever is denied can be copied to where it is not.
+            self.tell(
+                site,
+                "`default` allows what nobody named: a program that is denied by its path can be run as a copy"
+                    .to_owned(),
+            );
+        } else if self.mounted {
+            self.tell(
+                site,
+                "what [execute] does not allow is mounted so that it cannot be mapped for execution either, but for the \
+                 usual directories of libraries: name others that programs load from, \"DIR\" = \"map\""
+                    .to_owned(),
+            );
+        } else {
+            self.tell(
+                site,
+                "without a view of its own ([filesystem], or namespaces.pid = true) a loader that may run can be handed any program that can be read"
+                    .to_owned(),
+            );
         }
         // Programs in memory have no path that Landlock could know.
         let call = |name| {

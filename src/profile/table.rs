@@ -370,19 +370,23 @@ pub static KEYS: &[Key] = &[
         "whether programs that no key names can be run",
         "`\"deny\"`: only what is allowed below can be given to execve(2); anything else is EACCES, for the program and all that it starts. The \
          dynamic loaders of the usual systems (`/lib64/ld-linux-x86-64.so.2` and so on) come with what is allowed, since no program with libraries \
-         starts without; a key that denies one wins. `\"allow\"`: everything can be run. Landlock (Linux 5.19 or later), with or without \
-         mounts; nothing can be mounted inside then.",
+         starts without; a key that denies one wins. `\"allow\"`: everything can be run that no key denies. Landlock (Linux 5.19 or later) holds it, with or \
+         without mounts; nothing can be mounted inside then. Where a view is mounted (`[filesystem]`, or `namespaces.pid = true`), what is not allowed \
+         lies on mounts that are `noexec` too: it cannot be mapped for execution, so that a loader that is handed it (`ld-linux-x86-64.so.2 /usr/bin/id`) \
+         fails. The usual directories of libraries can be mapped; a program that loads from others needs a key that says `\"map\"`.",
     ).warns(
-        "It is about execve(2), not about code: what may be run may run anything in itself. An interpreter that is allowed runs every script that it can read, and the dynamic \
-         loader every program with libraries that it can read (`ld-linux-x86-64.so.2 /usr/bin/id`): hide what is not to be run with `[filesystem]`, or \
-         deny the loader and allow static programs. `process.write-xor-execute` keeps the loader from what was made inside, `memfd_create = \"deny\"` in `[syscalls]` keeps \
-         programs from being made in memory.",
+        "It is about programs, not about code: what may be run may run anything in itself. An interpreter that is allowed runs every script that it can read. \
+         Programs that lie among libraries (`/usr/lib/git-core`) can be handed to a loader; so can any that can be read where no view is mounted. \
+         A program that is made in memory (memfd_create(2)) has no path: `memfd_create = \"deny\"` in `[syscalls]` prevents it, and just-in-time compilers may need it. \
+         With `default = \"allow\"` a copy of what is denied can be run. In an imported root, and in directories that are `\"copy\"`, `\"overlay\"`, `\"private\"` or \
+         `\"tmpfs\"`, the mounts are about all or nothing: where something in one is allowed, Landlock alone holds the rest of it.",
     ),
-    key(Section::Execute, Name::Path, Kind::Word(ALLOW_WORDS), "as `default` says", "\"/usr/bin/git\" = \"allow\"").says(
+    key(Section::Execute, Name::Path, Kind::Word(&["allow", "map", "deny"]), "as `default` says", "\"/usr/bin/git\" = \"allow\"").says(
         "whether a program, or everything in a directory, can be run",
-        "`\"allow\"` or `\"deny\"`. The longest path decides, a literal path over a glob; symbolic links are followed when the sandbox is started. A script needs its \
-         interpreter to be allowed too; `sandboxctl closure PROGRAM` names it. Landlock takes nothing away below what it allows, so that `\"deny\"` below \
-         something allowed is an error. A path that the host does not have is passed over, as the plan says.",
+        "`\"allow\"`; `\"map\"`: mapped for execution, as libraries are, and not run; or `\"deny\"`. The longest path decides, a literal path over a glob; symbolic links are \
+         followed when the sandbox is started, those of an imported root within it. A script needs its interpreter to be allowed too; `sandboxctl closure PROGRAM` names it, and the \
+         libraries. Landlock takes nothing away below what it allows: there `\"deny\"` is held by a mount, and is an error where no view is mounted or the host has no such \
+         path. Without a view `\"map\"` is as good as `\"deny\"`. A path that the host does not have is passed over, as the plan says.",
     ),
     // --------------------------------------------------------------- desktop
     key(Section::Desktop, Name::Exact("wayland"), Kind::Word(&["none", "isolated", "auto", "host"]), "\"none\"", "wayland = \"auto\"").says(

@@ -26,6 +26,7 @@ fn facts() -> Facts {
         kind,
         links: Vec::new(),
         error: None,
+        twin: None,
     };
     let mut facts = Facts::default();
     for (path, canonical, kind) in [
@@ -47,6 +48,7 @@ fn facts() -> Facts {
         kind: PathKind::Missing,
         links: Vec::new(),
         error: None,
+        twin: None,
     };
     facts.paths.insert("/opt/none".into(), missing);
     facts.globs.insert(

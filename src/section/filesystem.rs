@@ -8,6 +8,7 @@
 
 #[cfg(test)]
 mod device_tests;
+mod draft;
 mod enter;
 mod execution;
 mod fixture;
@@ -24,11 +25,13 @@ mod look;
 mod model;
 mod mount;
 mod proc;
+mod programs;
 mod rule;
 pub mod seen;
 mod system;
 #[cfg(test)]
 mod tests;
+mod twin;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,6 +162,8 @@ pub struct Lowered {
     pub held: Held,
     /// Rules that cannot be held without mounts, when there are to be none.
     pub refused: Vec<Refusal>,
+    /// Where `[execute]` denies something and a mount holds it; none without mounts.
+    pub denied: BTreeSet<PathBuf>,
 }
 
 /// Whether the two sections and the namespaces ask for a view of one's own.
@@ -267,16 +272,23 @@ pub fn lower(
         return Ok(Lowered::default());
     }
     let mut draft = draft(policy, facts, around);
+    programs::hold(&mut draft);
     guard::prune(&mut draft);
     guard::pin(&mut draft);
     groups::tell(&mut draft);
     gather::tell_later(&mut draft);
+    twin::tell(&mut draft);
     if !draft.errors.is_empty() {
         return Err(draft.errors);
     }
     let held = landlock::hold(&draft, true);
+    let denied = programs::denied(&draft);
     let lowered = mount::carry_out(draft)?;
-    Ok(Lowered { held, ..lowered })
+    Ok(Lowered {
+        held,
+        denied,
+        ..lowered
+    })
 }
 
 /// The table of what is to be where, before it becomes mounts.
@@ -309,6 +321,8 @@ struct Draft<'a> {
     created: PathMap<(Create, Site)>,
     /// Keys of rules that decide against others about the same place.
     decisive: BTreeSet<String>,
+    /// What `[execute]` keeps from being executed, where mounts are to hold it too.
+    programs: Option<programs::Programs>,
     notes: Vec<Note>,
     errors: Diagnostics,
 }
@@ -416,90 +430,10 @@ impl<'a> Draft<'a> {
             own: PathMap::new(),
             created: PathMap::new(),
             decisive: BTreeSet::new(),
+            programs: None,
             notes: Vec::new(),
             errors: Diagnostics::new(),
         }
-    }
-}
-
-impl Draft<'_> {
-    fn note(&mut self, site: Site, text: impl Into<String>) {
-        self.notes.push(Note {
-            text: text.into(),
-            site,
-        });
-    }
-
-    /// The nearest entry of the table at or above a place; without one, the root is the host's.
-    fn cover(&self, place: &Path) -> Option<(&Path, &Item)> {
-        let nearest = self.table.nearest(place);
-        nearest.map(|(at, item)| (at.as_path(), item))
-    }
-
-    /// The path of the host that is shown at a place, with which access; `None` when nothing of the host is.
-    fn shown(&self, place: &Path) -> Option<(PathBuf, Access)> {
-        match self.cover(place) {
-            None => Some((place.to_owned(), Access::ReadWrite)),
-            Some((at, item)) => match &item.what {
-                What::Show { source, access, .. } => Some((moved(place, at, source), *access)),
-                // Nothing of the host can be changed by it.
-                What::Overlay { source, .. } => Some((moved(place, at, source), Access::ReadOnly)),
-                _ => None,
-            },
-        }
-    }
-
-    /// Whether what is at a place can be executed: the nearest word about that decides, but for what can be written, of
-    /// which `process.write-xor-execute` has a word too.
-    fn executes(&self, place: &Path, item: &Item) -> bool {
-        if item.execute.is_none() && self.around.write_xor_execute && item.what.is_writable() {
-            return false;
-        }
-        let above = || {
-            let found = self.table.find_above(place.parent()?, |item| item.execute);
-            found.map(|(_, execute)| execute)
-        };
-        item.execute.or_else(above).unwrap_or(true)
-    }
-
-    /// Has something made first that a rule asks for.
-    fn create(&mut self, path: &Path, what: Create, site: Site) {
-        self.created.insert(path.to_owned(), (what, site));
-        for made in path.ancestors().skip(1) {
-            self.known.insert(made.to_owned(), PathKind::Directory);
-        }
-        let kind = match what {
-            Create::Directory => PathKind::Directory,
-            Create::File => PathKind::File,
-        };
-        self.known.insert(path.to_owned(), kind);
-    }
-
-    /// Has a directory of the caller's own made first.
-    fn make_own(&mut self, path: &Path, site: Site) {
-        self.own.insert(path.to_owned(), site);
-        for made in path.ancestors() {
-            self.known.insert(made.to_owned(), PathKind::Directory);
-        }
-    }
-
-    /// Adds an entry that no rule says, unless there is one at that place; and what is there then.
-    fn imply(
-        &mut self,
-        place: impl Into<PathBuf>,
-        what: What,
-        site: Site,
-        because: &str,
-    ) -> &mut Item {
-        let place = place.into();
-        let name = place.display().to_string();
-        self.table.entry(place).or_insert(Item {
-            what,
-            name,
-            site,
-            because: because.to_owned(),
-            execute: None,
-        })
     }
 }
 

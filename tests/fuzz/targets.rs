@@ -763,6 +763,7 @@ pub fn desktop_entry(data: &[u8]) {
     let copy = Copy {
         launcher: LAUNCHER,
         profile: "p",
+        app: "org.example.App",
         source: "/usr/share/a\nExec=b.desktop",
         sha256: "0",
         locate: &|name| Some(format!("/usr/bin/{name}")),

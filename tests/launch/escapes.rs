@@ -96,6 +96,7 @@ fn looking_that_fails(scene: &Scene) -> Outcome {
         ("fcntl", 8),
         ("fstat", 20),
         ("newfstatat", 20),
+        ("statx", 20),
         ("fstatfs", 8),
         ("getdents64", 4),
         ("readlinkat", 8),

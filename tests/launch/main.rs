@@ -36,6 +36,7 @@ mod limits;
 mod matrix;
 mod namespaces;
 mod notify;
+mod paths;
 mod process;
 mod programs;
 mod review;
@@ -102,6 +103,7 @@ fn main() -> ExitCode {
         ("matrix", matrix::cases),
         ("namespaces", namespaces::cases),
         ("notify", notify::cases),
+        ("paths", paths::cases),
         ("process", process::cases),
         ("programs", programs::cases),
         ("review", review::cases),

@@ -122,6 +122,24 @@ const ROWS: &[Row] = &[
             LOCKED,
         ],
     ),
+    row(
+        "copy",
+        "\"copy\"",
+        false,
+        &[APART, RUNS, RUNS_WHAT_IT_MAKES, LOCKED],
+    ),
+    row(
+        "copy-no-exec",
+        "{ copy = \"16M\", execute = false }",
+        false,
+        &[APART, RUNS_NOTHING, MAPS_NOTHING, RUNS_NOTHING_MADE, LOCKED],
+    ),
+    row(
+        "overlay",
+        "\"overlay\"",
+        false,
+        &[APART, RUNS, RUNS_WHAT_IT_MAKES, LOCKED],
+    ),
     row("text", "{ text = \"said\" }", false, &[TEXT]),
     row(
         "shown/read-only",
@@ -180,6 +198,21 @@ const READ_WRITE: Cells = &[
     ("chmod@F/file", ["ok", "ok", "ok"]),
     ("copy@/usr/bin/true@F/made", ["ok", "ok", "ok"]),
     ("connect@F/socket", ["ok", "ok", "ok"]),
+];
+
+/// As read-write, in an overlay: a directory of the host's is copied to be renamed, and its sockets are other files.
+const APART: Cells = &[
+    ("stat@F/file", ["ok", "ok", ""]),
+    ("read@F/file", ["`content`", "`content`", ""]),
+    ("write@F/file", ["ok", "ok", ""]),
+    ("read@F/./file", ["`contentx`", "`contentx`", ""]),
+    ("create@F/new", ["ok", "ok", ""]),
+    ("rename@F/new@F/sub/moved", ["ok", "ok", ""]),
+    ("rename@F/sub@F/moved", ["EXDEV", "EXDEV", ""]),
+    ("link@F/file@F/hard", ["ok", "ok", ""]),
+    ("chmod@F/file", ["ok", "ok", ""]),
+    ("copy@/usr/bin/true@F/made", ["ok", "ok", ""]),
+    ("connect@F/socket", ["ECONNREFUSED", "ECONNREFUSED", ""]),
 ];
 
 const RUNS: Cells = &[
@@ -285,6 +318,7 @@ const PINNED: Cells = &[("rename@F@F-moved", ["EBUSY", "EBUSY", ""])];
 /// What every program needs.
 const SYSTEM: &str = "\"/\" = \"hidden\"\n\"/usr\" = \"read-only\"\n\"/bin\" = \"read-only\"\n\"/lib\" = \"read-only\"\n\
     \"/lib64\" = \"read-only\"\n\"/etc\" = \"read-only\"\n\"/dev/null\" = \"read-write\"\n";
+const KEPT: &str = "[namespaces]\npid = true\n";
 const NO_CAPABILITIES: &str = "[capabilities]\ndefault = \"drop\"\n";
 
 /// Folders with a file, a program, a folder and a socket in each.
@@ -318,6 +352,20 @@ impl Folders {
 
     fn path(&self, name: &str) -> String {
         self.home.join(name).display().to_string()
+    }
+
+    /// Fails if anything of a folder has changed on the host.
+    fn are_as_they_were(&self, row: &Row) -> Outcome {
+        let folder = self.home.join(row.name);
+        assert_eq!(fs::read_to_string(folder.join("file"))?, "content");
+        let names: Result<Vec<_>, _> = fs::read_dir(&folder)?
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect();
+        let mut names = names?;
+        names.sort();
+        assert_eq!(names, ["file", "socket", "sub", "tool"], "{}", row.name);
+        assert_eq!(fs::read_dir(folder.join("sub"))?.count(), 0, "{}", row.name);
+        Ok(())
     }
 
     fn profile(&self, rows: &[&Row]) -> Result<String, Box<dyn Error>> {
@@ -366,15 +414,27 @@ fn run(scene: &Scene, column: usize, more: &str) -> Result<Finished, Box<dyn Err
     let rows: Vec<&Row> = ROWS.iter().filter(|row| column < 2 || row.alone).collect();
     let folders = Folders::make(scene, &rows)?;
     let table = folders.table(&rows, column);
+    // What is kept for review has to be at an end with the sandbox.
+    let kept = if column < 2 { KEPT } else { "" };
     let mut line = scene
         .sandbox()
-        .profile_text(&format!("{}{more}", folders.profile(&rows)?))?;
+        .profile_text(&format!("{}{kept}{more}", folders.profile(&rows)?))?;
     if column == 2 {
         line = without_namespaces(scene, line)?.args(["--best-effort"]);
     }
+    let name = format!("matrix-{}-{column}", std::process::id());
+    let line = line.args(["--name", &name]);
     let out = line.deeds(table.iter().map(|(deed, _)| deed)).run()?;
+    if column < 2 {
+        // Some of what is kept nobody but its tools can remove.
+        let away = scene.sandboxctl().args(["discard", &name]).run()?;
+        away.succeeds()?;
+    }
     out.answers(&table)?;
     out.succeeds()?;
+    for row in rows.iter().filter(|row| row.cells.contains(&APART)) {
+        folders.are_as_they_were(row)?;
+    }
     drop(folders.sockets);
     Ok(out)
 }
@@ -406,11 +466,32 @@ fn landlock_alone(scene: &Scene) -> Outcome {
 fn refused_alone(scene: &Scene) -> Outcome {
     for row in ROWS.iter().filter(|row| !row.alone) {
         let folders = Folders::make(scene, &[row])?;
-        let line = scene.sandbox().profile_text(&folders.profile(&[row])?)?;
-        let out = without_namespaces(scene, line)?.program(["true"]).run()?;
-        let named = out.stderr().contains(&folders.path(row.name));
-        if out.code() != 125 || !named {
-            return Err(format!("{}: not refused by name\n{out}", row.name).into());
+        let path = folders.path(row.name);
+        // Without a copy, what is done to it would be done to the host: no word lets it be dropped.
+        let apart = row.cells.contains(&APART);
+        let degrade = format!("degrade = [\"filesystem.{path}\"]\n");
+        let ways = match apart {
+            true => vec![
+                ("", vec![]),
+                ("", vec!["--best-effort"]),
+                (&*degrade, vec![]),
+            ],
+            false => vec![("", vec![])],
+        };
+        for (before, options) in ways {
+            let kept = if row.name == "overlay" { KEPT } else { "" };
+            let text = format!("{before}{}{kept}", folders.profile(&[row])?);
+            let line = scene.sandbox().profile_text(&text)?;
+            let out = without_namespaces(scene, line)?
+                .args(options)
+                .program(["true"])
+                .run()?;
+            if out.code() != 125 || !out.stderr().contains(&path) {
+                return Err(format!("{}: not refused by name\n{out}", row.name).into());
+            }
+            if apart && before.is_empty() {
+                out.complains("an overlay is mounted, so that changes go elsewhere")?;
+            }
         }
         fs::remove_dir_all(scene.home())?;
         fs::create_dir_all(scene.home())?;
@@ -437,7 +518,7 @@ fn with_capabilities(scene: &Scene) -> Outcome {
         table.push((format!("write@{folder}/file"), "EACCES"));
         table.push((format!("create@{folder}/new"), "EACCES"));
     }
-    let profile = format!("{}{more}", folders.profile(&rows)?);
+    let profile = format!("{}{KEPT}{more}", folders.profile(&rows)?);
     let out = scene
         .sandbox()
         .profile_text(&profile)?

@@ -22,6 +22,15 @@ pub fn cases() -> Vec<Case> {
         case("named_by_a_profile", NEEDS, |scene| {
             tidied(scene, named_by_a_profile)
         }),
+        case(
+            "programs_of_a_root",
+            &[
+                Need::UserNamespaces,
+                Need::Program("busybox"),
+                Need::Landlock(2),
+            ],
+            |scene| tidied(scene, programs_of_a_root),
+        ),
         case("first_use", NEEDS, |scene| tidied(scene, first_use)),
         case("two_at_once_and_removed", NEEDS, |scene| {
             tidied(scene, two_at_once_and_removed)
@@ -456,6 +465,70 @@ fn named_by_a_profile(scene: &Scene) -> Outcome {
     out.exits_with(125)?;
     out.complains("checked.toml:3:7")?;
     out.complains("sandboxctl root import")?;
+    Ok(())
+}
+
+/// `[execute]` is about the root's programs, by whichever links they are found there; `why` says the same as the kernel.
+fn programs_of_a_root(scene: &Scene) -> Outcome {
+    let folder = scene.folder();
+    // Links that lead on inside, and would lead elsewhere on this host: /usr/bin/env is busybox, /srv/sh a second shell.
+    sh(
+        scene,
+        folder,
+        "mkdir -p rootfs/programs rootfs/usr rootfs/opt && cp \"$(command -v busybox)\" rootfs/programs/busybox
+         ln -s /programs rootfs/bin && ln -s ../bin rootfs/usr/bin
+         for name in sh env true; do ln -s /bin/busybox rootfs/programs/$name; done
+         for name in one two; do mkdir rootfs/opt/$name; cp rootfs/programs/busybox rootfs/opt/$name/true; done
+         tar -C rootfs -cf links.tar . && rm -r rootfs",
+    )?;
+    import(scene, &folder.join("links.tar"), &["--name", "links"])?.succeeds()?;
+    let rules = "[filesystem]\n\"/\" = { root = \"links\" }\n[execute]\n\"/usr/bin/sh\" = \"allow\"\n\"/opt/o*/true\" = \"allow\"\n\"/opt/none\" = \"allow\"\n";
+    let programs = [
+        ("/bin/sh", true, Some("/programs/busybox")),
+        ("/usr/bin/env", true, Some("/programs/busybox")),
+        ("/programs/busybox", true, None),
+        ("/opt/one/true", true, None),
+        ("/opt/two/true", false, None),
+    ];
+    let script: String = programs
+        .iter()
+        .map(|(path, ..)| format!("({path} true); echo {path}=$?; "))
+        .collect();
+    let script = script.replace("/bin/sh true", "/bin/sh -c true");
+    let profile = scene.write("linked.toml", rules)?;
+    let profile = profile.to_str().ok_or("a path is not UTF-8")?;
+    let out = scene
+        .sandbox()
+        .args(["--profile", profile])
+        .program(["/bin/sh", "-c", &script])
+        .run()?;
+    let mut wrong = Vec::new();
+    for (path, runs, at) in programs {
+        let refused = out.stdout().contains(&format!("{path}=126"));
+        let ran = out.stdout().contains(&format!("{path}=")) && !refused;
+        let why = scene
+            .sandboxctl()
+            .args(["why", "--json", "--profile", profile, path])
+            .run()?;
+        let said: Value = serde_json::from_str(&why.succeeds()?.stdout())?;
+        let answer = &said["answers"][0];
+        if ran != runs || answer["access"]["execute"] != runs {
+            wrong.push(format!("{path}: ran {ran}, and {answer:#}"));
+        }
+        if let Some(at) = at
+            && !answer.to_string().contains(at)
+        {
+            wrong.push(format!("{path} leads to {at}, but {answer:#}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{out}", wrong.join("\n"));
+    // What the root does not have is told as such, whatever this host has.
+    let plan = scene
+        .sandbox()
+        .args(["--profile", profile, "--dry-run"])
+        .program(["/bin/sh"])
+        .run()?;
+    plan.succeeds()?.says("`/opt/none` is absent in the root")?;
     Ok(())
 }
 

@@ -10,7 +10,8 @@ use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::profile::value::Access;
 use crate::report::Diagnostics;
-use crate::section::execute;
+use crate::section::execute::{self, Word};
+use crate::section::filesystem;
 use crate::section::filesystem::seen::{self, Decider, Shown};
 use crate::section::landlock::Rights;
 
@@ -33,7 +34,8 @@ pub(super) fn answer(path: &Path, policy: &Policy, facts: &Facts) -> Result<Answ
         can.execute = false;
         says.push_str(", nothing is executed there");
     }
-    let program = program(&seen, path, policy, facts)?.filter(|_| can.execute);
+    let mounted = filesystem::asks(policy, &around) && facts.machine.no_user_namespaces.is_none();
+    let program = program(&seen, path, policy, facts, mounted)?.filter(|_| can.execute);
     if let Some(program) = &program {
         can.execute = program.verdict == Verdict::Allowed;
     }
@@ -86,6 +88,7 @@ fn program(
     path: &Path,
     policy: &Policy,
     facts: &Facts,
+    mounted: bool,
 ) -> Result<Option<Part>, Diagnostics> {
     let is_file = !matches!(
         &seen.shown,
@@ -114,12 +117,28 @@ fn program(
         .iter()
         .filter(|rule| rule.rights.contains(Rights::EXECUTE) && at.starts_with(&rule.path))
         .max_by_key(|rule| rule.path.components().count());
-    let (verdict, says, site) = match granted {
-        Some(rule) => (Verdict::Allowed, "allowed", rule.site),
-        None => (
+    let nearest = at.ancestors().find_map(|at| held.said.get(at));
+    let word = nearest.map_or(Word::Deny, |said| said.word);
+    let site = nearest.map_or(held.site, |said| said.site);
+    let (verdict, says, site) = match (granted, word) {
+        // A mount holds what Landlock cannot take away.
+        (Some(rule), word) if word != Word::Deny || !mounted => {
+            (Verdict::Allowed, "allowed", rule.site)
+        }
+        (_, Word::Map) => (
             Verdict::Denied,
-            "refused with EACCES; it can still be read, where reading is allowed, and handed to an interpreter that may run",
-            held.site,
+            "refused with EACCES; it can be mapped for execution, as libraries are",
+            site,
+        ),
+        _ if mounted => (
+            Verdict::Denied,
+            "refused with EACCES, also by way of a loader; it can still be read, where reading is allowed, and handed to an interpreter that may run",
+            site,
+        ),
+        _ => (
+            Verdict::Denied,
+            "refused with EACCES; it can still be read, where reading is allowed, and handed to an interpreter or a loader that may run",
+            site,
         ),
     };
     let of = policy

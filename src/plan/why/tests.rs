@@ -42,6 +42,7 @@ fn probe(path: &Path) -> PathFact {
         kind: PathKind::Missing,
         links: Vec::new(),
         error: None,
+        twin: None,
     };
     let mut place = path.to_owned();
     for entry in HOST {
@@ -405,6 +406,18 @@ fn what_may_be_run_is_said_of_files() {
         allowed.parts[0].rule.as_ref().unwrap().rule,
         "execute.\"/usr\" = \"allow\""
     );
+    // A mount holds what is denied below something allowed; a library is mapped, and not run.
+    let view = "[filesystem]\n\"/\" = \"read-only\"\n";
+    let rules = "[execute]\n\"/usr\" = \"allow\"\n\"/usr/bin/sh\" = \"deny\"\n\"/srv\" = \"map\"\n";
+    let ask = |path: &str| ask_as(false, &[view, rules], path).remove(0);
+    let denied = ask("/usr/bin/sh");
+    assert!(!denied.can.unwrap().execute, "{denied:?}");
+    assert_eq!(
+        denied.parts[0].rule.as_ref().unwrap().rule,
+        "execute.\"/usr/bin/sh\" = \"deny\""
+    );
+    let mapped = ask("/srv/data");
+    assert!(mapped.parts.is_empty() || mapped.parts[0].says.contains("can be mapped"));
     let without = ask_as(false, &["[limits]\npids = 5\n"], "/etc/passwd").remove(0);
     assert!(without.parts.is_empty());
 }

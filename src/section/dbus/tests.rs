@@ -88,6 +88,7 @@ fn a_filter_that_cannot_be_had_is_no_bus() {
         kind: PathKind::Missing,
         links: Vec::new(),
         error: None,
+        twin: None,
     };
     facts.paths.insert("/run/user/5/bus".into(), missing);
     assert_eq!(one(&facts), (Mode::None, Some(Lack::Bus)));

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::programs::Programs;
 use super::{Draft, Item, What};
 use crate::report::Diagnostic;
 use crate::tree::PathSet;
@@ -14,7 +15,10 @@ pub(super) fn shut(draft: &mut Draft, root: &Item) -> PathSet {
         .filter(|(place, item)| !draft.executes(place, item))
         .map(|(place, _)| place.clone())
         .collect();
-    nothing_to_execute(draft, root, &shut);
+    // What [execute] leaves is told with it.
+    if !draft.programs.as_ref().is_some_and(Programs::keep_root) {
+        nothing_to_execute(draft, root, &shut);
+    }
     shut
 }
 

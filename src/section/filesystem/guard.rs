@@ -307,7 +307,9 @@ pub fn prune(draft: &mut Draft) {
             }
             _ => false,
         };
-        if !same || draft.executes(&place, &item) != draft.executes(at, above) {
+        // A word about execution is one for what lies below, too, of which [execute] may say more.
+        let word = draft.programs.is_some() && item.execute.is_some();
+        if !same || word || draft.executes(&place, &item) != draft.executes(at, above) {
             draft.table.insert(place, item);
         } else if item.because.is_empty()
             && place.parent().is_some()

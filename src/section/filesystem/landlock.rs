@@ -1,5 +1,6 @@
 //! The second wall: the same table as rules of Landlock, and what it can hold where nothing can be mounted.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::system::{first_of_devices, host_dev};
@@ -302,6 +303,7 @@ pub fn lower_without_mounts(
     guard::prune(&mut draft);
     groups::tell(&mut draft);
     gather::tell_later(&mut draft);
+    super::twin::tell(&mut draft);
     if !draft.errors.is_empty() {
         return Err(draft.errors);
     }
@@ -325,6 +327,7 @@ pub fn lower_without_mounts(
         held: hold(&draft, false),
         notes: draft.notes,
         refused,
+        denied: BTreeSet::new(),
     })
 }
 

@@ -23,6 +23,8 @@ const ENOENT: i32 = 2;
 const EMFILE: i32 = 24;
 /// Going on would mount something (autofs).
 const EREMOTE: i32 = 66;
+/// Whoever keeps the file system does not answer.
+const ETIMEDOUT: i32 = 110;
 
 /// Adds what the host has there; drops rules about what it does not have.
 pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
@@ -51,7 +53,7 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
         if rule.device && rule.pattern && rule.layer.is_some() {
             *classes.entry((key.clone(), rule.site)).or_default() |= found;
         }
-        if is_one_process(&rule.host) {
+        if is_one_process(&rule.host) || magic(&rule.via).is_some() {
             draft.errors.push(
                 Diagnostic::error(
                     format!("`{key}` is about one process"),
@@ -113,6 +115,9 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
                     }
                     if error == EREMOTE {
                         told = told.help("an automount lies on the way, and is not triggered: what is there may never answer. Go there first (`ls`), and start this again");
+                    }
+                    if error == ETIMEDOUT {
+                        told = told.help("the file system on the way is kept by a server that does not answer: unmount it (`umount -l`), or see why");
                     }
                     draft.errors.push(told);
                 }
@@ -257,6 +262,9 @@ fn look_up_source(draft: &mut Draft, rule: &mut Rule, source: &str) -> bool {
     }
     let why = match draft.facts.path(&path) {
         None => "it was not looked at on this host".to_owned(),
+        Some(fact) if magic(&fact.links).is_some() => {
+            "it leads through a link in /proc that is about one process".to_owned()
+        }
         Some(fact) => match (&fact.canonical, fact.error) {
             (_, Some(error)) => std::io::Error::from_raw_os_error(error).to_string(),
             (None, None) => match rule.terms.create {
@@ -306,6 +314,13 @@ fn create(
     }
     draft.create(path, what, rule.site);
     draft.known.get(path).copied()
+}
+
+/// A link that the kernel makes for one process (`/proc/1/root`, `/proc/self/fd/0`): what it says is no path by which it
+/// leads there, and whoever that process belongs to has chosen where that is.
+fn magic(links: &[(PathBuf, PathBuf)]) -> Option<&Path> {
+    let mut at = links.iter().map(|(at, _)| at.as_path());
+    at.find(|at| is_one_process(at))
 }
 
 fn is_one_process(path: &Path) -> bool {

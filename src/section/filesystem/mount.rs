@@ -183,7 +183,11 @@ impl Build<'_> {
         if !self.shut.contains(place) {
             return;
         }
+        let programs = self.draft.programs.as_ref();
         let because = match item.execute {
+            _ if programs.is_some_and(|programs| programs.keep_from(place, item)) => {
+                "[execute] allows nothing there"
+            }
             Some(_) => item.because.as_str(),
             None if self.draft.around.write_xor_execute && item.what.is_writable() => {
                 "process.write-xor-execute"

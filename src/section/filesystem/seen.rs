@@ -1,15 +1,18 @@
 //! What is seen at one path, and which rule says so: the answer to a question, from the same table that becomes mounts.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::{Draft, Item, Surroundings, What, asks, draft, moved, world};
 use crate::host::Facts;
 use crate::host::facts::PathKind;
 use crate::policy::Policy;
-use crate::profile::value::Access;
+use crate::profile::key::Section;
+use crate::profile::value::{Access, Value, View};
 use crate::report::{Diagnostics, Site};
+use crate::section::expand::{Expanded, expand};
 
-pub use super::world::normal;
+pub use super::world::{Links, links, normal};
 
 /// What somebody finds at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,13 +120,13 @@ pub fn seen(
     }
     let trees = draft.table.iter().map(|(place, item)| {
         let source = match &item.what {
-            What::Show { source, .. } => source,
+            What::Show { source, .. } | What::Overlay { source, .. } => source,
             _ => place,
         };
         (place.clone(), source.clone())
     });
-    let links = world::links(facts);
-    let walk = world::walk(path, &links, &trees.collect()).unwrap_or_else(|_| world::Walk {
+    let links = links(facts);
+    let walk = world::walk_inside(path, &links, &trees.collect()).unwrap_or_else(|_| world::Walk {
         place: normal(path),
         links: Vec::new(),
     });
@@ -132,7 +135,7 @@ pub fn seen(
         draft
             .cover(at)
             .is_some_and(|(place, item)| match item.what {
-                What::Show { .. } => false,
+                What::Show { .. } | What::Overlay { .. } => false,
                 What::Link(_) => place != at.as_path(),
                 _ => !leads_through(&draft, at),
             })
@@ -160,6 +163,45 @@ pub fn seen(
         weaker: above.into_iter().map(decider).collect(),
         place,
     })
+}
+
+/// The tree of the host that is `/` inside in the place of the host's own, if there is one.
+#[must_use]
+pub fn other_root(policy: &Policy, facts: &Facts) -> Option<PathBuf> {
+    let view = match policy.get(Section::Filesystem, "/")?.value {
+        Value::View(view) => view.plain(),
+        _ => return None,
+    };
+    let tree = match view {
+        View::Root { source, .. } => facts.roots.get(source)?.clone(),
+        View::Bind { source, .. } => match expand(source, &facts.caller) {
+            Ok(Expanded::Path(path)) => path,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let canonical = facts.path(&tree).and_then(|fact| fact.canonical.clone());
+    Some(canonical.unwrap_or(tree)).filter(|tree| tree != Path::new("/"))
+}
+
+/// Where a path leads inside such a root, as far as the facts tell.
+#[must_use]
+pub fn place_in(tree: &Path, path: &Path, links: &Links) -> PathBuf {
+    let trees = [(PathBuf::from("/"), tree.to_owned())].into();
+    world::walk_inside(path, links, &trees).map_or_else(|_| normal(path), |walk| walk.place)
+}
+
+/// Paths of the host that have to be looked at before it can be told where these paths lead inside such a root: a link in
+/// it has said that it goes on there.
+#[must_use]
+pub fn beyond(tree: &Path, paths: &[PathBuf], facts: &Facts) -> Vec<PathBuf> {
+    let links = links(facts);
+    let places = paths.iter().map(|path| place_in(tree, path, &links));
+    let there: BTreeSet<PathBuf> = places
+        .map(|place| moved(&place, Path::new("/"), tree))
+        .collect();
+    let unknown = there.into_iter().filter(|path| facts.path(path).is_none());
+    unknown.collect()
 }
 
 /// Whether a rule about what lies beyond has the link made again, where nothing of the host is.

@@ -53,6 +53,7 @@ impl HandMade {
             kind: PathKind::Missing,
             links: Vec::new(),
             error: None,
+            twin: None,
         };
         let mut rest: Vec<PathBuf> = path
             .iter()

@@ -74,7 +74,33 @@ pub fn known(facts: &Facts) -> PathMap<PathKind> {
 ///
 /// # Errors
 /// Why it cannot be told where the path leads.
-pub fn walk(path: &Path, links: &Links, trees: &PathMap<PathBuf>) -> Result<Walk, String> {
+pub fn walk(
+    path: &Path,
+    links: &Links,
+    trees: &PathMap<PathBuf>,
+) -> Result<Walk, String> {
+    follow(path, links, trees, false)
+}
+
+/// The same where it is known what is inside at whatever a link says: one that leads out of the tree that it is in leads
+/// on inside, and not to where it would on the host.
+///
+/// # Errors
+/// Too many links.
+pub fn walk_inside(
+    path: &Path,
+    links: &Links,
+    trees: &PathMap<PathBuf>,
+) -> Result<Walk, String> {
+    follow(path, links, trees, true)
+}
+
+fn follow(
+    path: &Path,
+    links: &Links,
+    trees: &PathMap<PathBuf>,
+    inside: bool,
+) -> Result<Walk, String> {
     if links.is_empty() {
         return Ok(Walk {
             place: normal(path),
@@ -104,7 +130,8 @@ pub fn walk(path: &Path, links: &Links, trees: &PathMap<PathBuf>) -> Result<Walk
         }
         if at == source {
             followed.push((place.join(&name), target.clone()));
-        } else if target.is_absolute() || !normal(&place.join(target)).starts_with(at) {
+        } else if !inside && (target.is_absolute() || !normal(&place.join(target)).starts_with(at))
+        {
             // It was followed on the host, where it leads to another place than inside.
             return Err(format!(
                 "the symbolic link `{}` leads out of `{}`",

@@ -1,0 +1,93 @@
+//! The table while it is made: what is asked of it, and how something is added.
+
+use std::path::{Path, PathBuf};
+
+use super::{Draft, Item, Note, What, moved};
+use crate::host::facts::PathKind;
+use crate::profile::value::{Access, Create};
+use crate::report::Site;
+
+impl Draft<'_> {
+    pub(super) fn note(&mut self, site: Site, text: impl Into<String>) {
+        self.notes.push(Note {
+            text: text.into(),
+            site,
+        });
+    }
+
+    /// The nearest entry of the table at or above a place; without one, the root is the host's.
+    pub(super) fn cover(&self, place: &Path) -> Option<(&Path, &Item)> {
+        let nearest = self.table.nearest(place);
+        nearest.map(|(at, item)| (at.as_path(), item))
+    }
+
+    /// The path of the host that is shown at a place, with which access; `None` when nothing of the host is.
+    pub(super) fn shown(&self, place: &Path) -> Option<(PathBuf, Access)> {
+        match self.cover(place) {
+            None => Some((place.to_owned(), Access::ReadWrite)),
+            Some((at, item)) => match &item.what {
+                What::Show { source, access, .. } => Some((moved(place, at, source), *access)),
+                // Nothing of the host can be changed by it.
+                What::Overlay { source, .. } => Some((moved(place, at, source), Access::ReadOnly)),
+                _ => None,
+            },
+        }
+    }
+
+    /// Whether what is at a place can be executed: the nearest word about that decides, but for what can be written, of
+    /// which `process.write-xor-execute` has a word too. `[execute]` has to let it, besides.
+    pub(super) fn executes(&self, place: &Path, item: &Item) -> bool {
+        let programs = self.programs.as_ref();
+        if programs.is_some_and(|programs| programs.keep_from(place, item)) {
+            return false;
+        }
+        if item.execute.is_none() && self.around.write_xor_execute && item.what.is_writable() {
+            return false;
+        }
+        let above = || {
+            let found = self.table.find_above(place.parent()?, |item| item.execute);
+            found.map(|(_, execute)| execute)
+        };
+        item.execute.or_else(above).unwrap_or(true)
+    }
+
+    /// Has something made first that a rule asks for.
+    pub(super) fn create(&mut self, path: &Path, what: Create, site: Site) {
+        self.created.insert(path.to_owned(), (what, site));
+        for made in path.ancestors().skip(1) {
+            self.known.insert(made.to_owned(), PathKind::Directory);
+        }
+        let kind = match what {
+            Create::Directory => PathKind::Directory,
+            Create::File => PathKind::File,
+        };
+        self.known.insert(path.to_owned(), kind);
+    }
+
+    /// Has a directory of the caller's own made first.
+    pub(super) fn make_own(&mut self, path: &Path, site: Site) {
+        self.own.insert(path.to_owned(), site);
+        for made in path.ancestors() {
+            self.known.insert(made.to_owned(), PathKind::Directory);
+        }
+    }
+
+    /// Adds an entry that no rule says, unless there is one at that place; and what is there then.
+    pub(super) fn imply(
+        &mut self,
+        place: impl Into<PathBuf>,
+        what: What,
+        site: Site,
+        because: &str,
+    ) -> &mut Item {
+        let place = place.into();
+        let name = place.display().to_string();
+        self.table.entry(place).or_insert(Item {
+            what,
+            name,
+            site,
+            because: because.to_owned(),
+            execute: None,
+        })
+    }
+}
