@@ -10,10 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use glob::Pattern;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -23,6 +22,7 @@ use nix::sys::statfs::{self, FsType, fstatfs};
 use super::facts::{PathFact, PathKind};
 use super::paths::{self, Walker};
 use crate::report::{Diagnostic, Diagnostics};
+use crate::section::pattern::{Part, Parts};
 
 /// Directories below the first pattern.
 const DEEPEST: usize = 16;
@@ -75,76 +75,6 @@ pub fn look(paths: &[PathBuf], globs: &[PathBuf]) -> Result<Seen, Diagnostics> {
     Ok(seen)
 }
 
-/// One component of a pattern.
-#[derive(Debug)]
-enum Part {
-    Name(OsString),
-    Pattern {
-        text: Pattern,
-        bytes: Pattern,
-    },
-    /// `**`
-    Any,
-}
-
-impl Part {
-    fn new(component: &OsStr) -> Result<Self, String> {
-        let Some(text) = component.to_str() else {
-            return Ok(Self::Name(component.to_owned()));
-        };
-        if text == "**" {
-            return Ok(Self::Any);
-        }
-        if let Some(name) = plain(text) {
-            return Ok(Self::Name(name.into()));
-        }
-        let wrong = |error: glob::PatternError| error.msg.to_owned();
-        Ok(Self::Pattern {
-            text: Pattern::new(text).map_err(wrong)?,
-            bytes: Pattern::new(&latin(text.as_bytes())).map_err(wrong)?,
-        })
-    }
-
-    fn matches(&self, name: &OsStr) -> bool {
-        match self {
-            Self::Name(own) => own == name,
-            Self::Any => true,
-            Self::Pattern { text, bytes } => match name.to_str() {
-                Some(name) => text.matches(name),
-                // A name that is no text is matched byte by byte, and as the text that people see.
-                None => {
-                    bytes.matches(&latin(name.as_bytes())) || text.matches(&name.to_string_lossy())
-                }
-            },
-        }
-    }
-}
-
-/// Bytes as characters of the same numbers.
-fn latin(bytes: &[u8]) -> String {
-    bytes.iter().copied().map(char::from).collect()
-}
-
-/// The one name that a component matches, if it has no pattern but quoted characters (`[[]`, `[*]`).
-fn plain(text: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        match c {
-            '*' | '?' => return None,
-            '[' => {
-                let quoted = rest.next()?;
-                if !"[]*?".contains(quoted) || rest.next()? != ']' {
-                    return None;
-                }
-                out.push(quoted);
-            }
-            c => out.push(c),
-        }
-    }
-    Some(out)
-}
-
 struct Search {
     names: usize,
     /// The directories that were read, and their names: no more than are counted.
@@ -162,22 +92,7 @@ struct Find {
 
 impl Search {
     fn find(&mut self, glob: &Path) -> Result<BTreeSet<PathBuf>, String> {
-        let mut parts = Vec::new();
-        for component in glob.components() {
-            if let Component::Normal(name) = component {
-                parts.push(Part::new(name)?);
-            }
-        }
-        let mut start = PathBuf::from("/");
-        let plain = parts
-            .iter()
-            .take_while(|part| matches!(part, Part::Name(_)))
-            .count();
-        let pattern = parts.split_off(plain);
-        start.extend(parts.iter().filter_map(|part| match part {
-            Part::Name(name) => Some(name),
-            _ => None,
-        }));
+        let (start, pattern) = Parts::new(glob)?.split();
         let (fact, directory) = self.walker.look(&start);
         if let Some(error) = fact.error {
             self.pass_over(&start, Errno::from_raw(error))?;
@@ -339,7 +254,7 @@ impl Search {
 }
 
 /// Why a file system is not searched, in a search that started in one of another kind.
-fn foreign(kind: FsType, start: FsType) -> Option<&'static str> {
+pub(crate) fn foreign(kind: FsType, start: FsType) -> Option<&'static str> {
     // linux/magic.h and fs/smb: those that libc has no names for.
     const SMB2: FsType = FsType(0xFE53_4D42);
     const CIFS: FsType = FsType(0xFF53_4D42);

@@ -13,6 +13,7 @@ pub mod cgroup;
 pub mod clone;
 pub mod descriptor;
 pub mod entry;
+pub mod inotify;
 pub mod landlock;
 pub mod lock;
 pub mod machine;

@@ -19,6 +19,7 @@ mod guard;
 mod landlock;
 #[cfg(test)]
 mod landlock_tests;
+pub mod later;
 mod look;
 #[cfg(test)]
 mod model;
@@ -210,6 +211,11 @@ pub fn wanted_for(
                 paths.insert(path);
             }
             Ok(Expanded::Glob(path)) => {
+                if let Value::View(view) = value
+                    && view.closes()
+                {
+                    paths.extend(later::stem(&path));
+                }
                 globs.insert(path);
             }
             // Said when it is lowered.
@@ -269,12 +275,15 @@ pub fn lower(
     guard::prune(&mut draft);
     guard::pin(&mut draft);
     groups::tell(&mut draft);
-    gather::tell_later(&mut draft);
+    gather::tell_later(&mut draft, true);
     if !draft.errors.is_empty() {
         return Err(draft.errors);
     }
     let held = landlock::hold(&draft, true);
-    let lowered = mount::carry_out(draft)?;
+    let later = later::look_after(&mut draft);
+    let mut lowered = mount::carry_out(draft)?;
+    // As soon as there is a view, and before anything runs in it.
+    lowered.steps.extend(later);
     Ok(Lowered { held, ..lowered })
 }
 
