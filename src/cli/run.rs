@@ -210,7 +210,9 @@ impl<'a> Run<'a> {
                     }
                     return;
                 }
-                exec::Remark::Group(text) | exec::Remark::Companion(text) => text,
+                exec::Remark::Group(text)
+                | exec::Remark::Companion(text)
+                | exec::Remark::View(text) => text,
                 exec::Remark::Dropped { step, errno } => dropped(&ready.plan, step, errno, sources),
             };
             if !launch.quiet {

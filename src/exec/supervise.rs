@@ -10,14 +10,15 @@ use crate::kernel::process::Change;
 use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
 use super::audit::UNHELD;
-use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY};
+use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, GO, READY};
 use super::companion::Companions;
 use super::failure::LaunchError;
 use super::group::{Group, WATCHES};
 use super::init::STOPPED;
 use super::join::Join;
+use super::keeper::{Keeper, Said};
 use super::made;
-use super::operation::TERMINAL;
+use super::operation::{TERMINAL, VIEW};
 use super::outcome::{Ending, Outcome, Remark, Started};
 use super::prepared::Prepared;
 use super::relay::{self, Relay};
@@ -72,6 +73,7 @@ pub fn launch(
             group: group.as_mut(),
             tell,
             relay: None,
+            keeper: None,
             terminal_group: relay::own_foreground(),
             ready: false,
             told: false,
@@ -124,6 +126,7 @@ struct Supervisor<'a> {
     group: Option<&'a mut Group>,
     tell: &'a mut dyn FnMut(Remark),
     relay: Option<Relay>,
+    keeper: Option<Keeper>,
     terminal_group: Option<libc::pid_t>,
     /// Whether the child has said that only exec is left.
     ready: bool,
@@ -237,6 +240,7 @@ impl Supervisor<'_> {
                         .filter(|_| !self.ended)
                         .map(Join::end),
                 ),
+                interest(self.keeper.as_ref().and_then(Keeper::socket)),
                 limits[0],
                 limits[1],
                 limits[2],
@@ -246,15 +250,18 @@ impl Supervisor<'_> {
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno),
             }
-            let [_, _, _, _, _, _, _, limits @ ..] = &ready;
+            let [_, _, _, _, _, _, _, _, limits @ ..] = &ready;
             self.notice(limits);
-            let [ended, signalled, heard, status, master, input, over, ..] =
+            let [ended, signalled, heard, status, master, input, over, kept, ..] =
                 ready.map(|entry| entry.revents);
             if signalled != 0 {
                 self.forward();
             }
             if heard != 0 {
                 self.hear();
+            }
+            if kept != 0 {
+                self.hear_keeper();
             }
             let executed = self.ready && self.failure.is_none() && self.lines.socket.is_none();
             if executed && !self.told && ended == 0 {
@@ -389,6 +396,7 @@ impl Supervisor<'_> {
             Ok((0, _)) | Err(_) => self.lines.socket = None,
             Ok((length, file)) => match message.get(..length) {
                 Some(READY) => self.ready = true,
+                Some(VIEW) => self.keep_away(),
                 Some(TERMINAL) => self.relay = file.map(Relay::start),
                 Some(failure) if length == FAILURE_LENGTH => self.failed(failure),
                 Some(dropped) if length == DROPPED_LENGTH => {
@@ -401,6 +409,54 @@ impl Supervisor<'_> {
                 _ => {}
             },
         }
+    }
+
+    /// The view stands: what gets a hidden name in it is hidden from now on.
+    fn keep_away(&mut self) {
+        let (Some((step, names)), Some(view)) = (&self.prepared.names, self.lines.view.take())
+        else {
+            return;
+        };
+        match Keeper::start(*step, names, view, self.child.pidfd.as_fd()) {
+            Ok(keeper) => self.keeper = Some(keeper),
+            Err(errno) => self.give_up(*step as usize, errno),
+        }
+    }
+
+    /// Takes one message of the process that hides what appears.
+    fn hear_keeper(&mut self) {
+        let Some(keeper) = &mut self.keeper else {
+            return;
+        };
+        let (step, was_ready) = (keeper.step, keeper.ready);
+        match keeper.hear() {
+            Said::Ready => {
+                let sent = self.lines.socket.as_ref();
+                let sent = sent.map(|socket| descriptor::send(socket.as_fd(), GO));
+                if sent != Some(Ok(())) {
+                    self.send(libc::SIGKILL);
+                }
+            }
+            Said::Failed(errno) => self.give_up(step, errno),
+            Said::Warning(text) => (self.tell)(Remark::View(text)),
+            Said::Ended if self.failure.is_some() => {}
+            Said::Ended if !was_ready => self.give_up(step, Errno::ECHILD),
+            Said::Ended => {
+                // It ends when the child does, and never before.
+                let mut ended = [interest(Some(self.child.pidfd.as_fd()))];
+                if descriptor::poll(&mut ended, 0) == Ok(0) {
+                    let text = "the process that hides files which get a hidden name later was killed; the program is ended";
+                    (self.tell)(Remark::View(text.to_owned()));
+                    self.send(libc::SIGKILL);
+                }
+            }
+        }
+    }
+
+    /// A step that the launcher had to do could not be done: nothing is started.
+    fn give_up(&mut self, step: usize, errno: Errno) {
+        self.failure = Some(LaunchError::at_step(step, errno));
+        self.send(libc::SIGKILL);
     }
 
     fn tell_started(&mut self) {
