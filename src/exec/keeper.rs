@@ -281,15 +281,12 @@ fn settle(view: &View, child: BorrowedFd<'_>, socket: &OwnedFd) -> Result<Kept, 
     process::no_new_privileges()?;
     // Keys of the terminal are the program's.
     process::new_session()?;
-    let host = at::open(
-        at::working_directory(),
-        c"/",
-        libc::O_PATH | libc::O_DIRECTORY,
-        0,
-    )?;
     let above = |fd: BorrowedFd<'_>| descriptor::duplicate_above(fd, ABOVE);
-    let socket = above(socket.as_fd())?;
-    let (child, mount, host) = (above(child)?, above(view.mount.as_fd())?, above(host.as_fd())?);
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    // No name is left that would be closed a second time.
+    let host = at::open(at::working_directory(), c"/", flags, 0)
+        .and_then(|opened| above(opened.as_fd()))?;
+    let (socket, child, mount) = (above(socket.as_fd())?, above(child)?, above(view.mount.as_fd())?);
     let user = view.user.as_ref().map(|user| above(user.as_fd()));
     let user = user.transpose()?;
     let socket = descriptor::move_onto(socket, 0)?;
