@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use nix::dir::Dir;
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag};
@@ -75,10 +75,13 @@ pub fn look(paths: &[PathBuf], globs: &[PathBuf]) -> Result<Seen, Diagnostics> {
     Ok(seen)
 }
 
+/// Names in a directory, and whether each may be one.
+type Names = Rc<Vec<(OsString, bool)>>;
+
 struct Search {
     names: usize,
-    /// The directories that were read, and their names: no more than are counted.
-    read: BTreeMap<PathBuf, Rc<Vec<OsString>>>,
+    /// The directories that were read, their names, and which of them may be directories: no more than are counted.
+    read: BTreeMap<PathBuf, Names>,
     notes: BTreeSet<String>,
     /// It knows the directories that patterns start in.
     walker: Walker,
@@ -167,15 +170,12 @@ impl Search {
             self.descend(find, directory, at, rest, depth)?;
         }
         let names = self.read(directory, at)?;
-        for name in names.iter().filter(|name| part.matches(name)) {
-            self.enter(
-                find,
-                directory,
-                at,
-                name,
-                if any { parts } else { rest },
-                depth,
-            )?;
+        let onward = if any { parts } else { rest };
+        for (name, may_be_directory) in names.iter() {
+            // A file leads nowhere: most names of a deep search need no further look.
+            if part.matches(name) && (*may_be_directory || onward.is_empty()) {
+                self.enter(find, directory, at, name, onward, depth)?;
+            }
         }
         Ok(())
     }
@@ -212,7 +212,7 @@ impl Search {
     }
 
     /// The names in a directory; too many are an error. Fifty patterns about one directory read it once.
-    fn read(&mut self, directory: &OwnedFd, at: &Path) -> Result<Rc<Vec<OsString>>, String> {
+    fn read(&mut self, directory: &OwnedFd, at: &Path) -> Result<Names, String> {
         if let Some(names) = self.read.get(at) {
             return Ok(names.clone());
         }
@@ -230,8 +230,8 @@ impl Search {
         };
         let mut names = Vec::new();
         for entry in open.iter() {
-            let name = match entry {
-                Ok(entry) => entry.file_name().to_bytes().to_owned(),
+            let (name, kind) = match entry {
+                Ok(entry) => (entry.file_name().to_bytes().to_owned(), entry.file_type()),
                 Err(error) => return Err(format!("`{}`: {}", at.display(), error.desc())),
             };
             if name == b"." || name == b".." {
@@ -244,7 +244,8 @@ impl Search {
                     at.display()
                 ));
             }
-            names.push(OsStr::from_bytes(&name).to_owned());
+            let may_be_directory = kind.is_none_or(|kind| kind == Type::Directory);
+            names.push((OsStr::from_bytes(&name).to_owned(), may_be_directory));
         }
         names.sort();
         let names = Rc::new(names);

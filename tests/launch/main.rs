@@ -30,6 +30,7 @@ mod harness;
 mod hogs;
 mod join;
 mod landlock;
+mod later;
 mod life;
 mod limits;
 mod matrix;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
         ("hogs", hogs::cases),
         ("join", join::cases),
         ("landlock", landlock::cases),
+        ("later", later::cases),
         ("life", life::cases),
         ("limits", limits::cases),
         ("matrix", matrix::cases),

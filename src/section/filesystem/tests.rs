@@ -282,6 +282,10 @@ pub fn show(lowered: &Lowered) -> String {
             Action::Mask { path, .. } => format!("mask {}", path.display()),
             Action::Seal { path } => format!("seal {}", path.display()),
             Action::MountText { target, .. } => format!("text {}", target.display()),
+            Action::KeepAway(names) => {
+                let keys: Vec<&str> = names.keys().collect();
+                format!("keep away {}", keys.join(" "))
+            }
             other => format!("{other:?}"),
         };
         out.push_str(&line);
@@ -531,7 +535,7 @@ fn a_build() {
     tmpfs /tmp 1777
     seal /home/u
     PivotRoot
-    # `~/work/**/.env*` keeps away what it matches at the start; files that get such a name later are seen
+    keep away ~/work/**/.env*
     "#);
 }
 
@@ -734,11 +738,12 @@ fn what_the_host_lacks() {
     show /dev read-only devices
     mask /home/u/.local/share/sandbox/private
     PivotRoot
+    keep away /srv/*.key
     # `${XDG_MUSIC_DIR}` is passed over: `${XDG_MUSIC_DIR}` is not set
     # `/nix` is absent on this host
     # `/root/.ssh` is out of the caller's reach already: Permission denied (os error 13)
     # `/root/x` is passed over: Permission denied (os error 13)
-    # `/srv/*.key` matches nothing on this host; files that get such a name later are seen
+    # `/srv/*.key` matches nothing on this host yet; what gets such a name later is kept away
     # `/snap` is absent on this host; made later, it would be seen
     "#);
     let wrong = [
@@ -898,7 +903,7 @@ fn a_real_directory_is_looked_at_and_lowered() {
     mask ~/work/sub/.env.local
     seal ~
     PivotRoot
-    # `${PWD}/**/.env*` keeps away what it matches at the start; files that get such a name later are seen
+    keep away ${PWD}/**/.env*
     # `~/.ssh` is not there: `~` shows nothing of the host
     "#);
 }
