@@ -49,12 +49,16 @@ pub(super) struct View {
 
 impl View {
     /// Opens them, if the plan wants names kept away. The child must still wait: later nobody can open them.
-    pub(super) fn open(prepared: &Prepared, child: libc::pid_t) -> Result<Option<Self>, LaunchError> {
+    pub(super) fn open(
+        prepared: &Prepared,
+        child: libc::pid_t,
+    ) -> Result<Option<Self>, LaunchError> {
         let Some((step, _)) = &prepared.names else {
             return Ok(None);
         };
         let failed = |errno| LaunchError::at_step(*step as usize, errno);
-        let is_new = |kind: libc::c_int| prepared.clone_flags & u64::from(kind.cast_unsigned()) != 0;
+        let is_new =
+            |kind: libc::c_int| prepared.clone_flags & u64::from(kind.cast_unsigned()) != 0;
         let open = |name: &str| -> Result<OwnedFd, LaunchError> {
             let file = File::open(format!("/proc/{child}/ns/{name}"));
             let file = file.map_err(|error| failed(errno(&error)))?;
@@ -128,6 +132,12 @@ impl Keeper {
         self.socket.as_ref().map(AsFd::as_fd)
     }
 
+    /// Whether somebody has stopped it, so that it does not do its work.
+    pub(super) fn is_stopped(&self) -> bool {
+        let change = process::wait_for(self.pidfd.as_fd(), libc::WSTOPPED | libc::WNOHANG);
+        matches!(change, Ok(Some(process::Change::Stopped(_))))
+    }
+
     /// Takes one message.
     pub(super) fn hear(&mut self) -> Said {
         let mut message = [0; LONGEST];
@@ -146,7 +156,11 @@ impl Keeper {
             }
             Some(&FAILED) => Said::Failed(errno),
             Some(&UNWATCHED) => Said::Warning(unwatched(&path, errno)),
-            Some(&LOST) => Said::Warning(lost(&path, errno)),
+            Some(&LOST) => {
+                // It ends the program, and then itself.
+                self.socket = None;
+                Said::Warning(lost(&path, errno))
+            }
             _ => {
                 self.socket = None;
                 Said::Ended
@@ -172,7 +186,10 @@ fn unwatched(path: &str, errno: Errno) -> String {
             "there are too many directories",
             "let patterns of [filesystem] start in smaller directories",
         ),
-        other => (other.desc(), "let patterns of [filesystem] start in other directories"),
+        other => (
+            other.desc(),
+            "let patterns of [filesystem] start in other directories",
+        ),
     };
     format!(
         "files that get a hidden name later in `{path}`, and perhaps elsewhere, are seen: it is not watched, since {why}; {help}"
@@ -286,14 +303,20 @@ fn settle(view: &View, child: BorrowedFd<'_>, socket: &OwnedFd) -> Result<Kept, 
     // No name is left that would be closed a second time.
     let host = at::open(at::working_directory(), c"/", flags, 0)
         .and_then(|opened| above(opened.as_fd()))?;
-    let (socket, child, mount) = (above(socket.as_fd())?, above(child)?, above(view.mount.as_fd())?);
+    let (socket, child, mount) = (
+        above(socket.as_fd())?,
+        above(child)?,
+        above(view.mount.as_fd())?,
+    );
     let user = view.user.as_ref().map(|user| above(user.as_fd()));
     let user = user.transpose()?;
     let socket = descriptor::move_onto(socket, 0)?;
     let child = descriptor::move_onto(child, 1)?;
     let mount = descriptor::move_onto(mount, 2)?;
     let host = descriptor::move_onto(host, 3)?;
-    let user = user.map(|user| descriptor::move_onto(user, 4)).transpose()?;
+    let user = user
+        .map(|user| descriptor::move_onto(user, 4))
+        .transpose()?;
     // What the launcher has open is not to be held open, its caller's pipes least of all.
     descriptor::close_from(if user.is_some() { 5 } else { 4 })?;
     Ok(Kept {

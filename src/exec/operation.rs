@@ -17,7 +17,8 @@ pub(super) const TERMINAL: &[u8] = b"tty";
 /// The child to the launcher: the view stands, and what may be made in it later is to be looked after.
 pub(super) const VIEW: &[u8] = b"view";
 /// What covers something else can only be looked at.
-pub(super) const COVER: u64 = attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC;
+pub(super) const COVER: u64 =
+    attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC;
 /// Descriptors that are not closed one by one: few beside the least limit that anybody sets (RLIMIT_NOFILE).
 const MOST_LEFT: usize = 48;
 

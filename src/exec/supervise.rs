@@ -252,8 +252,17 @@ impl Supervisor<'_> {
             }
             let [_, _, _, _, _, _, _, _, limits @ ..] = &ready;
             self.notice(limits);
-            let [ended, signalled, heard, status, master, input, over, kept, ..] =
-                ready.map(|entry| entry.revents);
+            let [
+                ended,
+                signalled,
+                heard,
+                status,
+                master,
+                input,
+                over,
+                kept,
+                ..,
+            ] = ready.map(|entry| entry.revents);
             if signalled != 0 {
                 self.forward();
             }
@@ -360,6 +369,9 @@ impl Supervisor<'_> {
                     if self.companions.look(self.tell) {
                         self.send(libc::SIGKILL);
                     }
+                    if self.keeper.as_ref().is_some_and(Keeper::is_stopped) {
+                        self.without_keeper("stopped");
+                    }
                 }
                 libc::SIGWINCH => match &self.relay {
                     Some(relay) => relay.pass_size(),
@@ -445,12 +457,18 @@ impl Supervisor<'_> {
                 // It ends when the child does, and never before.
                 let mut ended = [interest(Some(self.child.pidfd.as_fd()))];
                 if descriptor::poll(&mut ended, 0) == Ok(0) {
-                    let text = "the process that hides files which get a hidden name later was killed; the program is ended";
-                    (self.tell)(Remark::View(text.to_owned()));
-                    self.send(libc::SIGKILL);
+                    self.without_keeper("killed");
                 }
             }
         }
+    }
+
+    /// Nobody hides what appears: the program is not to be there then.
+    fn without_keeper(&mut self, what: &str) {
+        (self.tell)(Remark::View(format!(
+            "the process that hides files which get a hidden name later was {what}; the program is ended"
+        )));
+        self.send(libc::SIGKILL);
     }
 
     /// A step that the launcher had to do could not be done: nothing is started.

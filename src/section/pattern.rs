@@ -119,7 +119,9 @@ impl Parts {
     #[must_use]
     pub fn split(self) -> (PathBuf, Vec<Part>) {
         let mut parts = self.0;
-        let plain = parts.iter().take_while(|part| matches!(part, Part::Name(_)));
+        let plain = parts
+            .iter()
+            .take_while(|part| matches!(part, Part::Name(_)));
         let rest = parts.split_off(plain.count());
         let mut start = PathBuf::from("/");
         start.extend(parts.iter().filter_map(|part| match part {
@@ -133,17 +135,22 @@ impl Parts {
     #[must_use]
     pub fn starting_in(self, directory: &Path) -> Self {
         let (_, rest) = self.split();
-        let names = names(directory).into_iter().map(|name| Part::Name(name.to_owned()));
+        let names = names(directory)
+            .into_iter()
+            .map(|name| Part::Name(name.to_owned()));
         Self(names.chain(rest).collect())
     }
 
     /// Whether a path matches.
     #[must_use]
     pub fn matches(&self, path: &Path) -> bool {
-        // Most names are told apart by the last component already.
-        let last = (self.0.last(), path.file_name());
-        matches!(last, (Some(part), Some(name)) if part.matches(name))
-            && self.reached(path).contains(&self.0.len())
+        self.may_end_in(path.file_name()) && self.reached(path).contains(&self.0.len())
+    }
+
+    /// Whether a path with this last name may match: most are told apart by that already.
+    #[must_use]
+    pub fn may_end_in(&self, name: Option<&OsStr>) -> bool {
+        matches!((self.0.last(), name), (Some(part), Some(name)) if part.matches(name))
     }
 
     /// What may match below a directory; nothing when nothing can.

@@ -17,21 +17,41 @@ const UNSHARE: &[Need] = &[Need::UserNamespaces, Need::Program("unshare")];
 pub fn cases() -> Vec<Case> {
     vec![
         case("made_outside", USERNS, made_outside),
-        case("where_there_was_no_directory", USERNS, where_there_was_no_directory),
-        case("put_in_the_place_of_another", USERNS, put_in_the_place_of_another),
+        case(
+            "where_there_was_no_directory",
+            USERNS,
+            where_there_was_no_directory,
+        ),
+        case(
+            "put_in_the_place_of_another",
+            USERNS,
+            put_in_the_place_of_another,
+        ),
         case("made_inside", USERNS, made_inside),
         case("moved_inside", USERNS, moved_inside),
         case("directories", USERNS, directories),
         case("links", USERNS, links),
         case("at_a_second_place", USERNS, at_a_second_place),
-        case("in_namespaces_made_before", UNSHARE, in_namespaces_made_before),
+        case(
+            "in_namespaces_made_before",
+            UNSHARE,
+            in_namespaces_made_before,
+        ),
         case("storm", USERNS, storm),
         case("too_many_end_the_program", USERNS, too_many_end_the_program),
-        case("too_few_watches_are_told", UNSHARE, too_few_watches_are_told),
+        case(
+            "too_few_watches_are_told",
+            UNSHARE,
+            too_few_watches_are_told,
+        ),
         case("ends_with_the_keeper", USERNS, ends_with_the_keeper),
         case("out_of_reach", USERNS, out_of_reach),
         case("outlives_the_launcher", USERNS, outlives_the_launcher),
-        case("nobody_stays_without_patterns", USERNS, nobody_stays_without_patterns),
+        case(
+            "nobody_stays_without_patterns",
+            USERNS,
+            nobody_stays_without_patterns,
+        ),
         case("joined_in_the_background", USERNS, joined_in_the_background),
     ]
 }
@@ -153,7 +173,7 @@ fn put_in_the_place_of_another(scene: &Scene) -> Outcome {
     scene.write("home/work/.env", "three")?;
     scene.write("home/go2", "")?;
     let out = run.wait()?;
-    out.prints("closed work/.env\nready\nclosed work/.env\nagain\nclosed work/.env\n")?;
+    out.prints("closed work/.env\nready\nclosed work/.env\nagain\nclosed work/.env")?;
     assert_eq!(fs::read_to_string(scene.home().join("work/.env"))?, "three");
     Ok(())
 }
@@ -166,7 +186,7 @@ fn made_inside(scene: &Scene) -> Outcome {
         mv work/a/x2 work/a/.env 2>/dev/null || echo kept; echo text > work/a/.env.example; cat work/a/.env.example",
     )?
     .run()?;
-    out.prints("closed work/a/.env\nclosed work/a/.env.x\nkept\ntext\n")?;
+    out.prints("closed work/a/.env\nclosed work/a/.env.x\nkept\ntext")?;
     assert_eq!(
         fs::read_to_string(scene.home().join("work/a/.env"))?,
         "own\n"
@@ -190,9 +210,8 @@ fn moved_inside(scene: &Scene) -> Outcome {
     scene.write("home/work/d/c/.env.more", "secret")?;
     scene.write("home/work/b/.env", "secret")?;
     scene.write("home/go2", "")?;
-    run.wait()?.prints(
-        "ready\nclosed work/b/c/.env\nmoved\nclosed work/d/c/.env.more\nclosed work/b/.env\n",
-    )
+    run.wait()?
+        .prints("ready\nclosed work/b/c/.env\nmoved\nclosed work/d/c/.env.more\nclosed work/b/.env")
 }
 
 fn directories(scene: &Scene) -> Outcome {
@@ -230,8 +249,9 @@ fn links(scene: &Scene) -> Outcome {
 
 fn at_a_second_place(scene: &Scene) -> Outcome {
     fs::create_dir_all(scene.home().join("second"))?;
-    let profile =
-        format!("{PROFILE}[filesystem.\"~/second\"]\nbind = \"~/work/a\"\naccess = \"read-only\"\n");
+    let profile = format!(
+        "{PROFILE}[filesystem.\"~/second\"]\nbind = \"~/work/a\"\naccess = \"read-only\"\n"
+    );
     let mut run = script(
         scene,
         &profile,
@@ -243,19 +263,29 @@ fn at_a_second_place(scene: &Scene) -> Outcome {
     scene.write("home/work/a/b/.env", "secret")?;
     scene.write("home/go1", "")?;
     run.wait()?
-        .prints("ready\nclosed work/a/.env\nclosed second/.env\nclosed second/b/.env\n")
+        .prints("ready\nclosed work/a/.env\nclosed second/.env\nclosed second/b/.env")
 }
 
 fn in_namespaces_made_before(scene: &Scene) -> Outcome {
     let profile = format!("{PROFILE}[process]\nlandlock = false\n");
-    let text = format!("{WORDS}echo ready; go 1; closed work/a/.env; umount work/a/.env 2>/dev/null && echo SEEN");
+    let text = format!(
+        "{WORDS}echo ready; go 1; closed work/a/.env; umount work/a/.env 2>/dev/null && echo SEEN"
+    );
     fs::create_dir_all(scene.home().join("work/a"))?;
     let mut run = scene
         .sandbox()
         .profile_text(&profile)?
         .limit(Duration::from_secs(60))
         // A nested sandbox keeps what spreads to it (bubblewrap makes all mounts slaves).
-        .program(["unshare", "-Urm", "--propagation", "slave", "sh", "-c", &text])
+        .program([
+            "unshare",
+            "-Um",
+            "--propagation",
+            "slave",
+            "sh",
+            "-c",
+            &text,
+        ])
         .spawn()?;
     run.wait_for("ready")?;
     scene.write("home/work/a/.env", "secret")?;
@@ -282,7 +312,7 @@ fn storm(scene: &Scene) -> Outcome {
     scene.write("home/work/s/399/x/.env", "secret")?;
     scene.write("home/go1", "")?;
     run.wait()?
-        .prints("ready\ndone\nclosed work/s/399/x/.env\nclosed work/late/.env\n")
+        .prints("ready\ndone\nclosed work/s/399/x/.env\nclosed work/late/.env")
 }
 
 fn too_many_end_the_program(scene: &Scene) -> Outcome {
@@ -327,7 +357,7 @@ fn out_of_reach(scene: &Scene) -> Outcome {
     let mut run = script(
         scene,
         &profile,
-        "echo ready; go 1; read k < keeper; cat /proc/$k/comm; ls /proc/$k/fd >/dev/null 2>&1 && echo SEEN
+        "echo ready; go 1; read k < keeper; cat /proc/$k/comm; ls /proc/$k/fd/3/ >/dev/null 2>&1 && echo SEEN
         ls /proc/$k/root/ >/dev/null 2>&1 && echo SEEN; cat /proc/$k/environ 2>/dev/null | tr -d '\\0' | grep . && echo SEEN; echo end",
     )?
     .spawn()?;
@@ -338,7 +368,7 @@ fn out_of_reach(scene: &Scene) -> Outcome {
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");
     scene.write("home/keeper", &format!("{keeper}\n"))?;
     scene.write("home/go1", "")?;
-    run.wait()?.prints("ready\nsandbox-keeper\nend\n")
+    run.wait()?.prints("ready\nsandbox-keeper\nend")
 }
 
 fn outlives_the_launcher(scene: &Scene) -> Outcome {

@@ -332,7 +332,11 @@ fn patterns_and_exceptions(scene: &Scene) -> Outcome {
     let mut running = scene
         .sandbox()
         .profile_text(&profile)?
-        .program(["sh", "-c", "echo ready; read line; while cat a/.env.later; do sleep 0.05; done; echo closed"])
+        .program([
+            "sh",
+            "-c",
+            "echo ready; read line; while cat a/.env.later; do sleep 0.05; done; echo closed",
+        ])
         .in_folder(&project)
         .on_terminal()
         .spawn()?;

@@ -59,9 +59,10 @@ pub(super) struct Tree<'n> {
     buffer: Vec<u8>,
 }
 
-/// A directory that is to be looked at, and the kind of file system around it.
+/// A directory that is to be looked at, what may be in it, and the kind of file system around it.
 struct Next {
     path: PathBuf,
+    onward: Onward,
     around: Option<FsType>,
 }
 
@@ -100,10 +101,13 @@ impl<'n> Tree<'n> {
 
     /// Looks at everything, from the root on.
     pub(super) fn look_at_all(&mut self) -> Result<(), Lost> {
-        self.enter(vec![Next {
+        let onward = self.names.onward(Path::new("/"));
+        let root = onward.map(|onward| Next {
             path: "/".into(),
+            onward,
             around: None,
-        }])
+        });
+        self.enter(root.into_iter().collect())
     }
 
     /// Takes what has been told.
@@ -197,7 +201,9 @@ impl<'n> Tree<'n> {
             .and_then(|directory| at::resolve(self.covers.root.as_fd(), &directory));
         // It has gone; where it went, that is an event too.
         let Ok(opened) = opened else { return Ok(()) };
-        let around = fstatfs(opened.as_fd()).ok().map(|found| found.filesystem_type());
+        let around = fstatfs(opened.as_fd())
+            .ok()
+            .map(|found| found.filesystem_type());
         let mut next = Vec::new();
         self.look(&opened, path, None, around, &mut next)?;
         self.enter(next)
@@ -218,11 +224,17 @@ impl<'n> Tree<'n> {
                 Err(errno) => Err(Lost { errno, path }),
             };
         }
-        if kind.is_none_or(|kind| kind == Type::Directory) && self.names.onward(&path).is_some() {
+        if kind.is_none_or(|kind| kind == Type::Directory)
+            && let Some(onward) = self.names.onward(&path)
+        {
             if self.numbers.len() + next.len() >= MOST_WATCHED {
                 self.tell(Errno::E2BIG, &path);
             } else {
-                next.push(Next { path, around });
+                next.push(Next {
+                    path,
+                    onward,
+                    around,
+                });
             }
         }
         Ok(())
@@ -244,10 +256,12 @@ impl<'n> Tree<'n> {
 
     /// Watches and reads directories, and what is below them.
     fn enter(&mut self, mut next: Vec<Next>) -> Result<(), Lost> {
-        while let Some(Next { path, around }) = next.pop() {
-            let Some(onward) = self.names.onward(&path) else {
-                continue;
-            };
+        while let Some(Next {
+            path,
+            onward,
+            around,
+        }) = next.pop()
+        {
             let opened = c_name(path.as_os_str())
                 .and_then(|path| at::resolve(self.covers.root.as_fd(), &path));
             let directory = match opened {

@@ -57,6 +57,11 @@ impl Names {
     /// Whether what is at a place is to be kept away.
     #[must_use]
     pub fn close(&self, place: &Path) -> bool {
+        let name = place.file_name();
+        let mut rules = self.rules.iter().filter(|rule| rule.closes);
+        if !self.literals.contains_key(place) && !rules.any(|rule| rule.pattern.may_end_in(name)) {
+            return false;
+        }
         let Some(host) = self.host(place) else {
             return false;
         };
@@ -108,6 +113,19 @@ impl Names {
         names.sort();
         names.dedup();
         (!names.is_empty()).then_some(Onward::Names(names))
+    }
+
+    /// Whether files of the host that lie below one of its directories are seen anywhere.
+    fn is_seen(&self, directory: &Path) -> bool {
+        self.host(directory).is_some()
+            || self.trees.iter().any(|(place, tree)| match tree {
+                Tree::Own => false,
+                Tree::Host(source) => {
+                    place.starts_with(directory)
+                        || source.starts_with(directory)
+                        || directory.starts_with(source)
+                }
+            })
     }
 
     /// Whether something may match at or below the root of a tree.
@@ -173,12 +191,14 @@ pub(super) fn look_after(draft: &mut Draft) -> Option<Step> {
                 let (Ok(mut pattern), Some(stem)) = (Parts::new(&glob), stem(&glob)) else {
                     continue;
                 };
-                if closes && !is_looked_after(draft, &glob) {
+                let stem = match draft.facts.path(&stem) {
+                    Some(fact) => world::host_place(&stem, fact),
+                    None => stem,
+                };
+                if closes && !(is_looked_after(draft, &glob) && names.is_seen(&stem)) {
                     continue;
                 }
-                if let Some(fact) = draft.facts.path(&stem) {
-                    pattern = pattern.starting_in(&world::host_place(&stem, fact));
-                }
+                pattern = pattern.starting_in(&stem);
                 let strictness = match view.plain() {
                     _ if closes => 2,
                     View::Host(Access::ReadWrite) => 0,
@@ -212,6 +232,10 @@ pub(super) fn look_after(draft: &mut Draft) -> Option<Step> {
     names.rules = found.into_iter().map(|(.., rule)| rule).collect();
     names.onward(Path::new("/"))?;
     for (site, text) in notes {
+        draft.note(site, text);
+    }
+    if !draft.around.pid_namespace {
+        let text = "the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach";
         draft.note(site, text);
     }
     Some(Step {
@@ -322,11 +346,7 @@ mod tests {
         assert!(closed(&shown, "/m/x/.env") && closed(&shown, "/w/.env"));
         assert!(!closed(&shown, "/n/.env"));
         assert_eq!(shown.onward(Path::new("/")), listed(&["m", "w"]));
-        let own_word = names(
-            &[("/m/**/.env", false), ("/w/**/.env", true)],
-            &[],
-            &trees,
-        );
+        let own_word = names(&[("/m/**/.env", false), ("/w/**/.env", true)], &[], &trees);
         assert!(!closed(&own_word, "/m/x/.env"));
     }
 }
