@@ -115,17 +115,16 @@ impl Names {
         (!names.is_empty()).then_some(Onward::Names(names))
     }
 
-    /// Whether files of the host that lie below one of its directories are seen anywhere.
-    fn is_seen(&self, directory: &Path) -> bool {
-        self.host(directory).is_some()
-            || self.trees.iter().any(|(place, tree)| match tree {
-                Tree::Own => false,
-                Tree::Host(source) => {
-                    place.starts_with(directory)
-                        || source.starts_with(directory)
-                        || directory.starts_with(source)
-                }
-            })
+    /// Whether files of the host that lie below one of its directories may be seen where the directory itself is not.
+    fn is_elsewhere(&self, directory: &Path) -> bool {
+        self.trees.iter().any(|(place, tree)| match tree {
+            Tree::Own => false,
+            Tree::Host(source) => {
+                place.starts_with(directory)
+                    || source.starts_with(directory)
+                    || directory.starts_with(source)
+            }
+        })
     }
 
     /// Whether something may match at or below the root of a tree.
@@ -195,7 +194,8 @@ pub(super) fn look_after(draft: &mut Draft) -> Option<Step> {
                     Some(fact) => world::host_place(&stem, fact),
                     None => stem,
                 };
-                if closes && !(is_looked_after(draft, &glob) && names.is_seen(&stem)) {
+                let seen = draft.shown(&stem).is_some() || names.is_elsewhere(&stem);
+                if closes && !(seen && is_looked_after(draft, &glob)) {
                     continue;
                 }
                 pattern = pattern.starting_in(&stem);
@@ -250,6 +250,10 @@ pub(super) fn look_after(draft: &mut Draft) -> Option<Step> {
 fn trees(draft: &Draft) -> BTreeMap<PathBuf, Tree> {
     let mut trees: BTreeMap<PathBuf, Tree> = BTreeMap::new();
     for (place, item) in &draft.table {
+        // Somebody outside may put something else in the place of what is closed.
+        if item.what.closes() && super::below(&draft.table, place).next().is_none() {
+            continue;
+        }
         let tree = match &item.what {
             What::Show { source, .. } | What::Overlay { source, .. } => Tree::Host(source.clone()),
             _ => Tree::Own,
