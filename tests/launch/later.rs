@@ -41,7 +41,7 @@ pub fn cases() -> Vec<Case> {
         case("too_many_end_the_program", USERNS, too_many_end_the_program),
         case(
             "too_few_watches_are_told",
-            UNSHARE,
+            &[Need::Root, Need::UserNamespaces, Need::Program("unshare")],
             too_few_watches_are_told,
         ),
         case("ends_with_the_keeper", USERNS, ends_with_the_keeper),

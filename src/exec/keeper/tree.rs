@@ -133,7 +133,10 @@ impl<'n> Tree<'n> {
             }
             if event.is_end() {
                 for path in self.places.remove(&event.watch).unwrap_or_default() {
-                    self.numbers.remove(&path);
+                    // There may be another directory by now.
+                    if self.numbers.get(&path) == Some(&event.watch) {
+                        self.numbers.remove(&path);
+                    }
                 }
                 continue;
             }
