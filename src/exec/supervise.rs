@@ -1,6 +1,8 @@
 //! The launcher beside its child: has it made (`start`), and then forwards signals, relays the terminal, keeps the time and
 //! tells how it ended.
 
+mod keeping;
+
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,13 +12,13 @@ use crate::kernel::process::Change;
 use crate::kernel::{Errno, descriptor, namespace, process, signal};
 
 use super::audit::UNHELD;
-use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, GO, READY};
+use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY};
 use super::companion::Companions;
 use super::failure::LaunchError;
 use super::group::{Group, WATCHES};
 use super::init::STOPPED;
 use super::join::Join;
-use super::keeper::{Keeper, Said};
+use super::keeper::Keeper;
 use super::made;
 use super::operation::{TERMINAL, VIEW};
 use super::outcome::{Ending, Outcome, Remark, Started};
@@ -421,60 +423,6 @@ impl Supervisor<'_> {
                 _ => {}
             },
         }
-    }
-
-    /// The view stands: what gets a hidden name in it is hidden from now on.
-    fn keep_away(&mut self) {
-        let (Some((step, names)), Some(view)) = (&self.prepared.names, self.lines.view.take())
-        else {
-            return;
-        };
-        match Keeper::start(*step, names, view, self.child.pidfd.as_fd()) {
-            Ok(keeper) => self.keeper = Some(keeper),
-            Err(errno) => self.give_up(*step as usize, errno),
-        }
-    }
-
-    /// Takes one message of the process that hides what appears.
-    fn hear_keeper(&mut self) {
-        let Some(keeper) = &mut self.keeper else {
-            return;
-        };
-        let (step, was_ready) = (keeper.step, keeper.ready);
-        match keeper.hear() {
-            Said::Ready => {
-                let sent = self.lines.socket.as_ref();
-                let sent = sent.map(|socket| descriptor::send(socket.as_fd(), GO));
-                if sent != Some(Ok(())) {
-                    self.send(libc::SIGKILL);
-                }
-            }
-            Said::Failed(errno) => self.give_up(step, errno),
-            Said::Warning(text) => (self.tell)(Remark::View(text)),
-            Said::Ended if self.failure.is_some() => {}
-            Said::Ended if !was_ready => self.give_up(step, Errno::ECHILD),
-            Said::Ended => {
-                // It ends when the child does, and never before.
-                let mut ended = [interest(Some(self.child.pidfd.as_fd()))];
-                if descriptor::poll(&mut ended, 0) == Ok(0) {
-                    self.without_keeper("killed");
-                }
-            }
-        }
-    }
-
-    /// Nobody hides what appears: the program is not to be there then.
-    fn without_keeper(&mut self, what: &str) {
-        (self.tell)(Remark::View(format!(
-            "the process that hides files which get a hidden name later was {what}; the program is ended"
-        )));
-        self.send(libc::SIGKILL);
-    }
-
-    /// A step that the launcher had to do could not be done: nothing is started.
-    fn give_up(&mut self, step: usize, errno: Errno) {
-        self.failure = Some(LaunchError::at_step(step, errno));
-        self.send(libc::SIGKILL);
     }
 
     fn tell_started(&mut self) {

@@ -536,6 +536,7 @@ fn a_build() {
     seal /home/u
     PivotRoot
     keep away ~/work/**/.env*
+    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach
     "#);
 }
 
@@ -703,9 +704,11 @@ fn rules_that_meet() {
     show /home/u/Downloads read-write
     mask /usr/lib
     PivotRoot
+    keep away /home/u/Down*
     # `/home/u/Down*` has no effect: `~/Downloads` decides about `/home/u/Downloads`
     # `~/work` has no effect: `${PWD}` decides about `/home/u/work`
     # `/usr/lib` has no effect: `/lib` decides about `/usr/lib`
+    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach
     "#);
     let same_layer = [ro("/"), rw("${PWD}"), hidden("~/work")];
     insta::assert_snapshot!(steps(&same_layer), @r#"
@@ -744,6 +747,7 @@ fn what_the_host_lacks() {
     # `/root/.ssh` is out of the caller's reach already: Permission denied (os error 13)
     # `/root/x` is passed over: Permission denied (os error 13)
     # `/srv/*.key` matches nothing on this host yet; what gets such a name later is kept away
+    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach
     # `/snap` is absent on this host; made later, it would be seen
     "#);
     let wrong = [
@@ -905,6 +909,7 @@ fn a_real_directory_is_looked_at_and_lowered() {
     PivotRoot
     keep away ${PWD}/**/.env*
     # `~/.ssh` is not there: `~` shows nothing of the host
+    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach
     "#);
 }
 
