@@ -129,6 +129,16 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
                 "show /dev, or use a minimal one (`devices.default = \"minimal\"`), or set `process.terminal = \"caller\"`",
             ],
         ),
+        (Action::KeepAway(_), Errno::EMFILE) => meaning(
+            "you have as many inotify queues open as you may",
+            &[
+                "end programs that watch files, or raise the limit: sysctl fs.inotify.max_user_instances",
+            ],
+        ),
+        (Action::KeepAway(_), Errno::ECHILD) => meaning(
+            "the process that was to do it was killed before it had begun",
+            &["start it again"],
+        ),
         (Action::WorkingDirectory { .. }, Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR) => {
             meaning(
                 "it cannot be entered inside",

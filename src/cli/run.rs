@@ -222,7 +222,7 @@ impl<'a> Run<'a> {
                     notifier.lost(&text);
                     text
                 }
-                exec::Remark::Group(text) => text,
+                exec::Remark::Group(text) | exec::Remark::View(text) => text,
                 exec::Remark::Dropped { step, errno } => dropped(&ready.plan, step, errno, sources),
             };
             if !launch.quiet {

@@ -197,6 +197,7 @@ fn rule(action: &Action) -> Option<Rule> {
         | Action::MountText { .. }
         | Action::Seal { .. }
         | Action::NoExecution { .. }
+        | Action::KeepAway(_)
         | Action::PivotRoot => return None,
         // Done for every process that joins, whatever the sandbox does: the caller's terminal is never handed in, and
         // nothing outlives who joined.

@@ -9,6 +9,7 @@ pub mod group;
 mod init;
 pub mod itself;
 mod join;
+mod keeper;
 mod landlock;
 mod made;
 mod operation;

@@ -8,13 +8,17 @@ use crate::kernel::{
     Errno, at, capability, descriptor, mount, namespace, process, seccomp, terminal,
 };
 
+use super::child::GO;
 use super::overlay;
 use super::prepared::{Op, Place, RootOp};
 
 /// The child to the launcher: here is the other end of the program's terminal.
 pub(super) const TERMINAL: &[u8] = b"tty";
+/// The child to the launcher: the view stands, and what may be made in it later is to be looked after.
+pub(super) const VIEW: &[u8] = b"view";
 /// What covers something else can only be looked at.
-const COVER: u64 = attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC;
+pub(super) const COVER: u64 =
+    attribute::RDONLY | attribute::NOSUID | attribute::NODEV | attribute::NOEXEC;
 /// Descriptors that are not closed one by one: few beside the least limit that anybody sets (RLIMIT_NOFILE).
 const MOST_LEFT: usize = 48;
 
@@ -243,6 +247,7 @@ pub(super) fn carry_out<'a>(
             Ok(())
         }
         Op::PivotRoot { read_only } => pivot(state, *read_only),
+        Op::AwaitKeeper => await_keeper(socket),
         Op::NewTerminal {
             attributes,
             size,
@@ -288,26 +293,31 @@ fn new_root(
     }
     // Only now, so that the tree has no copy of it.
     if scratch {
-        let context = mount::open_filesystem(c"tmpfs")?;
-        mount::configure(context.as_fd(), c"mode", Some(c"0700"))?;
-        let made = mount::make_mount(
-            context.as_fd(),
-            attribute::NOSUID | attribute::NODEV | attribute::NOEXEC,
-        )?;
-        mount::attach_over_root(made.as_fd())?;
-        // Closed to everybody: mode 0. Nothing can be found in them anyway.
-        at::make_directory(made.as_fd(), c"directory", 0)?;
-        at::open(
-            made.as_fd(),
-            c"file",
-            libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL,
-            0,
-        )?;
-        state.scratch = Some(made);
+        state.scratch = Some(make_scratch()?);
     }
     mount::attach_over_root(tree.as_fd())?;
     state.root = Some(tree);
     Ok(())
+}
+
+/// Attaches a file system of ours over the root, with a file and a directory to cover others with.
+pub(super) fn make_scratch() -> Result<OwnedFd, Errno> {
+    let context = mount::open_filesystem(c"tmpfs")?;
+    mount::configure(context.as_fd(), c"mode", Some(c"0700"))?;
+    let made = mount::make_mount(
+        context.as_fd(),
+        attribute::NOSUID | attribute::NODEV | attribute::NOEXEC,
+    )?;
+    mount::attach_over_root(made.as_fd())?;
+    // Closed to everybody: mode 0. Nothing can be found in them anyway.
+    at::make_directory(made.as_fd(), c"directory", 0)?;
+    at::open(
+        made.as_fd(),
+        c"file",
+        libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL,
+        0,
+    )?;
+    Ok(made)
 }
 
 fn cover<'a>(state: &mut State<'a>, source: &CStr, target: &'a Place) -> Result<(), Errno> {
@@ -368,6 +378,17 @@ fn pivot(state: &mut State<'_>, read_only: bool) -> Result<(), Errno> {
         ..State::default()
     };
     Ok(())
+}
+
+/// Waits until somebody looks after what is made in the view from now on.
+fn await_keeper(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    descriptor::send(socket, VIEW)?;
+    let mut word = [0u8; 8];
+    match descriptor::read(socket, &mut word)? {
+        length if word.get(..length) == Some(GO) => Ok(()),
+        // The launcher is gone, or has given up.
+        _ => Err(Errno::ECANCELED),
+    }
 }
 
 fn new_terminal(

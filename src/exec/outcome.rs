@@ -68,6 +68,8 @@ pub enum Remark {
     Group(String),
     /// A program beside the program has ended before it, in words.
     Companion(String),
+    /// Something about what is hidden while the program runs.
+    View(String),
     /// A limit made itself felt while the program runs.
     Event(Event),
     /// The program has been started; not told of one that has ended already.

@@ -162,6 +162,7 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
         created: Vec::new(),
         maps: None,
         group: None,
+        names: None,
         priorities: Vec::new(),
         child: Vec::new(),
         init: false,
@@ -387,6 +388,10 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
             Action::PivotRoot => Op::PivotRoot {
                 read_only: root_read_only,
             },
+            Action::KeepAway(names) => {
+                prepared.names = Some((index, names.clone()));
+                Op::AwaitKeeper
+            }
             Action::NewTerminal => {
                 prepared.new_terminal = true;
                 prepared.new_session = true;

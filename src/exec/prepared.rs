@@ -15,6 +15,7 @@ use crate::kernel::process;
 use crate::plan::companion::Companion;
 use crate::plan::step::IdRange;
 use crate::profile::value::Create;
+use crate::section::filesystem::later::Names;
 use crate::section::limits::GroupPlan;
 
 /// One thing that the child does, in C form.
@@ -86,6 +87,7 @@ pub(super) enum Op {
     PivotRoot {
         read_only: bool,
     },
+    AwaitKeeper,
     NewTerminal {
         attributes: Option<libc::termios>,
         size: Option<libc::winsize>,
@@ -183,6 +185,8 @@ pub struct Prepared {
     pub(super) created: Vec<(u32, PathBuf, Create)>,
     pub(super) maps: Option<(u32, MapOp)>,
     pub(super) group: Option<(u32, GroupPlan)>,
+    /// What is hidden when it appears, and the step that asks for it.
+    pub(super) names: Option<(u32, Names)>,
     /// Set by the launcher while the child waits.
     pub(super) priorities: Vec<Priority>,
     /// Done by the child, in this order.

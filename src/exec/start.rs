@@ -10,6 +10,7 @@ use super::child::{self, GO, Lines};
 use super::companion::Companions;
 use super::failure::LaunchError;
 use super::group::{Group, GroupError};
+use super::keeper::View;
 use super::outcome::Remark;
 use super::outside;
 use super::prepare::c_path;
@@ -35,6 +36,8 @@ pub(super) struct Ends {
     pub socket: Option<OwnedFd>,
     /// From process 1, which says here that the program was stopped on its terminal.
     pub status: Option<OwnedFd>,
+    /// Where what appears later is to be hidden.
+    pub view: Option<View>,
 }
 
 /// Makes the child, sets what is set from outside, and lets it go.
@@ -90,7 +93,12 @@ pub(super) fn start(
         Side::Parent(child) => child,
     };
     drop((child_socket, child_status));
+    let mut view = None;
     let set = outside::map_ids_of_own(prepared, child.pid)
+        .and_then(|()| {
+            view = View::open(prepared, child.pid)?;
+            Ok(())
+        })
         .and_then(|()| match &prepared.join {
             Some(join) => join.enter_group(child.pid),
             None => Ok(()),
@@ -134,6 +142,7 @@ pub(super) fn start(
         Ends {
             socket: Some(own_socket),
             status: own_status,
+            view,
         },
     ))
 }

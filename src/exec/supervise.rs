@@ -1,6 +1,8 @@
 //! The launcher beside its child: has it made (`start`), and then forwards signals, relays the terminal, keeps the time and
 //! tells how it ended.
 
+mod keeping;
+
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,8 +18,9 @@ use super::failure::LaunchError;
 use super::group::{Group, WATCHES};
 use super::init::STOPPED;
 use super::join::Join;
+use super::keeper::Keeper;
 use super::made;
-use super::operation::TERMINAL;
+use super::operation::{TERMINAL, VIEW};
 use super::outcome::{Ending, Outcome, Remark, Started};
 use super::prepared::Prepared;
 use super::relay::{self, Relay};
@@ -74,6 +77,7 @@ pub fn launch(
             group: group.as_mut(),
             tell,
             relay: None,
+            keeper: None,
             terminal_group: relay::own_foreground(),
             ready: false,
             told: false,
@@ -126,6 +130,7 @@ struct Supervisor<'a> {
     group: Option<&'a mut Group>,
     tell: &'a mut dyn FnMut(Remark),
     relay: Option<Relay>,
+    keeper: Option<Keeper>,
     terminal_group: Option<libc::pid_t>,
     /// Whether the child has said that only exec is left.
     ready: bool,
@@ -239,6 +244,7 @@ impl Supervisor<'_> {
                         .filter(|_| !self.ended)
                         .map(Join::end),
                 ),
+                interest(self.keeper.as_ref().and_then(Keeper::socket)),
                 limits[0],
                 limits[1],
                 limits[2],
@@ -248,15 +254,27 @@ impl Supervisor<'_> {
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(errno),
             }
-            let [_, _, _, _, _, _, _, limits @ ..] = &ready;
+            let [_, _, _, _, _, _, _, _, limits @ ..] = &ready;
             self.notice(limits);
-            let [ended, signalled, heard, status, master, input, over, ..] =
-                ready.map(|entry| entry.revents);
+            let [
+                ended,
+                signalled,
+                heard,
+                status,
+                master,
+                input,
+                over,
+                kept,
+                ..,
+            ] = ready.map(|entry| entry.revents);
             if signalled != 0 {
                 self.forward();
             }
             if heard != 0 {
                 self.hear();
+            }
+            if kept != 0 {
+                self.hear_keeper();
             }
             let executed = self.ready && self.failure.is_none() && self.lines.socket.is_none();
             if executed && !self.told && ended == 0 {
@@ -355,6 +373,9 @@ impl Supervisor<'_> {
                     if self.companions.look(self.tell) {
                         self.send(libc::SIGKILL);
                     }
+                    if self.keeper.as_ref().is_some_and(Keeper::is_stopped) {
+                        self.without_keeper("stopped");
+                    }
                 }
                 libc::SIGWINCH => match &self.relay {
                     Some(relay) => relay.pass_size(),
@@ -391,6 +412,7 @@ impl Supervisor<'_> {
             Ok((0, _)) | Err(_) => self.lines.socket = None,
             Ok((length, file)) => match message.get(..length) {
                 Some(READY) => self.ready = true,
+                Some(VIEW) => self.keep_away(),
                 Some(TERMINAL) => self.relay = file.map(Relay::start),
                 Some(failure) if length == FAILURE_LENGTH => self.failed(failure),
                 Some(dropped) if length == DROPPED_LENGTH => {

@@ -8,21 +8,23 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use glob::Pattern;
-use nix::dir::Dir;
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, SFlag};
+use nix::sys::statfs::fstatfs;
 
 use super::facts::{PathFact, PathKind};
 use super::paths::{self, Walker};
 use super::remote;
+use crate::kernel::status;
 use crate::report::{Diagnostic, Diagnostics};
+use crate::section::pattern::{Part, Parts};
 use crate::tree::{PathMap, PathSet};
 
 /// Directories below the first pattern.
@@ -76,80 +78,13 @@ pub fn look(paths: &[PathBuf], globs: &[PathBuf]) -> Result<Seen, Diagnostics> {
     Ok(seen)
 }
 
-/// One component of a pattern.
-#[derive(Debug)]
-enum Part {
-    Name(OsString),
-    Pattern {
-        text: Pattern,
-        bytes: Pattern,
-    },
-    /// `**`
-    Any,
-}
-
-impl Part {
-    fn new(component: &OsStr) -> Result<Self, String> {
-        let Some(text) = component.to_str() else {
-            return Ok(Self::Name(component.to_owned()));
-        };
-        if text == "**" {
-            return Ok(Self::Any);
-        }
-        if let Some(name) = plain(text) {
-            return Ok(Self::Name(name.into()));
-        }
-        let wrong = |error: glob::PatternError| error.msg.to_owned();
-        Ok(Self::Pattern {
-            text: Pattern::new(text).map_err(wrong)?,
-            bytes: Pattern::new(&latin(text.as_bytes())).map_err(wrong)?,
-        })
-    }
-
-    fn matches(&self, name: &OsStr) -> bool {
-        match self {
-            Self::Name(own) => own == name,
-            Self::Any => true,
-            Self::Pattern { text, bytes } => match name.to_str() {
-                Some(name) => text.matches(name),
-                // A name that is no text is matched byte by byte, and as the text that people see.
-                None => {
-                    bytes.matches(&latin(name.as_bytes())) || text.matches(&name.to_string_lossy())
-                }
-            },
-        }
-    }
-}
-
-/// Bytes as characters of the same numbers.
-fn latin(bytes: &[u8]) -> String {
-    bytes.iter().copied().map(char::from).collect()
-}
-
-/// The one name that a component matches, if it has no pattern but quoted characters (`[[]`, `[*]`).
-fn plain(text: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        match c {
-            '*' | '?' => return None,
-            '[' => {
-                let quoted = rest.next()?;
-                if !"[]*?".contains(quoted) || rest.next()? != ']' {
-                    return None;
-                }
-                out.push(quoted);
-            }
-            c => out.push(c),
-        }
-    }
-    Some(out)
-}
+/// Names in a directory, and whether each may be one.
+type Names = Rc<Vec<(OsString, bool)>>;
 
 struct Search {
     names: usize,
-    /// The directories that were read, and their names: no more than are counted.
-    read: PathMap<Rc<Vec<OsString>>>,
+    /// The directories that were read, their names, and which of them may be directories: no more than are counted.
+    read: PathMap<Names>,
     notes: BTreeSet<String>,
     /// It knows the directories that patterns start in.
     walker: Walker,
@@ -163,22 +98,7 @@ struct Find {
 
 impl Search {
     fn find(&mut self, glob: &Path) -> Result<PathSet, String> {
-        let mut parts = Vec::new();
-        for component in glob.components() {
-            if let Component::Normal(name) = component {
-                parts.push(Part::new(name)?);
-            }
-        }
-        let mut start = PathBuf::from("/");
-        let plain = parts
-            .iter()
-            .take_while(|part| matches!(part, Part::Name(_)))
-            .count();
-        let pattern = parts.split_off(plain);
-        start.extend(parts.iter().filter_map(|part| match part {
-            Part::Name(name) => Some(name),
-            _ => None,
-        }));
+        let (start, pattern) = Parts::new(glob)?.split();
         let (fact, directory) = self.walker.look(&start);
         if let Some(error) = fact.error {
             self.pass_over(&start, Errno::from_raw(error))?;
@@ -253,15 +173,12 @@ impl Search {
             self.descend(find, directory, at, rest, depth)?;
         }
         let names = self.read(directory, at)?;
-        for name in names.iter().filter(|name| part.matches(name)) {
-            self.enter(
-                find,
-                directory,
-                at,
-                name,
-                if any { parts } else { rest },
-                depth,
-            )?;
+        let onward = if any { parts } else { rest };
+        for (name, may_be_directory) in names.iter() {
+            // A file leads nowhere: most names of a deep search need no further look.
+            if part.matches(name) && (*may_be_directory || onward.is_empty()) {
+                self.enter(find, directory, at, name, onward, depth)?;
+            }
         }
         Ok(())
     }
@@ -298,7 +215,7 @@ impl Search {
     }
 
     /// The names in a directory; too many are an error. Fifty patterns about one directory read it once.
-    fn read(&mut self, directory: &OwnedFd, at: &Path) -> Result<Rc<Vec<OsString>>, String> {
+    fn read(&mut self, directory: &OwnedFd, at: &Path) -> Result<Names, String> {
         if let Some(names) = self.read.get(at) {
             return Ok(names.clone());
         }
@@ -316,8 +233,8 @@ impl Search {
         };
         let mut names = Vec::new();
         for entry in open.iter() {
-            let name = match entry {
-                Ok(entry) => entry.file_name().to_bytes().to_owned(),
+            let (name, kind) = match entry {
+                Ok(entry) => (entry.file_name().to_bytes().to_owned(), entry.file_type()),
                 Err(error) => return Err(format!("`{}`: {}", at.display(), error.desc())),
             };
             if name == b"." || name == b".." {
@@ -330,7 +247,8 @@ impl Search {
                     at.display()
                 ));
             }
-            names.push(OsStr::from_bytes(&name).to_owned());
+            let may_be_directory = kind.is_none_or(|kind| kind == Type::Directory);
+            names.push((OsStr::from_bytes(&name).to_owned(), may_be_directory));
         }
         names.sort();
         let names = Rc::new(names);
@@ -339,8 +257,21 @@ impl Search {
     }
 }
 
+/// The name of the file system of a directory, as [`foreign`] takes it; empty for all that need not be told apart. Where the
+/// kernel tells no other way, the file system is asked itself.
+///
+/// # Errors
+/// fstatfs(2).
+pub(crate) fn kind(directory: BorrowedFd<'_>) -> nix::Result<&'static str> {
+    let magic = match status::magic(directory)? {
+        Some(magic) => Some(magic),
+        None => u64::try_from(fstatfs(directory)?.filesystem_type().0).ok(),
+    };
+    Ok(magic.map_or("", remote::name_of))
+}
+
 /// Why a file system is not searched, in a search that started in one of another kind.
-fn foreign(kind: &str, start: &str) -> Option<&'static str> {
+pub(crate) fn foreign(kind: &str, start: &str) -> Option<&'static str> {
     match kind {
         "proc" | "sysfs" => Some("it is made up by the kernel"),
         "autofs" => Some("it would have to be mounted"),

@@ -117,7 +117,7 @@ fn kind_of(name: &str) -> Kind {
 }
 
 /// The name that stands for a number (linux/magic.h, and the file systems' own); empty for all that need not be told apart.
-fn name_of(magic: u64) -> &'static str {
+pub(super) fn name_of(magic: u64) -> &'static str {
     match magic {
         0x0187 => "autofs",
         0x6573_5546 => "fuse",

@@ -14,6 +14,7 @@ pub mod clone;
 pub mod descriptor;
 pub mod entry;
 pub mod heap;
+pub mod inotify;
 pub mod landlock;
 pub mod lock;
 pub mod machine;

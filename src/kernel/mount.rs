@@ -274,6 +274,26 @@ pub fn make_private() -> Result<()> {
     .map(drop)
 }
 
+/// Has what is mounted on the mounts of this namespace later spread to copies of it in other namespaces (mount_namespaces(7),
+/// MS_SHARED).
+///
+/// # Errors
+/// mount(2).
+pub fn make_shared() -> Result<()> {
+    let none = std::ptr::null();
+    // SAFETY: the target is a constant; the other pointers are not looked at.
+    check_int(unsafe {
+        libc::mount(
+            none,
+            c"/".as_ptr(),
+            none,
+            libc::MS_REC | libc::MS_SHARED,
+            std::ptr::null(),
+        )
+    })
+    .map(drop)
+}
+
 /// Makes the mount at `root` the root, lets go of the old one with everything on it and of what may be stacked upon
 /// that, and goes to `/`.
 ///
@@ -371,6 +391,20 @@ pub fn is_root_of_mount(path: &CStr) -> Result<bool> {
     let flags = libc::AT_STATX_DONT_SYNC | libc::AT_SYMLINK_NOFOLLOW;
     let status = statx(libc::AT_FDCWD, path, flags, 0)?;
     Ok(status.stx_attributes_mask & mount_root == 0 || status.stx_attributes & mount_root != 0)
+}
+
+/// Whether an open path is where something is mounted, as [`is_root_of_mount`].
+///
+/// # Errors
+/// statx(2).
+pub fn is_mounted_on(place: BorrowedFd<'_>) -> Result<bool> {
+    let status = statx(
+        place.as_raw_fd(),
+        c"",
+        libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
+        0,
+    )?;
+    Ok(status.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0)
 }
 
 /// Whether what is mounted on the mount of an open directory appears elsewhere too (mount_namespaces(7), MS_SHARED). Nothing

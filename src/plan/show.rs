@@ -295,6 +295,13 @@ impl Action {
             }
             Self::Seal { path: at } => format!("make {} itself read-only", path(at)),
             Self::NoExecution { path: at } => format!("let nothing at {} be executed", path(at)),
+            Self::KeepAway(names) => {
+                let keys: Vec<_> = names.keys().map(escape::line).collect();
+                format!(
+                    "have a process of the launcher hide what gets such a name later: {}",
+                    keys.join(" ")
+                )
+            }
             _ => "make the new root the root, and let go of the host's".to_owned(),
         }
     }
@@ -337,6 +344,7 @@ impl Action {
             Self::Seal { .. } => "seal",
             Self::NoExecution { .. } => "no-execution",
             Self::PivotRoot => "pivot-root",
+            Self::KeepAway(_) => "keep-away",
             Self::NewTerminal => "new-terminal",
             Self::NewSession => "new-session",
             Self::ResourceLimit { .. } => "resource-limit",

@@ -370,6 +370,9 @@ pub enum Action {
     },
     /// Make the new root the root, and let go of the old one.
     PivotRoot,
+    /// Let nothing run in the view before a process of the launcher looks after the directories in which something with one of
+    /// these names may appear; it covers what gets one, as long as the sandbox lives.
+    KeepAway(crate::section::filesystem::later::Names),
     /// Open a pseudo-terminal, and make its other end standard input, output and error where these are terminals.
     NewTerminal,
     /// Start a session without a terminal.

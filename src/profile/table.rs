@@ -313,9 +313,16 @@ pub static KEYS: &[Key] = &[
          `${HOME}`, `${PWD}` (where the launcher was started), `${XAUTHORITY}` and the `${XDG_…}` directories expand. A path that the host does not \
          have is passed over, as the plan says. Everything is nosuid and nodev. With `\"/\" = \"hidden\"` only listed paths exist.",
     ).warns(
-        "A hidden path below a directory that the host provides stays visible as a name, but is empty and closed. Rules are about what \
-         is there at the start: nothing is made on the host for a hidden path that does not exist, and a file that is made later under such a name, or \
-         under one that a glob matches, is seen. Where that matters, hide the directory, or show a directory of the profile's own in its place.",
+        "A hidden path below a directory that the host provides stays visible as a name, but is empty and closed. What a glob hides or denies is closed too when it gets \
+         such a name later: made, moved there, in new directories, or put in the place of one that was hidden (`rename`, as editors save). It does not matter who made it: \
+         the program itself cannot read again what it writes under such a name, unless a rule makes an exception. A process of the launcher, `sandbox-keeper`, stays for that as long as \
+         the sandbox lives, and watches every directory in which such a name may appear: let a glob start in a small directory. It needs a few milliseconds, on a busy machine some tens; \
+         in that time a program can open the file, and what is open stays open. What cannot be closed ends the program; \
+         a directory that cannot be watched (fs.inotify.max_user_watches) is told. A symbolic link is closed itself, not what it leads to, and in a directory \
+         that is closed later there are no exceptions. Not seen are changes by others below `\"copy\"` and `\"overlay\"` and by other machines, and what a program that may mount \
+         has cut off before in a mount namespace of its own. Without user namespaces, and for `\"/etc/name*\"` and the like in a directory in which only root makes files, a glob \
+         is about what is there at the start. So is a path without a glob: nothing is made on the host for a hidden path that does not exist, and a file that is made later under its name is \
+         seen. Where that matters, write it as a glob (`\"~/.netr[c]\"`), hide the directory, or show a directory of the profile's own in its place.",
     ),
     // --------------------------------------------------------------- devices
     key(Section::Devices, Name::Exact("default"), Kind::Word(&["minimal", "host"]), "\"minimal\" once the section says anything", "default = \"minimal\"").says(

@@ -20,6 +20,7 @@ mod guard;
 mod landlock;
 #[cfg(test)]
 mod landlock_tests;
+pub mod later;
 mod look;
 #[cfg(test)]
 mod model;
@@ -216,6 +217,11 @@ pub fn wanted_for(
                 paths.insert(path);
             }
             Ok(Expanded::Glob(path)) => {
+                if let Value::View(view) = value
+                    && view.closes()
+                {
+                    paths.extend(later::stem(&path));
+                }
                 globs.insert(path);
             }
             // Said when it is lowered.
@@ -276,14 +282,17 @@ pub fn lower(
     guard::prune(&mut draft);
     guard::pin(&mut draft);
     groups::tell(&mut draft);
-    gather::tell_later(&mut draft);
+    gather::tell_later(&mut draft, true);
     twin::tell(&mut draft);
     if !draft.errors.is_empty() {
         return Err(draft.errors);
     }
     let held = landlock::hold(&draft, true);
     let denied = programs::denied(&draft);
-    let lowered = mount::carry_out(draft)?;
+    let later = later::look_after(&mut draft);
+    let mut lowered = mount::carry_out(draft)?;
+    // As soon as there is a view, and before anything runs in it.
+    lowered.steps.extend(later);
     Ok(Lowered {
         held,
         denied,

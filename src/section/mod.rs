@@ -11,6 +11,7 @@ pub mod filesystem;
 pub mod landlock;
 pub mod limits;
 pub mod namespaces;
+pub mod pattern;
 pub mod process;
 pub mod rlimits;
 pub mod syscalls;

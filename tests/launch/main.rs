@@ -31,6 +31,7 @@ mod harness;
 mod hogs;
 mod join;
 mod landlock;
+mod later;
 mod life;
 mod limits;
 mod matrix;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
         ("hogs", hogs::cases),
         ("join", join::cases),
         ("landlock", landlock::cases),
+        ("later", later::cases),
         ("life", life::cases),
         ("limits", limits::cases),
         ("matrix", matrix::cases),

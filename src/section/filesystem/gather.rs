@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::rule::Rule;
-use super::{Draft, moved};
+use super::{Draft, later, moved};
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Value, View};
 use crate::report::{Diagnostic, Site};
@@ -104,9 +104,10 @@ pub fn gather(draft: &mut Draft, out: &mut Vec<Rule>) {
     }
 }
 
-/// Says of patterns that keep files away that they do so with those that are there at the start: neither a mount nor
-/// Landlock is about names that do not exist. Where nothing of the host is shown, nobody outside makes any.
-pub fn tell_later(draft: &mut Draft) {
+/// Says of patterns that keep files away which of them do so only with those that are there at the start: neither a mount nor
+/// Landlock is about names that do not exist, and only where mounts can be made they are made later too. Where nothing of the
+/// host is shown, nobody outside makes any.
+pub fn tell_later(draft: &mut Draft, mounts: bool) {
     for (key, value, rule) in draft.policy.section(Section::Filesystem) {
         let (Value::View(view), Ok(Expanded::Glob(glob))) =
             (value, expand::expand(key, &draft.facts.caller))
@@ -117,6 +118,7 @@ pub fn tell_later(draft: &mut Draft) {
             continue;
         }
         let open = draft.shown(&stem(&glob)).is_some();
+        let looked_after = open && mounts && later::is_looked_after(draft, &glob);
         let found = draft
             .facts
             .globs
@@ -124,11 +126,15 @@ pub fn tell_later(draft: &mut Draft) {
             .is_some_and(|found| !found.is_empty());
         let works = draft.table.values().any(|item| item.name == key);
         let now = match (found, works) {
+            (false, _) if looked_after => "matches nothing on this host yet",
             (false, _) => "matches nothing on this host",
+            (true, _) if looked_after => continue,
             (_, true) if open => "keeps away what it matches at the start",
             _ => continue,
         };
         let later = match open {
+            true if looked_after => "; what gets such a name later is kept away",
+            true if !mounts => "; without mounts, files that get such a name later are seen",
             true => "; files that get such a name later are seen",
             false => "",
         };

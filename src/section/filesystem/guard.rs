@@ -25,7 +25,7 @@ pub const RECORDS: &str = "records of running sandboxes";
 
 impl Draft<'_> {
     /// Whether nobody but root can have made, or can rename, what is in this directory.
-    fn is_roots(&self, directory: &Path) -> bool {
+    pub(super) fn is_roots(&self, directory: &Path) -> bool {
         let caller = &self.facts.caller;
         let home_itself = directory.starts_with(&caller.home) && caller.home != Path::new("/");
         let here = &caller.working_directory;

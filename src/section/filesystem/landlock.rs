@@ -302,7 +302,7 @@ pub fn lower_without_mounts(
         .retain(|place, item| item.what != What::Hidden || !made.contains(place));
     guard::prune(&mut draft);
     groups::tell(&mut draft);
-    gather::tell_later(&mut draft);
+    gather::tell_later(&mut draft, false);
     super::twin::tell(&mut draft);
     if !draft.errors.is_empty() {
         return Err(draft.errors);

@@ -283,6 +283,10 @@ pub fn show(lowered: &Lowered) -> String {
             Action::Mask { path, .. } => format!("mask {}", path.display()),
             Action::Seal { path } => format!("seal {}", path.display()),
             Action::MountText { target, .. } => format!("text {}", target.display()),
+            Action::KeepAway(names) => {
+                let keys: Vec<&str> = names.keys().collect();
+                format!("keep away {}", keys.join(" "))
+            }
             other => format!("{other:?}"),
         };
         out.push_str(&line);
@@ -532,7 +536,8 @@ fn a_build() {
     tmpfs /tmp 1777
     seal /home/u
     PivotRoot
-    # `~/work/**/.env*` keeps away what it matches at the start; files that get such a name later are seen
+    keep away ~/work/**/.env*
+    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach
     "#);
 }
 
@@ -700,9 +705,11 @@ fn rules_that_meet() {
     show /home/u/Downloads read-write
     mask /usr/lib
     PivotRoot
+    keep away /home/u/Down*
     # `/home/u/Down*` has no effect: `~/Downloads` decides about `/home/u/Downloads`
     # `~/work` has no effect: `${PWD}` decides about `/home/u/work`
     # `/usr/lib` has no effect: `/lib` decides about `/usr/lib`
+    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach
     "#);
     let same_layer = [ro("/"), rw("${PWD}"), hidden("~/work")];
     insta::assert_snapshot!(steps(&same_layer), @r#"
@@ -735,11 +742,13 @@ fn what_the_host_lacks() {
     show /dev read-only devices
     mask /home/u/.local/share/sandbox/private
     PivotRoot
+    keep away /srv/*.key
     # `${XDG_MUSIC_DIR}` is passed over: `${XDG_MUSIC_DIR}` is not set
     # `/nix` is absent on this host
     # `/root/.ssh` is out of the caller's reach already: Permission denied (os error 13)
     # `/root/x` is passed over: Permission denied (os error 13)
-    # `/srv/*.key` matches nothing on this host; files that get such a name later are seen
+    # `/srv/*.key` matches nothing on this host yet; what gets such a name later is kept away
+    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach
     # `/snap` is absent on this host; made later, it would be seen
     "#);
     let wrong = [
@@ -899,8 +908,9 @@ fn a_real_directory_is_looked_at_and_lowered() {
     mask ~/work/sub/.env.local
     seal ~
     PivotRoot
-    # `${PWD}/**/.env*` keeps away what it matches at the start; files that get such a name later are seen
+    keep away ${PWD}/**/.env*
     # `~/.ssh` is not there: `~` shows nothing of the host
+    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach
     "#);
 }
 

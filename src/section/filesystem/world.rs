@@ -74,11 +74,7 @@ pub fn known(facts: &Facts) -> PathMap<PathKind> {
 ///
 /// # Errors
 /// Why it cannot be told where the path leads.
-pub fn walk(
-    path: &Path,
-    links: &Links,
-    trees: &PathMap<PathBuf>,
-) -> Result<Walk, String> {
+pub fn walk(path: &Path, links: &Links, trees: &PathMap<PathBuf>) -> Result<Walk, String> {
     follow(path, links, trees, false)
 }
 
@@ -87,11 +83,7 @@ pub fn walk(
 ///
 /// # Errors
 /// Too many links.
-pub fn walk_inside(
-    path: &Path,
-    links: &Links,
-    trees: &PathMap<PathBuf>,
-) -> Result<Walk, String> {
+pub fn walk_inside(path: &Path, links: &Links, trees: &PathMap<PathBuf>) -> Result<Walk, String> {
     follow(path, links, trees, true)
 }
 

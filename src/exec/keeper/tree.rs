@@ -1,0 +1,363 @@
+//! The directories in which a hidden name may appear, watched as the program sees them.
+//!
+//! A directory is watched first and read then, so that nothing slips through in between; what is renamed is looked at anew
+//! where it has gone. Paths are walked from the root of the view, through no link. Who makes names faster than they can be
+//! looked at has events lost: then everything is looked at once more.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::{CString, OsStr};
+use std::ops::Bound;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use nix::dir::{Dir, Type};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use crate::host::glob::{self, foreign};
+use crate::kernel::{Errno, at, descriptor, inotify};
+use crate::section::filesystem::later::Names;
+use crate::section::pattern::Onward;
+
+use super::cover::Covers;
+
+/// Directories that are watched.
+const MOST_WATCHED: usize = 65_536;
+/// Names that are hidden while the sandbox lives.
+const MOST_COVERED: usize = 10_000;
+/// Bytes of events that are read at once.
+const EVENTS: usize = 64 << 10;
+
+/// Something that could not be hidden.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub errno: Errno,
+    pub path: PathBuf,
+}
+
+/// A directory that is not watched.
+#[derive(Debug)]
+pub(super) struct Unwatched {
+    pub errno: Errno,
+    pub path: PathBuf,
+}
+
+pub(super) struct Tree<'n> {
+    names: &'n Names,
+    covers: Covers,
+    queue: OwnedFd,
+    /// The number of each directory.
+    numbers: BTreeMap<Rc<Path>, i32>,
+    /// A directory that is shown at several places has one number.
+    places: HashMap<i32, Vec<Rc<Path>>>,
+    covered: BTreeSet<PathBuf>,
+    /// Whom to tell of the first directory that is not watched.
+    tell: Option<&'n mut dyn FnMut(Unwatched)>,
+    buffer: Vec<u8>,
+}
+
+/// A directory that is to be looked at, what may be in it, and the kind of file system around it.
+struct Next {
+    path: PathBuf,
+    onward: Onward,
+    around: Option<&'static str>,
+}
+
+/// From a path on: what is below it comes first.
+fn from(path: &Path) -> (Bound<&Path>, Bound<&Path>) {
+    (Bound::Included(path), Bound::Unbounded)
+}
+
+fn c_name(name: &OsStr) -> Result<CString, Errno> {
+    CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL)
+}
+
+impl<'n> Tree<'n> {
+    /// Nothing is watched yet.
+    pub(super) fn new(
+        names: &'n Names,
+        covers: Covers,
+        tell: &'n mut dyn FnMut(Unwatched),
+    ) -> Result<Self, Errno> {
+        Ok(Self {
+            names,
+            covers,
+            queue: inotify::queue()?,
+            numbers: BTreeMap::new(),
+            places: HashMap::new(),
+            covered: BTreeSet::new(),
+            tell: Some(tell),
+            buffer: vec![0; EVENTS],
+        })
+    }
+
+    /// What becomes readable when something happens.
+    pub(super) fn queue(&self) -> BorrowedFd<'_> {
+        self.queue.as_fd()
+    }
+
+    /// Looks at everything, from the root on.
+    pub(super) fn look_at_all(&mut self) -> Result<(), Lost> {
+        let onward = self.names.onward(Path::new("/"));
+        let root = onward.map(|onward| Next {
+            path: "/".into(),
+            onward,
+            around: None,
+        });
+        self.enter(root.into_iter().collect())
+    }
+
+    /// Takes what has been told.
+    pub(super) fn hear(&mut self) -> Result<(), Lost> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = match descriptor::read(self.queue.as_fd(), &mut buffer) {
+            Ok(length) => self.take(buffer.get(..length).unwrap_or_default()),
+            Err(Errno::EAGAIN) => Ok(()),
+            Err(errno) => Err(Lost {
+                errno,
+                path: "/".into(),
+            }),
+        };
+        self.buffer = buffer;
+        result
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Lost> {
+        for event in inotify::events(bytes) {
+            if event.is_overflow() {
+                // What comes after it in the queue is found too.
+                return self.begin_anew();
+            }
+            if event.is_end() {
+                for path in self.places.remove(&event.watch).unwrap_or_default() {
+                    // There may be another directory by now.
+                    if self.numbers.get(&path) == Some(&event.watch) {
+                        self.numbers.remove(&path);
+                    }
+                }
+                continue;
+            }
+            let Some(places) = self.places.get(&event.watch) else {
+                continue;
+            };
+            for place in places.clone() {
+                let path = place.join(event.name);
+                self.forget(&path);
+                if event.is_new() {
+                    self.appear(&place, path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Watches everything anew.
+    fn begin_anew(&mut self) -> Result<(), Lost> {
+        let queue = inotify::queue().map_err(|errno| Lost {
+            errno,
+            path: "/".into(),
+        })?;
+        // With the old one all its watches go.
+        self.queue = queue;
+        self.numbers.clear();
+        self.places.clear();
+        self.look_at_all()
+    }
+
+    /// Looks no more after what was at a path and below it.
+    fn forget(&mut self, path: &Path) {
+        if self.numbers.contains_key(path) {
+            let below: Vec<Rc<Path>> = (self.numbers.range::<Path, _>(from(path)))
+                .map(|(at, _)| at.clone())
+                .take_while(|at| at.starts_with(path))
+                .collect();
+            for at in below {
+                let Some(number) = self.numbers.remove(&at) else {
+                    continue;
+                };
+                if let Some(places) = self.places.get_mut(&number) {
+                    places.retain(|place| *place != at);
+                    if places.is_empty() {
+                        self.places.remove(&number);
+                        inotify::forget(self.queue.as_fd(), number);
+                    }
+                }
+            }
+        }
+        while let Some(at) = self.covered.range::<Path, _>(from(path)).next()
+            && at.starts_with(path)
+        {
+            let at = at.clone();
+            self.covered.remove(&at);
+        }
+    }
+
+    /// Something new has a name.
+    fn appear(&mut self, directory: &Path, path: PathBuf) -> Result<(), Lost> {
+        if !self.names.close(&path) && self.names.onward(&path).is_none() {
+            return Ok(());
+        }
+        let opened = c_name(directory.as_os_str())
+            .and_then(|directory| at::resolve(self.covers.root.as_fd(), &directory));
+        // It has gone; where it went, that is an event too.
+        let Ok(opened) = opened else { return Ok(()) };
+        let around = glob::kind(opened.as_fd()).ok();
+        let mut next = Vec::new();
+        self.look(&opened, path, None, around, &mut next)?;
+        self.enter(next)
+    }
+
+    /// Hides what has a hidden name, and notes what is to be looked into.
+    fn look(
+        &mut self,
+        directory: &OwnedFd,
+        path: PathBuf,
+        kind: Option<Type>,
+        around: Option<&'static str>,
+        next: &mut Vec<Next>,
+    ) -> Result<(), Lost> {
+        if self.names.close(&path) {
+            return match self.cover(directory, &path) {
+                Ok(()) | Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(()),
+                Err(errno) => Err(Lost { errno, path }),
+            };
+        }
+        if kind.is_none_or(|kind| kind == Type::Directory)
+            && let Some(onward) = self.names.onward(&path)
+        {
+            if self.numbers.len() + next.len() >= MOST_WATCHED {
+                self.tell(Errno::E2BIG, &path);
+            } else {
+                next.push(Next {
+                    path,
+                    onward,
+                    around,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn cover(&mut self, directory: &OwnedFd, path: &Path) -> Result<(), Errno> {
+        let name = c_name(path.file_name().ok_or(Errno::ENOENT)?)?;
+        let flags = libc::O_PATH | libc::O_NOFOLLOW;
+        let found = at::open(directory.as_fd(), &name, flags, 0)?;
+        let is_directory = at::mode(found.as_fd())? & libc::S_IFMT == libc::S_IFDIR;
+        if self.covers.put(found.as_fd(), is_directory)? {
+            if self.covered.len() >= MOST_COVERED {
+                return Err(Errno::E2BIG);
+            }
+            self.covered.insert(path.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Watches and reads directories, and what is below them.
+    fn enter(&mut self, mut next: Vec<Next>) -> Result<(), Lost> {
+        while let Some(Next {
+            path,
+            onward,
+            around,
+        }) = next.pop()
+        {
+            let opened = c_name(path.as_os_str())
+                .and_then(|path| at::resolve(self.covers.root.as_fd(), &path));
+            let directory = match opened {
+                Ok(opened) => opened,
+                // Gone, a link, or out of the program's reach as well.
+                Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EACCES) => continue,
+                Err(errno) => {
+                    self.tell(errno, &path);
+                    continue;
+                }
+            };
+            if at::mode(directory.as_fd()).map(|mode| mode & libc::S_IFMT) != Ok(libc::S_IFDIR) {
+                continue;
+            }
+            let kind = match glob::kind(directory.as_fd()) {
+                Ok(kind) => kind,
+                Err(errno) => {
+                    self.tell(errno, &path);
+                    continue;
+                }
+            };
+            if onward == Onward::All && foreign(kind, around.unwrap_or(kind)).is_some() {
+                continue;
+            }
+            match self.watch(&path, directory.as_fd()) {
+                Ok(()) | Err(Errno::EACCES) => {}
+                // What is there now is hidden nevertheless.
+                Err(errno) => self.tell(errno, &path),
+            }
+            match onward {
+                Onward::Names(names) => {
+                    for name in names {
+                        self.look(&directory, path.join(name), None, Some(kind), &mut next)?;
+                    }
+                }
+                Onward::All => self.read(&directory, &path, kind, &mut next)?,
+            }
+        }
+        // No directory is held by being in it.
+        let _ = at::enter(self.covers.root.as_fd());
+        Ok(())
+    }
+
+    fn watch(&mut self, path: &Path, directory: BorrowedFd<'_>) -> Result<(), Errno> {
+        at::enter(directory)?;
+        let number = inotify::watch_here(self.queue.as_fd())?;
+        let path: Rc<Path> = path.into();
+        if self.numbers.insert(path.clone(), number) != Some(number) {
+            self.places.entry(number).or_default().push(path);
+        }
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        directory: &OwnedFd,
+        path: &Path,
+        kind: &'static str,
+        next: &mut Vec<Next>,
+    ) -> Result<(), Lost> {
+        let flags = OFlag::O_RDONLY
+            | OFlag::O_DIRECTORY
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_NONBLOCK
+            | OFlag::O_CLOEXEC;
+        let mut open = match Dir::openat(directory.as_fd(), ".", flags, Mode::empty()) {
+            Ok(open) => open,
+            Err(Errno::EACCES) => return Ok(()),
+            Err(errno) => {
+                self.tell(errno, path);
+                return Ok(());
+            }
+        };
+        for entry in open.iter() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(errno) => {
+                    self.tell(errno, path);
+                    break;
+                }
+            };
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                let path = path.join(OsStr::from_bytes(name));
+                self.look(directory, path, entry.file_type(), Some(kind), next)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, errno: Errno, path: &Path) {
+        if let Some(tell) = self.tell.take() {
+            tell(Unwatched {
+                errno,
+                path: path.to_owned(),
+            });
+        }
+    }
+}
