@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 const PURE: [&str; 6] = ["bpf", "plan", "policy", "section", "report", "profile"];
 /// Files that touch nothing, of modules that do.
 const PURE_FILES: [&str; 10] = [
-    "follow",
-    "copy", "entry", "exec", "judge", "manifest", "plan", "program", "service", "step",
+    "follow", "copy", "entry", "exec", "judge", "manifest", "plan", "program", "service", "step",
 ];
 /// The one file of a pure module that reads the disk, to fetch texts.
 const READS_FILES: &str = "src/profile/search.rs";
