@@ -245,6 +245,10 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Result<Desktop, Diagnostics> {
             "through PipeWire's own socket the program may record microphones, cameras and screens";
         desktop.notes.push((said.site, text.to_owned()));
     }
+    if let Some(said) = word(policy, "audio").filter(|said| said.value == "pulse") {
+        let text = "whoever reaches the sound server may also record the microphone: it keeps playing and recording apart for nobody";
+        desktop.notes.push((said.site, text.to_owned()));
+    }
     if let (Some(said), Some(Err(why))) = (
         flag(policy, "accessibility").filter(|said| said.value),
         &facts.dbus.accessibility,

@@ -761,6 +761,7 @@ pub fn desktop_entry(data: &[u8]) {
     };
     assert_eq!(document.bytes(), data);
     let copy = Copy {
+        app: "a",
         launcher: LAUNCHER,
         profile: "p",
         app: "org.example.App",

@@ -366,7 +366,8 @@ fn an_icon_opens_a_window(scene: &Scene) -> Outcome {
     })?;
     let group = fs::read_to_string(filter.join("cgroup"))?;
     assert!(
-        group.contains("/app-sandbox-xterm-") && group.trim_end().ends_with(".scope/keep"),
+        group.contains(r"/app-sandbox-debian\x2dxterm-")
+            && group.trim_end().ends_with(".scope/keep"),
         "{group}"
     );
     desk.ctl(&["desktop", "check"])?.succeeds()?;

@@ -62,7 +62,8 @@ fn forget_gone(instances: &Path) {
     for entry in read_dir(instances).into_iter().flatten().flatten() {
         let path = entry.path();
         let gone = read_link(&path).is_ok_and(|run| {
-            run.parent().is_some_and(|above| above.ends_with(".run")) && !run.exists()
+            let above = run.parent().and_then(Path::file_name);
+            above.is_some_and(|name| name == ".run") && !run.exists()
         });
         if gone {
             let _ = remove_file(path);
