@@ -52,13 +52,13 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// A session bus with two services, each of which answers any call with what was called.
-struct Bus {
+pub struct Bus {
     daemon: Child,
     socket: PathBuf,
 }
 
 impl Bus {
-    fn start(scene: &Scene) -> Result<Bus, Box<dyn std::error::Error>> {
+    pub fn start(scene: &Scene) -> Result<Bus, Box<dyn std::error::Error>> {
         let socket = scene.runtime().join("bus");
         let configuration = scene.write(
             "bus.conf",
@@ -97,7 +97,7 @@ impl Bus {
         Ok(bus)
     }
 
-    fn address(&self) -> String {
+    pub fn address(&self) -> String {
         format!("unix:path={}", self.socket.display())
     }
 
