@@ -54,13 +54,13 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// A session bus with two services, each of which answers any call with what was called.
-struct Bus {
+pub struct Bus {
     daemon: Child,
     socket: PathBuf,
 }
 
 impl Bus {
-    fn start(scene: &Scene) -> Result<Bus, Box<dyn std::error::Error>> {
+    pub fn start(scene: &Scene) -> Result<Bus, Box<dyn std::error::Error>> {
         let socket = scene.runtime().join("bus");
         let configuration = scene.write(
             "bus.conf",
@@ -104,7 +104,7 @@ impl Bus {
         Ok(is_ready.recv_timeout(Duration::from_secs(20))?)
     }
 
-    fn address(&self) -> String {
+    pub fn address(&self) -> String {
         format!("unix:path={}", self.socket.display())
     }
 
