@@ -99,6 +99,8 @@ pub(super) struct Audit {
     outside: Vec<Expected>,
     /// When the child has its view.
     view: Vec<Expected>,
+    /// By then somebody must have said that what is made in it later is looked after.
+    keeper: Option<u32>,
     /// When nothing is left to do but the filter.
     program: Vec<Expected>,
     /// When there is nothing left to do but exec.
@@ -169,6 +171,7 @@ impl Audit {
             }
             Action::PivotRoot => self.view.push(expected(Promise::Inside)),
             Action::DropGroups => self.program.push(expected(Promise::NoGroups)),
+            Action::KeepAway(_) => self.keeper = Some(step),
             Action::NoNewPrivileges => self.program.push(expected(Promise::NoNewPrivileges)),
             Action::Landlock(ruleset) if !ruleset.handled.is_empty() => {
                 self.view.push(expected(Promise::Landlocked));
@@ -231,7 +234,10 @@ impl Audit {
     }
 
     /// To be called when the child has its view.
-    pub(super) fn view(&self) -> Result<(), (u32, Errno)> {
+    pub(super) fn view(&self, kept: bool) -> Result<(), (u32, Errno)> {
+        if let Some(step) = self.keeper.filter(|_| !kept) {
+            return Err((step | UNHELD, Errno::EBADE));
+        }
         all(&self.view, None)
     }
 

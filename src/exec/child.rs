@@ -93,7 +93,7 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
     if !asked {
         ask_outside(prepared, &mut state, socket);
     }
-    held(prepared.audit.view(), socket);
+    held(prepared.audit.view(state.kept), socket);
     if !prepared.init {
         become_program(prepared, &lines, &state);
     }

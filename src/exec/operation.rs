@@ -39,6 +39,8 @@ pub(super) struct State<'a> {
     scratch: Option<OwnedFd>,
     /// The program's own terminal.
     pub terminal: Option<OwnedFd>,
+    /// Whether what is made in the view later is looked after.
+    pub kept: bool,
     /// How many descriptors are left to exec, or to process 1 when it closes all at once.
     left: usize,
 }
@@ -247,7 +249,11 @@ pub(super) fn carry_out<'a>(
             Ok(())
         }
         Op::PivotRoot { read_only } => pivot(state, *read_only),
-        Op::AwaitKeeper => await_keeper(socket),
+        Op::AwaitKeeper => {
+            await_keeper(socket)?;
+            state.kept = true;
+            Ok(())
+        }
         Op::NewTerminal {
             attributes,
             size,

@@ -78,7 +78,7 @@ fn script<'a>(scene: &'a Scene, profile: &str, text: &str) -> std::io::Result<Sa
     Ok(scene
         .sandbox()
         .profile_text(profile)?
-        .limit(Duration::from_secs(60))
+        .limit(Duration::from_secs(240))
         .program(["sh", "-c", &format!("{WORDS}{text}")]))
 }
 
@@ -275,7 +275,7 @@ fn in_namespaces_made_before(scene: &Scene) -> Outcome {
     let mut run = scene
         .sandbox()
         .profile_text(&profile)?
-        .limit(Duration::from_secs(60))
+        .limit(Duration::from_secs(240))
         // A nested sandbox keeps what spreads to it (bubblewrap makes all mounts slaves).
         .program([
             "unshare",
@@ -300,25 +300,25 @@ fn storm(scene: &Scene) -> Outcome {
     let mut run = script(
         scene,
         PROFILE,
-        "echo ready; d=1; while [ $d -le 400 ]; do mkdir -p work/s/$d/x; d=$((d+1)); done
-        i=0; while [ $i -lt 40000 ]; do : > work/s/7/f$i; i=$((i+1)); done; echo done; go 1
-        closed work/s/399/x/.env; closed work/late/.env",
+        "echo ready; d=1; while [ $d -le 60 ]; do mkdir -p work/s/$d/x; d=$((d+1)); done
+        i=0; while [ $i -lt 20000 ]; do : > work/s/7/f$i; i=$((i+1)); done; echo done; go 1
+        closed work/s/59/x/.env; closed work/late/.env",
     )?
     .spawn()?;
     run.wait_for("ready")?;
     scene.write("home/work/late/.env", "secret")?;
     run.wait_for("done")?;
-    scene.write("home/work/s/399/x/.env", "secret")?;
+    scene.write("home/work/s/59/x/.env", "secret")?;
     scene.write("home/go1", "")?;
     run.wait()?
-        .prints("ready\ndone\nclosed work/s/399/x/.env\nclosed work/late/.env")
+        .prints("ready\ndone\nclosed work/s/59/x/.env\nclosed work/late/.env")
 }
 
 fn too_many_end_the_program(scene: &Scene) -> Outcome {
     let out = script(
         scene,
         PROFILE,
-        "i=0; while [ $i -lt 10100 ]; do : > work/a/.env$i; i=$((i+1)); done; sleep 50; echo SURVIVED",
+        "i=0; while [ $i -lt 10100 ]; do : > work/a/.env$i; i=$((i+1)); done; sleep 200; echo SURVIVED",
     )?
     .run()?;
     out.exits_with(137)?;

@@ -27,8 +27,8 @@ use super::cover::Covers;
 const MOST_WATCHED: usize = 65_536;
 /// Names that are hidden while the sandbox lives.
 const MOST_COVERED: usize = 10_000;
-/// Bytes of events that are read at once.
-const EVENTS: usize = 64 << 10;
+/// Bytes of events that are read at once: so few that the sandbox's end is noticed soon.
+const EVENTS: usize = 4 << 10;
 
 /// Something that could not be hidden.
 #[derive(Debug)]

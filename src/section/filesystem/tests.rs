@@ -909,8 +909,8 @@ fn a_real_directory_is_looked_at_and_lowered() {
     seal ~
     PivotRoot
     keep away ${PWD}/**/.env*
-    # `~/.ssh` is not there: `~` shows nothing of the host
     # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach
+    # `~/.ssh` is not there: `~` shows nothing of the host
     "#);
 }
 
