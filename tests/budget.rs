@@ -304,7 +304,7 @@ fn a_view() {
         mounts: 16,
         forks: 2,
         proc_bytes: 1600,
-        instructions: 2_240,
+        instructions: 1_620,
     };
     hold("view", Who::Ordinary, &["--profile", PROFILE], &budget);
 }
@@ -313,11 +313,11 @@ fn a_view() {
 fn memory_limits() {
     // Limits of control groups depend on how many hierarchies and groups the host has.
     let budget = Budget {
-        calls: [300, 430],
+        calls: [294, 430],
         mounts: 0,
         forks: 1,
         proc_bytes: 5400,
-        instructions: 1_115,
+        instructions: 975,
     };
     hold("memlimit", Who::Caller, &["--profile", "memlimit"], &budget);
 }
@@ -330,7 +330,7 @@ fn next_to_nothing() {
         mounts: 0,
         forks: 1,
         proc_bytes: 1600,
-        instructions: 655,
+        instructions: 545,
     };
     hold("no namespaces", Who::Ordinary, &options, &budget);
 }
@@ -342,7 +342,7 @@ fn the_default() {
         mounts: 54,
         forks: 2,
         proc_bytes: 4100,
-        instructions: 37_150,
+        instructions: 22_700,
     };
     hold("default", Who::Ordinary, &["--profile", "default"], &budget);
 }
@@ -354,7 +354,7 @@ fn a_build() {
         mounts: 54,
         forks: 2,
         proc_bytes: 4100,
-        instructions: 35_300,
+        instructions: 22_900,
     };
     hold("build", Who::Ordinary, &["--profile", "build"], &budget);
 }
@@ -366,7 +366,7 @@ fn a_browser() {
         mounts: 53,
         forks: 2,
         proc_bytes: 9400,
-        instructions: 20_300,
+        instructions: 14_900,
     };
     hold("firefox", Who::Ordinary, &["--profile", "firefox"], &budget);
 }
@@ -390,7 +390,7 @@ fn only_child(pid: u32) -> Option<u32> {
 #[test]
 fn memory_that_stays() {
     let options = ["--profile", PROFILE];
-    memory(Who::Ordinary, &options, &["the launcher", "process 1"], 200);
+    memory(Who::Ordinary, &options, &["the launcher", "process 1"], 130);
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn stay(program: libc::pid_t, kept: Kept, new_session: bool, gives_back: bool) -
         // SAFETY: what follows uses its arguments alone, which fit into registers.
         unsafe { heap::abandon() };
         process::give_stack_back();
+        process::give_file_back();
         // SAFETY: it never returns to what called this.
         unsafe { process::abandon_callers() };
     }

@@ -153,7 +153,8 @@ impl State {
 
     /// Forgets free blocks that touch a page in which nothing is used; returns those pages.
     fn sweep(&mut self) -> impl Iterator<Item = usize> + '_ {
-        let end = self.next.div_ceil(PAGE);
+        // The first pages were asked for whether or not they were needed.
+        let end = self.next.max(FIRST).div_ceil(PAGE);
         for number in 0..CLASSES {
             let Some(size) = size_of_class(number) else {
                 continue;

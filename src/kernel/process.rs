@@ -495,6 +495,18 @@ pub(super) const PAGE: usize = if cfg!(target_arch = "x86_64") {
 /// that nobody writes to, of which those that are used again are mapped again from the page cache (madvise(2),
 /// MADV_DONTNEED).
 pub fn give_memory_back() {
+    super::heap::give_back();
+    give_stack_back();
+    #[cfg(target_env = "gnu")]
+    // SAFETY: only what is free is given back.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+    give_file_back();
+}
+
+/// Gives back the pages of the program's file, of which those that are used again are mapped again.
+pub fn give_file_back() {
     unsafe extern "C" fn each(
         object: *mut libc::dl_phdr_info,
         _size: usize,
@@ -517,13 +529,6 @@ pub fn give_memory_back() {
         }
         0
     }
-    super::heap::give_back();
-    give_stack_back();
-    #[cfg(target_env = "gnu")]
-    // SAFETY: only what is free is given back.
-    unsafe {
-        libc::malloc_trim(0)
-    };
     // SAFETY: the function keeps to what dl_iterate_phdr(3) demands, and no data is passed.
     unsafe { libc::dl_iterate_phdr(Some(each), std::ptr::null_mut()) };
 }
