@@ -80,6 +80,12 @@ fn start() -> *mut u8 {
     ARENA.0.get().cast()
 }
 
+/// The first word of a block.
+#[allow(clippy::cast_ptr_alignment)] // the arena begins with a page, and blocks with a grain
+fn word(at: usize) -> *mut u32 {
+    start().wrapping_add(at).cast()
+}
+
 /// The class of a size, and the size of its blocks; none for what is too large.
 fn class(size: usize) -> Option<(usize, usize)> {
     if size <= FINE {
@@ -112,7 +118,7 @@ impl State {
             Some(at) => {
                 let at = at as usize;
                 // SAFETY: a free block of the arena, which begins with the next one's place, and is aligned for it.
-                *head = unsafe { start().add(at).cast::<u32>().read() };
+                *head = unsafe { word(at).read() };
                 at
             }
             None => {
@@ -145,7 +151,7 @@ impl State {
             return;
         };
         // SAFETY: the block was just given back by who had it; it is aligned, and large enough.
-        unsafe { start().add(at).cast::<u32>().write(*head) };
+        unsafe { word(at).write(*head) };
         #[allow(clippy::cast_possible_truncation)] // below SIZE
         let place = at as u32 + 1;
         *head = place;
@@ -163,9 +169,8 @@ impl State {
             let mut rest = self.free.get(number).copied().unwrap_or(0);
             while let Some(at) = rest.checked_sub(1) {
                 let place = rest;
+                let block = word(at as usize);
                 // SAFETY: as in `take`.
-                let block = unsafe { start().add(at as usize).cast::<u32>() };
-                // SAFETY: as above.
                 rest = unsafe { block.read() };
                 let touched = self.used.get(pages(at as usize, size));
                 if touched.is_some_and(|pages| pages.iter().all(|used| *used > 0)) {
@@ -201,8 +206,9 @@ fn populate() {
 }
 
 fn discard(from: usize, length: usize) {
+    let place = start().wrapping_add(from);
     // SAFETY: whole pages of the arena, in which nothing is used.
-    unsafe { libc::madvise(start().add(from).cast(), length, libc::MADV_DONTNEED) };
+    unsafe { libc::madvise(place.cast(), length, libc::MADV_DONTNEED) };
 }
 
 /// Gives back every page in which nothing is used.

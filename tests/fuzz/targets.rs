@@ -764,7 +764,6 @@ pub fn desktop_entry(data: &[u8]) {
         app: "a",
         launcher: LAUNCHER,
         profile: "p",
-        app: "org.example.App",
         source: "/usr/share/a\nExec=b.desktop",
         sha256: "0",
         locate: &|name| Some(format!("/usr/bin/{name}")),

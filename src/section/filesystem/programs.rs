@@ -137,7 +137,7 @@ pub fn denied(draft: &Draft) -> BTreeSet<PathBuf> {
     let held = |at: &&PathBuf| {
         draft
             .table
-            .get(*at)
+            .get(at)
             .is_some_and(|item| matches!(item.what, What::Show { .. }) && !draft.executes(at, item))
     };
     programs.denied.iter().filter(held).cloned().collect()
