@@ -23,14 +23,14 @@ _sandbox() {
 
     case "${cmd}" in
         sandbox)
-            opts="-h -V --profile --set --no-profile --system-profiles --best-effort --name --memory --swap --memory-soft --pids --cpu --ro --rw --hide --tmpfs --copy --bind --root --net --hostname --chdir --env --unset-env --dry-run --report --json --background --quiet --verbose --notify --documents --help --version"
+            opts="-h -V --profile --set --no-profile --system-profiles --best-effort --name --app-id --memory --swap --memory-soft --pids --cpu --ro --rw --hide --tmpfs --copy --bind --root --net --hostname --chdir --env --unset-env --dry-run --report --json --background --quiet --verbose --notify --documents --help --version"
             if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --profile)
-                    COMPREPLY=($(compgen -W "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}"))
+                    COMPREPLY=($(compgen -W "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer electron-app file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}"))
                     return 0
                     ;;
                 --set)
@@ -41,6 +41,13 @@ _sandbox() {
                     return 0
                     ;;
                 --name)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --app-id)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace

@@ -1,6 +1,7 @@
-complete -c sandbox -l profile -d 'The profile to apply, by its name or, with a slash in it, by its file; later ones win' -r -F -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser"
+complete -c sandbox -l profile -d 'The profile to apply, by its name or, with a slash in it, by its file; later ones win' -r -F -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer electron-app file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser"
 complete -c sandbox -l set -d 'Set one key over all profiles: limits.memory=3G' -r -f
 complete -c sandbox -l name -d 'What this run is called, in its reports and for `sandboxctl`' -r -f
+complete -c sandbox -l app-id -d 'The desktop entry that PROGRAM is started from, by its name without `.desktop`' -r -f
 complete -c sandbox -l memory -d 'The most memory that the program and its children may use together (limits.memory)' -r -f
 complete -c sandbox -l swap -d 'Swap space in addition to the memory; 0 forbids swapping (limits.swap)' -r -f
 complete -c sandbox -l memory-soft -d 'Memory to be pushed back to when the host runs short of it (limits.memory-soft)' -r -f

@@ -310,7 +310,7 @@ _sandboxctl() {
             ;;
         sandboxctl__subcmd__check)
             if [[ ${cur} != -* ]] ; then
-                COMPREPLY=( $(compgen -W "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}") )
+                COMPREPLY=( $(compgen -W "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer electron-app file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}") )
                 return 0
             fi
             opts="-h --json --verbose --help"
@@ -390,7 +390,7 @@ _sandboxctl() {
             return 0
             ;;
         sandboxctl__subcmd__desktop__subcmd__install)
-            opts="-h --all --shims --system --dry-run --force --json --help"
+            opts="-h --all --shims --follow --system --dry-run --force --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1096,7 +1096,7 @@ _sandboxctl() {
             ;;
         sandboxctl__subcmd__show)
             if [[ ${cur} != -* ]] ; then
-                COMPREPLY=( $(compgen -W "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}") )
+                COMPREPLY=( $(compgen -W "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer electron-app file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser" -- "${cur}") $(compgen -f -- "${cur}") )
                 return 0
             fi
             opts="-h --json --all --help"

@@ -63,11 +63,11 @@ complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "group" -d 'Gr
 complete -c sandboxctl -n "__fish_sandboxctl_needs_command" -f -a "rules" -d 'Work with the rules of sandbox-suid, by which users run a few privileged commands'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand profiles" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand profiles" -s h -l help -d 'Print help'
-complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer electron-app file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser"
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -l all -d 'Show the defaults too, of keys that nobody set'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser"
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -a "agent base build cgroup-demo chromium container container-demo default desktop-app dev document-viewer electron-app file-manager firefox image-editor libreoffice memlimit mpv network no-network no-planting no-secrets project shell strict terminal text-editor thunderbird unshare-demo vlc web-browser"
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -l json -d 'Print JSON'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -l verbose -d 'Name also the rules of shipped profiles that find nothing to do on this host'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -194,6 +194,7 @@ complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand desktop; and not _
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand desktop; and not __fish_seen_subcommand_from install remove refresh list check" -f -a "check" -d 'Find what would start a program without its sandbox, or not at all; exit status 1 if there is any'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand desktop; and __fish_seen_subcommand_from install" -l all -d 'All that have a profile, also those installed later'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand desktop; and __fish_seen_subcommand_from install" -l shims -d 'Also commands of the same names, in ~/.local/bin (with --system /usr/local/bin)'
+complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand desktop; and __fish_seen_subcommand_from install" -l follow -d 'Also units of systemd that run `refresh` when packages change entries, and when a session begins'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand desktop; and __fish_seen_subcommand_from install" -l system -d 'For all users, in /usr/local/share (as root)'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand desktop; and __fish_seen_subcommand_from install" -l dry-run -d 'Say what would be done, and do nothing'
 complete -c sandboxctl -n "__fish_sandboxctl_using_subcommand desktop; and __fish_seen_subcommand_from install" -l force -d 'Also what was changed by hand since, and commands that are not ours'
