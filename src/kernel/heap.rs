@@ -112,7 +112,7 @@ impl State {
             Some(at) => {
                 let at = at as usize;
                 // SAFETY: a free block of the arena, which begins with the next one's place, and is aligned for it.
-                *head = unsafe { start().add(at).cast::<u32>().read() };
+                *head = unsafe { start().wrapping_add(at).cast::<u32>().read() };
                 at
             }
             None => {
@@ -145,7 +145,7 @@ impl State {
             return;
         };
         // SAFETY: the block was just given back by who had it; it is aligned, and large enough.
-        unsafe { start().add(at).cast::<u32>().write(*head) };
+        unsafe { start().wrapping_add(at).cast::<u32>().write(*head) };
         #[allow(clippy::cast_possible_truncation)] // below SIZE
         let place = at as u32 + 1;
         *head = place;
@@ -163,9 +163,8 @@ impl State {
             let mut rest = self.free.get(number).copied().unwrap_or(0);
             while let Some(at) = rest.checked_sub(1) {
                 let place = rest;
+                let block = start().wrapping_add(at as usize).cast::<u32>();
                 // SAFETY: as in `take`.
-                let block = unsafe { start().add(at as usize).cast::<u32>() };
-                // SAFETY: as above.
                 rest = unsafe { block.read() };
                 let touched = self.used.get(pages(at as usize, size));
                 if touched.is_some_and(|pages| pages.iter().all(|used| *used > 0)) {
@@ -202,7 +201,13 @@ fn populate() {
 
 fn discard(from: usize, length: usize) {
     // SAFETY: whole pages of the arena, in which nothing is used.
-    unsafe { libc::madvise(start().add(from).cast(), length, libc::MADV_DONTNEED) };
+    unsafe {
+        libc::madvise(
+            start().wrapping_add(from).cast(),
+            length,
+            libc::MADV_DONTNEED,
+        )
+    };
 }
 
 /// Gives back every page in which nothing is used.
@@ -241,8 +246,7 @@ unsafe impl GlobalAlloc for Heap {
         let found = class(layout.size()).filter(|_| layout.align() <= GRAIN);
         let taken = found.and_then(|(class, size)| locked(|state| state.take(class, size)));
         match taken {
-            // SAFETY: the place lies in the arena.
-            Some(at) => unsafe { start().add(at) },
+            Some(at) => start().wrapping_add(at),
             // SAFETY: the caller's promise.
             None => unsafe { System.alloc(layout) },
         }

@@ -58,7 +58,7 @@ pub fn tell(draft: &mut Draft) {
     };
     let open = |mount: &&PathBuf| {
         let shown = draft.shown(mount);
-        let is_there = draft.known.get(*mount) == Some(&PathKind::Directory);
+        let is_there = draft.known.get(mount) == Some(&PathKind::Directory);
         is_there
             && shown
                 .is_some_and(|(source, access)| source == **mount && access == Access::ReadWrite)
