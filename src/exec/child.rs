@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::kernel::process::exit;
-use crate::kernel::{Errno, clone, descriptor, heap, process, signal, terminal};
+use crate::kernel::{Errno, clone, descriptor, heap, process, signal, terminal, memory};
 
 use super::init::{Kept, become_init, serve};
 use super::operation::{State, carry_out, host_of};
@@ -115,10 +115,10 @@ fn stay(program: libc::pid_t, kept: Kept, new_session: bool, gives_back: bool) -
     if gives_back {
         // SAFETY: what follows uses its arguments alone, which fit into registers.
         unsafe { heap::abandon() };
-        process::give_stack_back();
-        process::give_file_back();
+        memory::give_stack_back();
+        memory::give_file_back();
         // SAFETY: it never returns to what called this.
-        unsafe { process::abandon_callers() };
+        unsafe { memory::abandon_callers() };
     }
     serve(program, kept, new_session)
 }

@@ -18,7 +18,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::kernel::clone::{Side, clone3};
-use crate::kernel::{Errno, at, descriptor, namespace, process, signal};
+use crate::kernel::{Errno, at, descriptor, namespace, process, signal, memory};
 use crate::report::escape;
 use crate::section::filesystem::later::Names;
 
@@ -231,7 +231,7 @@ fn live(names: &Names, view: &View, child: BorrowedFd<'_>, socket: &OwnedFd) -> 
         say(socket, FAILED, errno, Path::new(""));
         process::exit(125);
     }
-    process::give_memory_back();
+    memory::give_back();
     if descriptor::send(socket, &[READY]).is_err() {
         process::exit(125);
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::clone::Child;
 use crate::kernel::process::Change;
-use crate::kernel::{Errno, descriptor, namespace, process, signal};
+use crate::kernel::{Errno, descriptor, namespace, process, signal, memory};
 
 use super::audit::UNHELD;
 use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY};
@@ -343,7 +343,7 @@ impl Supervisor<'_> {
             .is_some_and(|settled| Instant::now() >= settled)
         {
             self.settled = None;
-            process::give_memory_back();
+            memory::give_back();
         }
         let Some(deadline) = self.deadline else {
             return;

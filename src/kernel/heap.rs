@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::process::PAGE;
+use super::memory::PAGE;
 
 /// Bytes of the arena; what is not used is only addresses.
 const SIZE: usize = 4 << 20;

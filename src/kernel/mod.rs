@@ -18,6 +18,7 @@ pub mod inotify;
 pub mod landlock;
 pub mod lock;
 pub mod machine;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod notification;

@@ -80,7 +80,7 @@ fn stay(
         if let Some(mut report) = report.take() {
             let _ = report.write_all(format!("ready {}", std::process::id()).as_bytes());
             drop(report);
-            process::give_memory_back();
+            memory::give_back();
         }
     };
     let done = work(&mut ready);
