@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::kernel::process::exit;
-use crate::kernel::{Errno, clone, descriptor, heap, process, signal, terminal, memory};
+use crate::kernel::{Errno, clone, descriptor, heap, memory, process, signal, terminal};
 
 use super::init::{Kept, become_init, serve};
 use super::operation::{State, carry_out, host_of};

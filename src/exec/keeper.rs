@@ -18,7 +18,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::kernel::clone::{Side, clone3};
-use crate::kernel::{Errno, at, descriptor, namespace, process, signal, memory};
+use crate::kernel::{Errno, at, descriptor, memory, namespace, process, signal};
 use crate::report::escape;
 use crate::section::filesystem::later::Names;
 

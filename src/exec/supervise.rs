@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::clone::Child;
 use crate::kernel::process::Change;
-use crate::kernel::{Errno, descriptor, namespace, process, signal, memory};
+use crate::kernel::{Errno, descriptor, memory, namespace, process, signal};
 
 use super::audit::UNHELD;
 use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY};

@@ -11,7 +11,7 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, pipe2};
 
-use super::process;
+use super::{memory, process};
 
 /// Does `work` in a process of its own that nobody waits for, and returns its number once it has called what it is given,
 /// to say that it is ready. It has a session of its own, no descriptor but /dev/null, `/` as its directory, and dies of
