@@ -206,6 +206,9 @@ fn populate() {
 }
 
 fn discard(from: usize, length: usize) {
+    if length == 0 {
+        return;
+    }
     let place = start().wrapping_add(from);
     // SAFETY: whole pages of the arena, in which nothing is used.
     unsafe { libc::madvise(place.cast(), length, libc::MADV_DONTNEED) };
@@ -214,9 +217,16 @@ fn discard(from: usize, length: usize) {
 /// Gives back every page in which nothing is used.
 pub fn give_back() {
     locked(|state| {
+        // Neighbours go together.
+        let mut run = 0..0;
         for page in state.sweep() {
-            discard(page * PAGE, PAGE);
+            if page != run.end {
+                discard(run.start * PAGE, run.len() * PAGE);
+                run.start = page;
+            }
+            run.end = page + 1;
         }
+        discard(run.start * PAGE, run.len() * PAGE);
     });
 }
 

@@ -93,6 +93,11 @@ impl<'n> Tree<'n> {
         })
     }
 
+    /// Lets go of all but the watches.
+    pub(super) fn into_queue(self) -> OwnedFd {
+        self.queue
+    }
+
     /// What becomes readable when something happens.
     pub(super) fn queue(&self) -> BorrowedFd<'_> {
         self.queue.as_fd()
