@@ -6,7 +6,7 @@
 //! looks like a file system (/proc, /sys) and what would have to be fetched from elsewhere (autofs, NFS, SMB, FUSE)
 //! is not searched unless a pattern starts in it, and a note says so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -257,17 +257,35 @@ impl Search {
     }
 }
 
-/// The name of the file system of a directory, as [`foreign`] takes it; empty for all that need not be told apart. Where the
-/// kernel tells no other way, the file system is asked itself.
-///
-/// # Errors
-/// fstatfs(2).
-pub(crate) fn kind(directory: BorrowedFd<'_>) -> nix::Result<&'static str> {
-    let magic = match status::magic(directory)? {
-        Some(magic) => Some(magic),
-        None => u64::try_from(fstatfs(directory)?.filesystem_type().0).ok(),
-    };
-    Ok(magic.map_or("", remote::name_of))
+/// Names of file systems, as [`foreign`] takes them; empty for all that need not be told apart. For who cannot read the mount
+/// table: where the kernel tells no other way, the file system is asked itself, once.
+#[derive(Default)]
+pub(crate) struct Kinds(BTreeMap<(u32, u32), &'static str>);
+
+impl Kinds {
+    /// That of an open file. One that does not answer is named as one that somebody else keeps.
+    ///
+    /// # Errors
+    /// statx(2), fstatfs(2).
+    pub(crate) fn of(&mut self, file: BorrowedFd<'_>) -> nix::Result<&'static str> {
+        const PATIENCE: u16 = 5000;
+        let device = status::of(file)?.device;
+        // Every file system without a disk has major number 0.
+        if device.0 != 0 {
+            return Ok("");
+        }
+        if let Some(known) = self.0.get(&device) {
+            return Ok(known);
+        }
+        let magic = match status::magic(file)? {
+            Some(magic) => Some(magic),
+            None if !status::answers(file, PATIENCE)? => None,
+            None => u64::try_from(fstatfs(file)?.filesystem_type().0).ok(),
+        };
+        let name = magic.map_or("fuse", remote::name_of);
+        self.0.insert(device, name);
+        Ok(name)
+    }
 }
 
 /// Why a file system is not searched, in a search that started in one of another kind.

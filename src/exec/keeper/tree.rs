@@ -16,7 +16,7 @@ use nix::dir::{Dir, Type};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use crate::host::glob::{self, foreign};
+use crate::host::glob::{Kinds, foreign};
 use crate::kernel::{Errno, at, descriptor, inotify};
 use crate::section::filesystem::later::Names;
 use crate::section::pattern::Onward;
@@ -48,6 +48,7 @@ pub(super) struct Tree<'n> {
     names: &'n Names,
     covers: Covers,
     queue: OwnedFd,
+    kinds: Kinds,
     /// The number of each directory.
     numbers: BTreeMap<Rc<Path>, i32>,
     /// A directory that is shown at several places has one number.
@@ -85,6 +86,7 @@ impl<'n> Tree<'n> {
             names,
             covers,
             queue: inotify::queue()?,
+            kinds: Kinds::default(),
             numbers: BTreeMap::new(),
             places: HashMap::new(),
             covered: BTreeSet::new(),
@@ -208,7 +210,7 @@ impl<'n> Tree<'n> {
             .and_then(|directory| at::resolve(self.covers.root.as_fd(), &directory));
         // It has gone; where it went, that is an event too.
         let Ok(opened) = opened else { return Ok(()) };
-        let around = glob::kind(opened.as_fd()).ok();
+        let around = self.kinds.of(opened.as_fd()).ok();
         let mut next = Vec::new();
         self.look(&opened, path, None, around, &mut next)?;
         self.enter(next)
@@ -278,10 +280,7 @@ impl<'n> Tree<'n> {
                     continue;
                 }
             };
-            if at::mode(directory.as_fd()).map(|mode| mode & libc::S_IFMT) != Ok(libc::S_IFDIR) {
-                continue;
-            }
-            let kind = match glob::kind(directory.as_fd()) {
+            let kind = match self.kinds.of(directory.as_fd()) {
                 Ok(kind) => kind,
                 Err(errno) => {
                     self.tell(errno, &path);
@@ -289,6 +288,9 @@ impl<'n> Tree<'n> {
                 }
             };
             if onward == Onward::All && foreign(kind, around.unwrap_or(kind)).is_some() {
+                continue;
+            }
+            if at::mode(directory.as_fd()).map(|mode| mode & libc::S_IFMT) != Ok(libc::S_IFDIR) {
                 continue;
             }
             match self.watch(&path, directory.as_fd()) {

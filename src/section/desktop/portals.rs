@@ -53,7 +53,10 @@ pub fn portal(policy: &Policy, facts: &Facts) -> Option<Portal> {
     Some(Portal {
         documents: found.no_documents.is_none(),
         dialogs: found.no_documents.is_none() && found.dialogs,
-        wants_entry: !found.entry && is_ours(&app),
+        // Without portals nobody looks.
+        wants_entry: !found.entry
+            && is_ours(&app)
+            && (found.no_documents.is_none() || found.dialogs),
         app,
         site: said.site,
         notes,

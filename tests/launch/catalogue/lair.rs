@@ -57,6 +57,12 @@ impl Lair {
         set("project", project.display().to_string());
         set("run", scene.runtime().display().to_string());
         set("launcher", binary("sandbox").display().to_string());
+        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+        let peers: std::collections::BTreeSet<&str> = mounts
+            .split_whitespace()
+            .filter(|word| word.starts_with("shared:"))
+            .collect();
+        set("peers", peers.into_iter().collect::<Vec<_>>().join(" "));
         for file in [
             ".ssh/id",
             ".aws/credentials",

@@ -299,11 +299,17 @@ pub const ALL: &[Attempt] = &[
         "MNT-7",
         "have mounts that spread to the host",
         Sometimes("where its mounts are shared"),
-        |_| {
+        |bait| {
             let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-            match text.lines().find(|line| line.contains(" shared:")) {
+            let host: Vec<&str> = bait.get("peers").split(' ').collect();
+            // Sharing with namespaces that are made inside is not spreading.
+            let spreads = |line: &&str| {
+                let mut words = line.split(' ');
+                words.any(|word| word.starts_with("shared:") && host.contains(&word))
+            };
+            match text.lines().find(spreads) {
                 Some(line) => Escaped(line.to_owned()),
-                None => Held("none is shared".to_owned()),
+                None => Held("none is shared with the host".to_owned()),
             }
         },
     ),
