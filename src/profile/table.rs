@@ -673,8 +673,8 @@ pub static KEYS: &[Key] = &[
         "`\"join\"`: it is run inside of the sandbox that runs already, as by `sandboxctl join`, so that a program which has one \
          instance for each home directory (browsers, mail programs, office suites) finds its first one and opens what it was given \
          there. That is done only where the very same rules hold, for the same program or another one that the profile names in \
-         `programs`; else a new sandbox is started, and a warning \
-         says why. A document that the running sandbox does not show is refused. The environment is that of the first start. \
+         `programs`; else a new sandbox is started, and a warning says why. A document that the running sandbox does not show is \
+         refused. The environment is that of the first start, and what is run there ends with the first program. \
          `\"new\"`, and `--new` for one start: a sandbox of its own.",
     ),
     // ------------------------------------------------------------------ user
