@@ -84,7 +84,7 @@ pub fn main() -> i32 {
                     }
                 }
             };
-            second::warn_of_another(&launch, &ready);
+            second::warn_of_another(&launch, &ready, &sources);
             match registered::take_name(&launch) {
                 Ok(registered) => {
                     drop(turn);

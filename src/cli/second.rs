@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::stat::{fstat, stat};
 
+use crate::control::Record;
 use crate::control::join::{self, Joinable};
 use crate::control::registry::{self, Turn};
 use crate::control::sandbox::{self, Refusal, Sandbox};
@@ -125,12 +126,13 @@ pub(super) fn place(launch: &Launch, ready: &Ready) -> Place {
     }
 }
 
-/// The sandbox in which all of this holds. One that is just being started is waited for: it may be the one.
+/// The sandbox in which all of this holds. One that is just being started is waited for, as it may be the one,
+/// and so is the end of one that ends.
 pub(super) fn find(launch: &Launch, asked: &str) -> Option<Sandbox> {
     let own = nix::unistd::geteuid().as_raw();
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let mut starting = false;
+        let mut in_between = false;
         let mut found: Vec<Sandbox> = Vec::new();
         for sandbox in sandbox::all().sandboxes {
             if sandbox.uid() != own || !sandbox.entry.is_live() {
@@ -144,9 +146,11 @@ pub(super) fn find(launch: &Launch, asked: &str) -> Option<Sandbox> {
                 continue;
             }
             match &sandbox.record {
-                None => starting = true,
-                Some(record) if record.again.as_deref() == Some(asked) => found.push(sandbox),
-                Some(_) => {}
+                None => in_between = true,
+                Some(record) if record.again.as_deref() != Some(asked) => {}
+                // What ends still has its locks in the home directory.
+                Some(_) if sandbox.program().is_err() => in_between = true,
+                Some(_) => found.push(sandbox),
             }
         }
         // The first start has the home directory's lock.
@@ -154,7 +158,7 @@ pub(super) fn find(launch: &Launch, asked: &str) -> Option<Sandbox> {
         if let Some(first) = found.into_iter().next() {
             return Some(first);
         }
-        if !starting || Instant::now() > deadline {
+        if !in_between || Instant::now() > deadline {
             return None;
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -162,18 +166,25 @@ pub(super) fn find(launch: &Launch, asked: &str) -> Option<Sandbox> {
 }
 
 /// Says that the same program runs under the same profile, and why it is not joined.
-pub(super) fn warn_of_another(launch: &Launch, ready: &Ready) {
+pub(super) fn warn_of_another(launch: &Launch, ready: &Ready, sources: &SourceMap) {
     if launch.quiet || launch.new || launch.name.is_some() || ready.again.is_none() {
         return;
     }
     let own = nix::unistd::geteuid().as_raw();
     let program = crate::control::record::escaped(launch.program().unwrap_or_default());
     let file = |program: &str| program.rsplit('/').next().unwrap_or_default().to_owned();
+    // Of files that happen to have the same name in two places, each is a profile of its own.
+    let mut layers = ready.policy.layers.iter();
+    let profile = layers
+        .find(|layer| layer.name == ready.policy.name)
+        .map(|layer| sources.get(layer.site.source).name.as_str());
     let other = sandbox::all().sandboxes.into_iter().find(|sandbox| {
         sandbox.uid() == own
             && sandbox.entry.is_live()
             && sandbox.record.as_ref().is_some_and(|record| {
-                record.profile == ready.policy.name && file(&record.program) == file(&program)
+                record.profile == ready.policy.name
+                    && file(&record.program) == file(&program)
+                    && source_of(record) == profile
             })
     });
     if let Some(other) = other {
@@ -184,6 +195,13 @@ pub(super) fn warn_of_another(launch: &Launch, ready: &Ready) {
             escape::line(other.name())
         ));
     }
+}
+
+/// The file of the profile that a sandbox was started with.
+fn source_of(record: &Record) -> Option<&str> {
+    let mut layers = record.layers.iter();
+    let own = layers.find(|layer| layer.name == record.profile)?;
+    Some(&own.source)
 }
 
 /// Runs the program in a sandbox, and returns the exit status; none when that sandbox has ended meanwhile.
