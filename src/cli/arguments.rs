@@ -124,6 +124,12 @@ pub struct Launch {
     #[command(flatten)]
     pub shorthand: Shorthand,
 
+    /// Start a sandbox of its own even if the program runs already and its profile would have it join that one
+    ///
+    /// See `process.again`: profiles of browsers, mail programs and the like hand a second start into the running sandbox.
+    #[arg(long, help_heading = "Profile")]
+    pub new: bool,
+
     /// Print the plan, step by step with who asked for it, and run nothing
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,

@@ -72,8 +72,19 @@ pub(super) struct Documents {
     pub options: Vec<(Flag, String)>,
     /// Arguments that are to be put otherwise, by their index: links are seldom there inside.
     pub replaced: Vec<(usize, OsString)>,
+    /// Those that are shown because they were named.
+    pub shown: Vec<Document>,
     /// What is not shown, and why.
     pub warnings: Vec<String>,
+}
+
+/// A document that is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Document {
+    /// Where it is.
+    pub real: PathBuf,
+    /// Where it is seen.
+    pub seen: PathBuf,
 }
 
 /// How documents are shown.
@@ -138,6 +149,10 @@ pub(super) fn find(
                         out.options.push(option);
                     }
                 }
+                out.shown.push(Document {
+                    real,
+                    seen: seen.clone(),
+                });
                 if seen != lexical(&path) {
                     let text = match is_uri {
                         true => uri(&seen),

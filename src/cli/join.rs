@@ -36,38 +36,54 @@ pub(super) fn join(name: &str, as_root: bool, command: &[OsString]) -> Result<()
         as_root,
         ..entry(&joinable, command)
     };
-    let plan = joinable.confinement.plan(&entry).map_err(|reason| {
-        let told = escape::line(name).into_owned();
-        refuse(&Refusal::new(format!(
-            "`{told}` is not joined: what its record says binds it makes no sense: {reason}"
-        )))
+    let told = escape::line(name);
+    match enter("sandboxctl", &headline, &told, joinable, &entry) {
+        Ok(status::OK) => Ok(()),
+        Ok(other) => Err(other),
+        Err((text, status)) => {
+            complain(&text);
+            Err(status)
+        }
+    }
+}
+
+/// Runs a program in a sandbox and returns its status. `caller` is who says what, and `name` what the sandbox is called, to be
+/// shown.
+///
+/// # Errors
+/// Why it was not run, and the exit status.
+pub(super) fn enter(
+    caller: &str,
+    headline: &str,
+    name: &str,
+    joinable: Joinable,
+    entry: &Entry,
+) -> Result<i32, (String, i32)> {
+    let refused = |reason: String| (text(caller, &Refusal::new(reason)), status::NOT_SET_UP);
+    let plan = joinable.confinement.plan(entry).map_err(|reason| {
+        refused(format!(
+            "`{name}` is not joined: what its record says binds it makes no sense: {reason}"
+        ))
     })?;
-    hand_on(&joinable).map_err(|reason| refuse(&Refusal::new(reason)))?;
-    let sources = SourceMap::new();
+    hand_on(&joinable).map_err(refused)?;
     let mut tell = |remark| {
         if let Remark::Dropped { step, errno } = remark
             && let Some(step) = plan.steps.get(step)
         {
             complain(&format!(
-                "sandboxctl: warning: not done: {}: {}\n",
+                "{caller}: warning: not done: {}: {}\n",
                 escape::line(&step.action.describe()),
                 errno.desc()
             ));
         }
     };
-    let outcome = exec::prepare_join(&plan, joinable.target)
-        .and_then(|mut prepared| exec::launch(&mut prepared, None, &mut tell));
-    match outcome {
-        Ok(outcome) => match outcome.ending.status() {
-            status::OK => Ok(()),
-            other => Err(other),
-        },
-        Err(error) => {
-            let told = failed::tell_of(&headline, &error, &plan, &sources);
-            complain(&told.text);
-            Err(told.status)
-        }
-    }
+    exec::prepare_join(&plan, joinable.target)
+        .and_then(|mut prepared| exec::launch(&mut prepared, None, &mut tell))
+        .map(|outcome| outcome.ending.status())
+        .map_err(|error| {
+            let told = failed::tell_of(headline, &error, &plan, &SourceMap::new());
+            (told.text, told.status)
+        })
 }
 
 /// Finds a sandbox, and waits a moment for one that is just being started.
@@ -84,16 +100,21 @@ fn find(name: &str) -> Result<Sandbox, Refusal> {
 
 /// Tells why not.
 fn refuse(refusal: &Refusal) -> i32 {
-    let mut text = format!("sandboxctl: {}\n", refusal.message);
-    for line in &refusal.help {
-        text.push_str(&format!("  help: {line}\n"));
-    }
-    complain(&text);
+    complain(&text("sandboxctl", refusal));
     status::NOT_SET_UP
 }
 
+/// Why not, and what would help.
+pub(super) fn text(caller: &str, refusal: &Refusal) -> String {
+    let mut text = format!("{caller}: {}\n", refusal.message);
+    for line in &refusal.help {
+        text.push_str(&format!("  help: {line}\n"));
+    }
+    text
+}
+
 /// What is to be run, and with which terminal.
-fn entry(joinable: &Joinable, command: &[OsString]) -> Entry {
+pub(super) fn entry(joinable: &Joinable, command: &[OsString]) -> Entry {
     let terminal = (0..3).any(|fd| terminal::is_terminal(exec::standard(fd)));
     let (program, arguments) = match command.split_first() {
         Some((program, arguments)) => (program.clone(), arguments.to_vec()),
@@ -110,6 +131,7 @@ fn entry(joinable: &Joinable, command: &[OsString]) -> Entry {
         variables,
         bounding: bounding(joinable),
         as_root: false,
+        directory: None,
     }
 }
 

@@ -19,14 +19,14 @@ use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
 use crate::section::syscalls::{self, Company};
 
 use super::arguments::Launch;
-use super::documents::{self, Which};
+use super::documents::{self, Document, Which};
 use super::inspect::Roots;
 use super::layer::{Flag, Said, layer};
 use super::notice::{Notifier, When};
 use super::registered;
 use super::run::Run;
 use super::usage::usage;
-use super::{answer, complain, failed, fallback, inspect, root, status};
+use super::{answer, complain, failed, fallback, inspect, root, second, status};
 
 /// The program `sandbox`.
 #[must_use]
@@ -42,7 +42,13 @@ pub fn main() -> i32 {
     if launch.dry_run {
         let mut sources = SourceMap::new();
         return match prepare_for_show(&mut launch, &matches, &mut sources) {
-            Ok(ready) => dry_run(&launch, &ready, &sources),
+            Ok(ready) => {
+                let asked = ready.again.as_deref().filter(|_| !launch.new);
+                match asked.and_then(|asked| second::find(&launch, asked)) {
+                    Some(sandbox) => second::tell(&launch, &ready, &sandbox, &sources),
+                    None => dry_run(&launch, &ready, &sources),
+                }
+            }
             Err(errors) => errors.tell(&sources),
         };
     }
@@ -67,8 +73,21 @@ pub fn main() -> i32 {
                 complain(&told.text);
                 return told.status;
             }
+            let turn = loop {
+                match second::place(&launch, &ready) {
+                    second::Place::Own(turn) => break turn,
+                    second::Place::In(sandbox) => {
+                        if let Some(status) = second::run(&launch, &ready, &sandbox, &mut notifier)
+                        {
+                            return status;
+                        }
+                    }
+                }
+            };
+            second::warn_of_another(&launch, &ready, &sources);
             match registered::take_name(&launch) {
                 Ok(registered) => {
+                    drop(turn);
                     Run::new(&launch, registered, &mut notifier).carry_out(ready, sources)
                 }
                 Err(status) => status,
@@ -160,6 +179,10 @@ pub(super) struct Ready {
     alone: bool,
     /// Roots in use, which nobody removes meanwhile.
     pub roots: Roots,
+    /// What a second start is compared with; none if it is to have a sandbox of its own.
+    pub again: Option<String>,
+    /// Documents among the arguments that are shown because they were named.
+    pub documents: Vec<Document>,
 }
 
 /// The options that say rules, in the order in which they were typed.
@@ -248,9 +271,14 @@ fn prepare(
         ]));
     }
     let mut resolved = inspect::resolve(&names, &library, command_line, sources).map_err(wrong)?;
-    if let Some(with_documents) =
-        show_documents(launch, said, &resolved.policy, sources).map_err(wrong)?
-    {
+    let again = match no_user_namespaces {
+        None => second::asked_for(launch, &resolved.policy, &names, &library, sources),
+        // Such a sandbox holds less than was asked for.
+        Some(_) => None,
+    };
+    let (with_documents, documents) =
+        show_documents(launch, said, &resolved.policy, sources).map_err(wrong)?;
+    if let Some(with_documents) = with_documents {
         resolved =
             inspect::resolve(&names, &library, Some(with_documents), sources).map_err(wrong)?;
     }
@@ -299,6 +327,8 @@ fn prepare(
         },
         alone: names.is_empty(),
         roots,
+        again,
+        documents,
     })
 }
 
@@ -309,15 +339,15 @@ fn show_documents(
     mut said: Said,
     policy: &Policy,
     sources: &mut SourceMap,
-) -> Result<Option<Profile>, Diagnostics> {
+) -> Result<(Option<Profile>, Vec<Document>), Diagnostics> {
     let which = launch
         .documents
         .unwrap_or(Which::From { first: 1, rest: 0 });
     let Some(shown) = documents::shown(policy, launch.documents) else {
-        return Ok(None);
+        return Ok((None, Vec::new()));
     };
     if launch.arguments().is_empty() {
-        return Ok(None);
+        return Ok((None, Vec::new()));
     }
     let scope = host::Scope {
         user_directories: true,
@@ -335,11 +365,11 @@ fn show_documents(
         }
     }
     if found.options.is_empty() {
-        return Ok(None);
+        return Ok((None, found.shown));
     }
     // What was typed is said later, and holds.
     said.options.splice(0..0, found.options);
-    layer(&said, sources)
+    Ok((layer(&said, sources)?, found.shown))
 }
 
 /// What the image at `/` says is to be run.

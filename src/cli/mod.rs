@@ -33,6 +33,7 @@ pub mod root;
 pub mod rules;
 mod run;
 pub mod schema;
+mod second;
 mod usage;
 
 /// Exit statuses that the programs give by themselves.

@@ -26,6 +26,8 @@ pub(super) struct Registered {
     registration: Option<Registration>,
     /// Until it has been written down.
     policy: Option<Policy>,
+    /// What a second start is compared with.
+    again: Option<String>,
     /// Asked before anything changes it.
     caller: Caller,
 }
@@ -72,6 +74,7 @@ pub(super) fn take_name(launch: &Launch) -> Result<Registered, i32> {
         caller: caller(),
         registration,
         policy: None,
+        again: None,
     })
 }
 
@@ -86,9 +89,10 @@ impl Registered {
         std::mem::forget(self.registration);
     }
 
-    /// Keeps the policy until the program runs.
-    pub(super) fn keep(&mut self, policy: Policy) {
+    /// Keeps the policy, and what a second start is compared with, until the program runs.
+    pub(super) fn keep(&mut self, policy: Policy, again: Option<String>) {
         self.policy = self.registration.is_some().then_some(policy);
+        self.again = again;
     }
 
     /// Writes down what others must know of a program that runs.
@@ -105,7 +109,8 @@ impl Registered {
         };
         let written = record(launch, registration.name(), started, plan, &policy, sources)
             .map_err(|error| error.to_string())
-            .and_then(|record| {
+            .and_then(|mut record| {
+                record.again = self.again.take();
                 let as_root = user::may_join_as_root(&policy);
                 let policy = show::json(&policy, sources);
                 let confinement = Confinement::of(plan, sources, std::mem::take(&mut self.caller))
@@ -211,5 +216,6 @@ fn record(
         limits: limits.collect(),
         memory_soft: started.memory_soft,
         namespaces: process::namespaces(program_pid),
+        again: None,
     })
 }

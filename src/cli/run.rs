@@ -142,7 +142,7 @@ impl<'a> Run<'a> {
         sources: &SourceMap,
     ) -> Result<i32, Box<Unstarted>> {
         let launch = self.launch;
-        self.registered.keep(ready.policy);
+        self.registered.keep(ready.policy, ready.again);
         let _in_use = ready.roots;
         if let Some(background) = &self.background {
             let Some(name) = self.registered.name() else {

@@ -75,6 +75,7 @@ impl Attached {
             limits: self.limits,
             memory_soft: self.memory_soft,
             namespaces: process::namespaces(pid),
+            again: None,
         };
         let nothing = serde_json::Value::Null;
         let lines =

@@ -337,6 +337,8 @@ pub struct Entry {
     pub bounding: Option<(u64, u32)>,
     /// Whether it is to be root inside.
     pub as_root: bool,
+    /// Where it starts if that is seen inside, before what holds for the sandbox's own program.
+    pub directory: Option<OsString>,
 }
 
 impl Confinement {
@@ -459,6 +461,11 @@ impl Confinement {
             if let Action::Capabilities { bounding, .. } = &mut made.action {
                 *bounding |= entry.as_root;
             }
+            if let (Action::WorkingDirectory { candidates }, Some(own)) =
+                (&mut made.action, &entry.directory)
+            {
+                candidates.insert(0, own.into());
+            }
             match made.action {
                 Action::Seccomp(_) => filter = Some(made),
                 _ => steps.push(made),
@@ -478,7 +485,8 @@ impl Confinement {
         let has_directory = |step: &Step| matches!(step.action, Action::WorkingDirectory { .. });
         if !steps.iter().any(has_directory) {
             let own = raw(&self.caller.working_directory).into();
-            let candidates = vec![own, "/".into()];
+            let asked = entry.directory.as_ref().map(Into::into);
+            let candidates = asked.into_iter().chain([own, "/".into()]).collect();
             steps.push(step(Action::WorkingDirectory { candidates }, ""));
         }
         steps.push(step(Action::CloseDescriptors, ""));

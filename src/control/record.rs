@@ -94,6 +94,10 @@ pub struct Record {
     pub memory_soft: Option<u64>,
     /// The namespaces of the program by their names in /proc/PID/ns, and their inodes.
     pub namespaces: BTreeMap<String, u64>,
+    /// What a second start is compared with that is to be run in here (`process.again`): a digest of all that was asked for.
+    /// None where there is to be no such thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<String>,
 }
 
 /// How a sandbox ended.
@@ -264,6 +268,7 @@ pub(super) mod tests {
             }],
             memory_soft: None,
             namespaces: BTreeMap::from([("pid".to_owned(), 7)]),
+            again: None,
         }
     }
 

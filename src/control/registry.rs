@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -52,6 +52,31 @@ pub enum Refused {
 pub fn make_place() {
     // Why not is told when a name is to be taken.
     drop(writable());
+}
+
+/// The right to look around and to take a name, before anybody else who asks for it does.
+#[derive(Debug)]
+pub struct Turn {
+    /// Holds the lock.
+    _directory: Directory,
+}
+
+/// Waits for one's turn among the caller's starts that look for a running sandbox first, so long at most. None where it does not
+/// come, or there is no directory: then two may start at once, as if nobody had looked.
+#[must_use]
+pub fn take_turn(patience: Duration) -> Option<Turn> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let directory = writable().ok()?;
+    let deadline = Instant::now() + patience;
+    while !lock::try_exclusive(directory.fd.as_fd()).ok()? {
+        if Instant::now() > deadline {
+            return None;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Some(Turn {
+        _directory: directory,
+    })
 }
 
 /// A record of one's own. It is removed when this is dropped.

@@ -102,6 +102,11 @@ fn chosen(name: &str, file: &str) -> Chosen {
     }
 }
 
+/// Whether a profile's `programs` names a program's file name; not if that cannot be read.
+pub fn names(name: &str, file: &str, library: &Library, sources: &mut SourceMap) -> bool {
+    !name.contains('/') && takes(name, file, library, sources).unwrap_or(false)
+}
+
 /// Whether a profile's own document names a program. Parsed only when the name occurs in its text at all.
 fn takes(
     name: &str,

@@ -668,6 +668,15 @@ pub static KEYS: &[Key] = &[
         "A process that Landlock holds to files can mount nothing, not even in namespaces of its own. With `true` files are left to \
          the mounts alone, and Landlock keeps to sockets and signals. Browsers need no mounts for theirs.",
     ).warns("The second wall around files is left away."),
+    key(Section::Process, Name::Exact("again"), Kind::Word(&["new", "join"]), "\"new\"", "again = \"join\"").says(
+        "what a second start does while the program runs",
+        "`\"join\"`: it is run inside of the sandbox that runs already, as by `sandboxctl join`, so that a program which has one \
+         instance for each home directory (browsers, mail programs, office suites) finds its first one and opens what it was given \
+         there. That is done only where the very same rules hold, for the same program or another one that the profile names in \
+         `programs`; else a new sandbox is started, and a warning says why. A document that the running sandbox does not show is \
+         refused. The environment is that of the first start, and what is run there ends with the first program. \
+         `\"new\"`, and `--new` for one start: a sandbox of its own.",
+    ),
     // ------------------------------------------------------------------ user
     key(Section::User, Name::Exact("uid"), Kind::Id, "\"caller\"", "uid = \"root\"").says(
         "the user id seen inside a new user namespace",

@@ -44,6 +44,7 @@ mod review;
 mod roots;
 mod running;
 mod scaling;
+mod second;
 mod session;
 mod session_desktop;
 mod share;
@@ -112,6 +113,7 @@ fn main() -> ExitCode {
         ("running", running::cases),
         ("session", session::cases),
         ("scaling", scaling::cases),
+        ("second", second::cases),
         ("share", share::cases),
         ("shortages", shortages::cases),
         ("soft", soft::cases),

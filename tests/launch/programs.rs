@@ -73,7 +73,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// Long enough for a browser on two slow cores that others use too.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// `try NAME COMMAND…` for scripts: prints `NAME: ok` or `NAME: no`, which [`Finished::answers`] reads.
 const TRY: &str = "try() { name=$1; shift; if \"$@\" >/dev/null 2>&1; then echo \"$name: ok\"; else echo \"$name: no\"; fi; }\n";
