@@ -25,6 +25,8 @@ use super::cover::Covers;
 
 /// Directories that are watched.
 const MOST_WATCHED: usize = 65_536;
+/// Bytes of their paths. The memory is the launcher's, and no limit of the sandbox holds it.
+const MOST_BYTES: usize = 32 << 20;
 /// Names that are hidden while the sandbox lives.
 const MOST_COVERED: usize = 10_000;
 /// Bytes of events that are read at once: so few that the sandbox's end is noticed soon.
@@ -52,6 +54,10 @@ pub(super) struct Tree<'n> {
     numbers: BTreeMap<Rc<Path>, i32>,
     /// A directory that is shown at several places has one number.
     places: HashMap<i32, Vec<Rc<Path>>>,
+    /// How long the paths in `numbers` are together.
+    bytes: usize,
+    /// What has been met since everything is looked at anew.
+    met: Option<BTreeSet<Rc<Path>>>,
     covered: BTreeSet<PathBuf>,
     /// Whom to tell of the first directory that is not watched.
     tell: Option<&'n mut dyn FnMut(Unwatched)>,
@@ -87,6 +93,8 @@ impl<'n> Tree<'n> {
             queue: inotify::queue()?,
             numbers: BTreeMap::new(),
             places: HashMap::new(),
+            bytes: 0,
+            met: None,
             covered: BTreeSet::new(),
             tell: Some(tell),
             buffer: vec![0; EVENTS],
@@ -127,14 +135,15 @@ impl<'n> Tree<'n> {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Lost> {
         for event in inotify::events(bytes) {
             if event.is_overflow() {
-                // What comes after it in the queue is found too.
-                return self.begin_anew();
+                self.begin_anew()?;
+                continue;
             }
             if event.is_end() {
                 for path in self.places.remove(&event.watch).unwrap_or_default() {
                     // There may be another directory by now.
                     if self.numbers.get(&path) == Some(&event.watch) {
                         self.numbers.remove(&path);
+                        self.bytes -= path.as_os_str().len();
                     }
                 }
                 continue;
@@ -145,25 +154,46 @@ impl<'n> Tree<'n> {
             for place in places.clone() {
                 let path = place.join(event.name);
                 self.forget(&path);
-                if event.is_new() {
-                    self.appear(&place, path)?;
-                }
+                // Whatever is said of a name: when two exchange theirs, that both are gone is heard after one has come.
+                self.appear(&place, path)?;
             }
         }
         Ok(())
     }
 
-    /// Watches everything anew.
+    /// Looks at everything once more. What is watched stays so meanwhile: nobody else gets its place among the watches that
+    /// the user may have.
     fn begin_anew(&mut self) -> Result<(), Lost> {
-        let queue = inotify::queue().map_err(|errno| Lost {
-            errno,
-            path: "/".into(),
-        })?;
-        // With the old one all its watches go.
-        self.queue = queue;
-        self.numbers.clear();
-        self.places.clear();
-        self.look_at_all()
+        self.met = Some(BTreeSet::new());
+        self.look_at_all()?;
+        let met = self.met.take().unwrap_or_default();
+        let stale: Vec<Rc<Path>> = (self.numbers.keys())
+            .filter(|path| !met.contains(*path))
+            .cloned()
+            .collect();
+        for path in stale {
+            self.leave(&path);
+        }
+        Ok(())
+    }
+
+    /// Watches no more what was at a path.
+    fn leave(&mut self, path: &Rc<Path>) {
+        if let Some(number) = self.numbers.remove(path) {
+            self.bytes -= path.as_os_str().len();
+            self.release(number, path);
+        }
+    }
+
+    /// A directory is not at a path any more.
+    fn release(&mut self, number: i32, path: &Rc<Path>) {
+        if let Some(places) = self.places.get_mut(&number) {
+            places.retain(|place| place != path);
+            if places.is_empty() {
+                self.places.remove(&number);
+                inotify::forget(self.queue.as_fd(), number);
+            }
+        }
     }
 
     /// Looks no more after what was at a path and below it.
@@ -174,16 +204,7 @@ impl<'n> Tree<'n> {
                 .take_while(|at| at.starts_with(path))
                 .collect();
             for at in below {
-                let Some(number) = self.numbers.remove(&at) else {
-                    continue;
-                };
-                if let Some(places) = self.places.get_mut(&number) {
-                    places.retain(|place| *place != at);
-                    if places.is_empty() {
-                        self.places.remove(&number);
-                        inotify::forget(self.queue.as_fd(), number);
-                    }
-                }
+                self.leave(&at);
             }
         }
         while let Some(at) = self.covered.range::<Path, _>(from(path)).next()
@@ -227,7 +248,11 @@ impl<'n> Tree<'n> {
         if kind.is_none_or(|kind| kind == Type::Directory)
             && let Some(onward) = self.names.onward(&path)
         {
-            if self.numbers.len() + next.len() >= MOST_WATCHED {
+            // The queue is freed as it is worked off: what waits in it is bounded as what is watched.
+            let waiting = next.len();
+            if waiting >= MOST_WATCHED
+                || waiting.saturating_mul(path.as_os_str().len()) > MOST_BYTES
+            {
                 self.tell(Errno::E2BIG, &path);
             } else {
                 next.push(Next {
@@ -286,6 +311,14 @@ impl<'n> Tree<'n> {
             if onward == Onward::All && foreign(kind, around.unwrap_or(kind)).is_some() {
                 continue;
             }
+            // Those that are watched already keep their places, whatever was made since.
+            if !self.numbers.contains_key(path.as_path())
+                && (self.numbers.len() >= MOST_WATCHED
+                    || self.bytes + path.as_os_str().len() > MOST_BYTES)
+            {
+                self.tell(Errno::E2BIG, &path);
+                continue;
+            }
             match self.watch(&path, directory.as_fd()) {
                 Ok(()) | Err(Errno::EACCES) => {}
                 // What is there now is hidden nevertheless.
@@ -309,9 +342,15 @@ impl<'n> Tree<'n> {
         at::enter(directory)?;
         let number = inotify::watch_here(self.queue.as_fd())?;
         let path: Rc<Path> = path.into();
-        if self.numbers.insert(path.clone(), number) != Some(number) {
-            self.places.entry(number).or_default().push(path);
+        if let Some(met) = &mut self.met {
+            met.insert(path.clone());
         }
+        match self.numbers.insert(path.clone(), number) {
+            Some(before) if before == number => return Ok(()),
+            Some(before) => self.release(before, &path),
+            None => self.bytes += path.as_os_str().len(),
+        }
+        self.places.entry(number).or_default().push(path);
         Ok(())
     }
 
