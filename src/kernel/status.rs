@@ -138,10 +138,22 @@ pub fn answers(file: BorrowedFd<'_>, milliseconds: u16) -> Result<bool> {
     // SAFETY: the child makes system calls only, and ends.
     let child = check_int(unsafe { libc::fork() })?;
     if child == 0 {
+        // One that cannot be killed is not to hold the caller's pipes open as well. Without the calls it does.
+        // SAFETY: plain integers; nothing here uses another descriptor.
+        let asked = unsafe {
+            let asked = libc::fcntl(file.as_raw_fd(), libc::F_DUPFD, 3);
+            if asked >= 3 {
+                libc::syscall(libc::SYS_close_range, 0, asked - 1, 0);
+                libc::syscall(libc::SYS_close_range, asked + 1, u32::MAX, 0);
+                asked
+            } else {
+                file.as_raw_fd()
+            }
+        };
         // SAFETY: all-zero is a valid statfs.
         let mut found: libc::statfs = unsafe { std::mem::zeroed() };
         // SAFETY: the structure lives through the call.
-        let returned = unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut found) };
+        let returned = unsafe { libc::fstatfs(asked, &raw mut found) };
         // Errors are small numbers.
         let status = match check_int(returned) {
             Ok(_) => 0,
@@ -155,7 +167,13 @@ pub fn answers(file: BorrowedFd<'_>, milliseconds: u16) -> Result<bool> {
     loop {
         let mut status = 0;
         // SAFETY: the status lives through the call; the child is ours.
-        if check_int(unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) })? == child {
+        let waited =
+            match check_int(unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) }) {
+                // It has ended, and the caller has SIGCHLD ignored: what it was told, who asks next is told too.
+                Err(Errno::ECHILD) => return Ok(true),
+                waited => waited?,
+            };
+        if waited == child {
             return match libc::WEXITSTATUS(status) {
                 0 if libc::WIFEXITED(status) => Ok(true),
                 errno if libc::WIFEXITED(status) => Err(Errno::from_raw(errno)),

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{CString, OsStr};
 use std::ops::Bound;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -27,6 +27,8 @@ use super::cover::Covers;
 const MOST_WATCHED: usize = 65_536;
 /// Bytes of their paths. The memory is the launcher's, and no limit of the sandbox holds it.
 const MOST_BYTES: usize = 32 << 20;
+/// Watches that are kept beyond that while more is to be heard.
+const MOST_NOWHERE: usize = 16_384;
 /// Names that are hidden while the sandbox lives.
 const MOST_COVERED: usize = 10_000;
 /// Bytes of events that are read at once: so few that the sandbox's end is noticed soon.
@@ -54,6 +56,9 @@ pub(super) struct Tree<'n> {
     numbers: BTreeMap<Rc<Path>, i32>,
     /// A directory that is shown at several places has one number.
     places: HashMap<i32, Vec<Rc<Path>>>,
+    /// Watches of directories that are nowhere now. They are kept until all that happened is known: who was moved comes
+    /// again, and keeps its watch although the user may have no more of them.
+    nowhere: Vec<i32>,
     /// How long the paths in `numbers` are together.
     bytes: usize,
     /// What has been met since everything is looked at anew.
@@ -93,6 +98,7 @@ impl<'n> Tree<'n> {
             queue: inotify::queue()?,
             numbers: BTreeMap::new(),
             places: HashMap::new(),
+            nowhere: Vec::new(),
             bytes: 0,
             met: None,
             covered: BTreeSet::new(),
@@ -129,7 +135,24 @@ impl<'n> Tree<'n> {
             }),
         };
         self.buffer = buffer;
+        if self.nowhere.len() >= MOST_NOWHERE || !self.has_more() {
+            for number in std::mem::take(&mut self.nowhere) {
+                if !self.places.contains_key(&number) {
+                    inotify::forget(self.queue.as_fd(), number);
+                }
+            }
+        }
         result
+    }
+
+    /// Whether more has been told already.
+    fn has_more(&self) -> bool {
+        let mut ready = [libc::pollfd {
+            fd: self.queue.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        }];
+        descriptor::poll(&mut ready, 0).is_ok_and(|count| count > 0)
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Lost> {
@@ -191,7 +214,7 @@ impl<'n> Tree<'n> {
             places.retain(|place| place != path);
             if places.is_empty() {
                 self.places.remove(&number);
-                inotify::forget(self.queue.as_fd(), number);
+                self.nowhere.push(number);
             }
         }
     }
