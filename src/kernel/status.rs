@@ -139,17 +139,15 @@ pub fn answers(file: BorrowedFd<'_>, milliseconds: u16) -> Result<bool> {
     let child = check_int(unsafe { libc::fork() })?;
     if child == 0 {
         // One that cannot be killed is not to hold the caller's pipes open as well. Without the calls it does.
-        // SAFETY: plain integers; nothing here uses another descriptor.
-        let asked = unsafe {
-            let asked = libc::fcntl(file.as_raw_fd(), libc::F_DUPFD, 3);
-            if asked >= 3 {
-                libc::syscall(libc::SYS_close_range, 0, asked - 1, 0);
-                libc::syscall(libc::SYS_close_range, asked + 1, u32::MAX, 0);
-                asked
-            } else {
-                file.as_raw_fd()
+        // SAFETY: plain integers.
+        let copy = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD, 3) };
+        let asked = if copy < 3 { file.as_raw_fd() } else { copy };
+        for (first, last) in [(0, copy - 1), (copy + 1, i32::MAX)] {
+            if copy >= 3 {
+                // SAFETY: plain integers; this process uses no other descriptor.
+                unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
             }
-        };
+        }
         // SAFETY: all-zero is a valid statfs.
         let mut found: libc::statfs = unsafe { std::mem::zeroed() };
         // SAFETY: the structure lives through the call.
