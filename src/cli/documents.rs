@@ -339,7 +339,11 @@ fn grant(
         return Ok(Grant::in_place(options, real));
     }
     let directory = key(parent)?;
-    if shown == Shown::Directory && real.is_file() && is_document(caller, parent, parent).is_ok() {
+    if shown == Shown::Directory
+        && real.is_file()
+        && !is_everybodys(parent)
+        && is_document(caller, parent, parent).is_ok()
+    {
         // What begins with a dot stays out of sight but for locks, which LibreOffice calls `.~lock.NAME#`.
         let settings = format!("{directory}/.[!~]*");
         let options = vec![(flag, directory), (Flag::Hide, settings)];
@@ -349,6 +353,12 @@ fn grant(
     // looks for it. Programs that write by replacing then write in place, too.
     let options = vec![(Flag::Hide, directory), document];
     Ok(Grant::in_place(options, real))
+}
+
+/// Whether anybody may put files there, as in `/tmp`: what lies beside a document is then not what it belongs to, but
+/// others' and other programs', and their sockets.
+fn is_everybodys(directory: &Path) -> bool {
+    fs::metadata(directory).map_or(true, |found| found.mode() & 0o002 != 0)
 }
 
 /// A key with `*`, `?` or `[` in it means what the host has there: it cannot say a new place.

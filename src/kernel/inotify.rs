@@ -29,18 +29,6 @@ impl Event<'_> {
     pub fn is_end(&self) -> bool {
         self.mask & libc::IN_IGNORED != 0
     }
-
-    /// Whether the name appeared.
-    #[must_use]
-    pub fn is_new(&self) -> bool {
-        self.mask & (libc::IN_CREATE | libc::IN_MOVED_TO) != 0
-    }
-
-    /// Whether the name went away.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
-        self.mask & (libc::IN_DELETE | libc::IN_MOVED_FROM) != 0
-    }
 }
 
 /// A queue of events; reads never wait (inotify_init1(2)).
@@ -115,7 +103,7 @@ mod tests {
         bytes.extend(event(4, libc::IN_IGNORED, b""));
         let found: Vec<Event<'_>> = events(&bytes).collect();
         assert_eq!(found.len(), 3);
-        assert!(found[0].is_new() && found[0].watch == 3 && found[0].name == ".env");
+        assert!(found[0].watch == 3 && found[0].name == ".env");
         assert!(found[1].is_overflow() && found[2].is_end());
         assert_eq!(events(&bytes[..20]).count(), 0);
         assert_eq!(events(&bytes[..30]).count(), 1);

@@ -138,10 +138,20 @@ pub fn answers(file: BorrowedFd<'_>, milliseconds: u16) -> Result<bool> {
     // SAFETY: the child makes system calls only, and ends.
     let child = check_int(unsafe { libc::fork() })?;
     if child == 0 {
+        // One that cannot be killed is not to hold the caller's pipes open as well. Without the calls it does.
+        // SAFETY: plain integers.
+        let copy = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD, 3) };
+        let asked = if copy < 3 { file.as_raw_fd() } else { copy };
+        for (first, last) in [(0, copy - 1), (copy + 1, i32::MAX)] {
+            if copy >= 3 {
+                // SAFETY: plain integers; this process uses no other descriptor.
+                unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            }
+        }
         // SAFETY: all-zero is a valid statfs.
         let mut found: libc::statfs = unsafe { std::mem::zeroed() };
         // SAFETY: the structure lives through the call.
-        let returned = unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut found) };
+        let returned = unsafe { libc::fstatfs(asked, &raw mut found) };
         // Errors are small numbers.
         let status = match check_int(returned) {
             Ok(_) => 0,
@@ -155,7 +165,13 @@ pub fn answers(file: BorrowedFd<'_>, milliseconds: u16) -> Result<bool> {
     loop {
         let mut status = 0;
         // SAFETY: the status lives through the call; the child is ours.
-        if check_int(unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) })? == child {
+        let waited =
+            match check_int(unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) }) {
+                // It has ended, and the caller has SIGCHLD ignored: what it was told, who asks next is told too.
+                Err(Errno::ECHILD) => return Ok(true),
+                waited => waited?,
+            };
+        if waited == child {
             return match libc::WEXITSTATUS(status) {
                 0 if libc::WIFEXITED(status) => Ok(true),
                 errno if libc::WIFEXITED(status) => Err(Errno::from_raw(errno)),

@@ -320,7 +320,7 @@ pub static KEYS: &[Key] = &[
          in that time a program can open the file, and what is open stays open. What cannot be closed ends the program; \
          a directory that cannot be watched (fs.inotify.max_user_watches) is told. A symbolic link is closed itself, not what it leads to, and in a directory \
          that is closed later there are no exceptions. Not seen are changes by others below `\"copy\"` and `\"overlay\"` and by other machines, and what a program that may mount \
-         has cut off before in a mount namespace of its own. Without user namespaces, and for `\"/etc/name*\"` and the like in a directory in which only root makes files, a glob \
+         has cut off before in a mount namespace of its own, nor, without `namespaces.pid`, anything by what the program leaves running when it ends. Without user namespaces, and for `\"/etc/name*\"` and the like in a directory in which only root makes files, a glob \
          is about what is there at the start. So is a path without a glob: nothing is made on the host for a hidden path that does not exist, and a file that is made later under its name is \
          seen. Where that matters, write it as a glob (`\"~/.netr[c]\"`), hide the directory, or show a directory of the profile's own in its place.",
     ),
@@ -487,7 +487,7 @@ pub static KEYS: &[Key] = &[
          their place; with `\"read-write\"` also where `/` is shown read-only. The directory of a document is seen empty otherwise, and cannot be \
          written; a document right in the home directory, if it can be changed, is seen as `~/opened/NAME`, so that programs save it in \
          place. `\"directory\"` is for programs that put a lock beside a document and save by way of another file there: its directory is \
-         shown with all that is in it, to be changed, but for names that begin with a dot; one right in the home directory is shown \
+         shown with all that is in it, to be changed, but for names that begin with a dot; one right in the home directory, or in one that anybody may write to, is shown \
          alone. Not shown, with a warning, are: what a rule hides, names with a component that begins with a dot, the home directory \
          and what is above it, sockets and devices, and what is reached through another user's symbolic link. An argument that begins \
          with `-` names nothing. Arguments with links are given to the program without. Desktop entries made by `sandboxctl desktop` \

@@ -1,7 +1,7 @@
 //! `desktop.documents` and `--documents`: files that are shown because an argument names them.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::support::{Case, Finished, Need, Outcome, Scene, case};
 
@@ -219,6 +219,9 @@ fn with_their_directory(scene: &Scene) -> Outcome {
             format!("text of {name}")
         );
     }
+    // Nor does a directory in which anybody may put files and sockets.
+    fs::set_permissions(desk.at("elsewhere"), fs::Permissions::from_mode(0o1777))?;
+    run(&x)?.prints("nothing else")?;
     // The home directory comes with no document, nor does one that is hidden or begins with a dot.
     let home = desk.at("at-home");
     desk.read(&[], &[&home])?

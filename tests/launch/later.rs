@@ -13,6 +13,7 @@ use super::support::{Case, Need, Outcome, Sandbox, Scene, case};
 
 const USERNS: &[Need] = &[Need::UserNamespaces];
 const UNSHARE: &[Need] = &[Need::UserNamespaces, Need::Program("unshare")];
+const EXCHANGE: &[Need] = &[Need::UserNamespaces, Need::Program("python3")];
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -29,6 +30,7 @@ pub fn cases() -> Vec<Case> {
         ),
         case("made_inside", USERNS, made_inside),
         case("moved_inside", USERNS, moved_inside),
+        case("exchanged_inside", EXCHANGE, exchanged_inside),
         case("directories", USERNS, directories),
         case("links", USERNS, links),
         case("at_a_second_place", USERNS, at_a_second_place),
@@ -212,6 +214,24 @@ fn moved_inside(scene: &Scene) -> Outcome {
     scene.write("home/go2", "")?;
     run.wait()?
         .prints("ready\nclosed work/b/c/.env\nmoved\nclosed work/d/c/.env.more\nclosed work/b/.env")
+}
+
+/// Two directories that exchange their names (renameat2(2), RENAME_EXCHANGE) are both looked after, where they are now.
+fn exchanged_inside(scene: &Scene) -> Outcome {
+    let mut run = script(
+        scene,
+        PROFILE,
+        "mkdir -p work/b/c; python3 -c 'import ctypes; print(ctypes.CDLL(None).renameat2(-100, b\"work/a\", -100, b\"work/b\", 2))'
+        sleep 0.3; echo ready; go 1; closed work/a/.env; closed work/a/c/.env; closed work/b/.env",
+    )?
+    .spawn()?;
+    run.wait_for("ready")?;
+    for directory in ["a", "a/c", "b"] {
+        scene.write(&format!("home/work/{directory}/.env"), "secret")?;
+    }
+    scene.write("home/go1", "")?;
+    run.wait()?
+        .prints("0\nready\nclosed work/a/.env\nclosed work/a/c/.env\nclosed work/b/.env")
 }
 
 fn directories(scene: &Scene) -> Outcome {

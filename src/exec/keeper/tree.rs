@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{CString, OsStr};
 use std::ops::Bound;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -25,6 +25,10 @@ use super::cover::Covers;
 
 /// Directories that are watched.
 const MOST_WATCHED: usize = 65_536;
+/// Bytes of their paths. The memory is the launcher's, and no limit of the sandbox holds it.
+const MOST_BYTES: usize = 32 << 20;
+/// Watches that are kept beyond that while more is to be heard.
+const MOST_NOWHERE: usize = 16_384;
 /// Names that are hidden while the sandbox lives.
 const MOST_COVERED: usize = 10_000;
 /// Bytes of events that are read at once: so few that the sandbox's end is noticed soon.
@@ -53,6 +57,13 @@ pub(super) struct Tree<'n> {
     numbers: BTreeMap<Rc<Path>, i32>,
     /// A directory that is shown at several places has one number.
     places: HashMap<i32, Vec<Rc<Path>>>,
+    /// Watches of directories that are nowhere now. They are kept until all that happened is known: who was moved comes
+    /// again, and keeps its watch although the user may have no more of them.
+    nowhere: Vec<i32>,
+    /// How long the paths in `numbers` are together.
+    bytes: usize,
+    /// What has been met since everything is looked at anew.
+    met: Option<BTreeSet<Rc<Path>>>,
     covered: BTreeSet<PathBuf>,
     /// Whom to tell of the first directory that is not watched.
     tell: Option<&'n mut dyn FnMut(Unwatched)>,
@@ -89,6 +100,9 @@ impl<'n> Tree<'n> {
             kinds: Kinds::default(),
             numbers: BTreeMap::new(),
             places: HashMap::new(),
+            nowhere: Vec::new(),
+            bytes: 0,
+            met: None,
             covered: BTreeSet::new(),
             tell: Some(tell),
             buffer: vec![0; EVENTS],
@@ -128,20 +142,38 @@ impl<'n> Tree<'n> {
             }),
         };
         self.buffer = buffer;
+        if self.nowhere.len() >= MOST_NOWHERE || !self.has_more() {
+            for number in std::mem::take(&mut self.nowhere) {
+                if !self.places.contains_key(&number) {
+                    inotify::forget(self.queue.as_fd(), number);
+                }
+            }
+        }
         result
+    }
+
+    /// Whether more has been told already.
+    fn has_more(&self) -> bool {
+        let mut ready = [libc::pollfd {
+            fd: self.queue.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        }];
+        descriptor::poll(&mut ready, 0).is_ok_and(|count| count > 0)
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Lost> {
         for event in inotify::events(bytes) {
             if event.is_overflow() {
-                // What comes after it in the queue is found too.
-                return self.begin_anew();
+                self.begin_anew()?;
+                continue;
             }
             if event.is_end() {
                 for path in self.places.remove(&event.watch).unwrap_or_default() {
                     // There may be another directory by now.
                     if self.numbers.get(&path) == Some(&event.watch) {
                         self.numbers.remove(&path);
+                        self.bytes -= path.as_os_str().len();
                     }
                 }
                 continue;
@@ -152,25 +184,46 @@ impl<'n> Tree<'n> {
             for place in places.clone() {
                 let path = place.join(event.name);
                 self.forget(&path);
-                if event.is_new() {
-                    self.appear(&place, path)?;
-                }
+                // Whatever is said of a name: when two exchange theirs, that both are gone is heard after one has come.
+                self.appear(&place, path)?;
             }
         }
         Ok(())
     }
 
-    /// Watches everything anew.
+    /// Looks at everything once more. What is watched stays so meanwhile: nobody else gets its place among the watches that
+    /// the user may have.
     fn begin_anew(&mut self) -> Result<(), Lost> {
-        let queue = inotify::queue().map_err(|errno| Lost {
-            errno,
-            path: "/".into(),
-        })?;
-        // With the old one all its watches go.
-        self.queue = queue;
-        self.numbers.clear();
-        self.places.clear();
-        self.look_at_all()
+        self.met = Some(BTreeSet::new());
+        self.look_at_all()?;
+        let met = self.met.take().unwrap_or_default();
+        let stale: Vec<Rc<Path>> = (self.numbers.keys())
+            .filter(|path| !met.contains(*path))
+            .cloned()
+            .collect();
+        for path in stale {
+            self.leave(&path);
+        }
+        Ok(())
+    }
+
+    /// Watches no more what was at a path.
+    fn leave(&mut self, path: &Rc<Path>) {
+        if let Some(number) = self.numbers.remove(path) {
+            self.bytes -= path.as_os_str().len();
+            self.release(number, path);
+        }
+    }
+
+    /// A directory is not at a path any more.
+    fn release(&mut self, number: i32, path: &Rc<Path>) {
+        if let Some(places) = self.places.get_mut(&number) {
+            places.retain(|place| place != path);
+            if places.is_empty() {
+                self.places.remove(&number);
+                self.nowhere.push(number);
+            }
+        }
     }
 
     /// Looks no more after what was at a path and below it.
@@ -181,16 +234,7 @@ impl<'n> Tree<'n> {
                 .take_while(|at| at.starts_with(path))
                 .collect();
             for at in below {
-                let Some(number) = self.numbers.remove(&at) else {
-                    continue;
-                };
-                if let Some(places) = self.places.get_mut(&number) {
-                    places.retain(|place| *place != at);
-                    if places.is_empty() {
-                        self.places.remove(&number);
-                        inotify::forget(self.queue.as_fd(), number);
-                    }
-                }
+                self.leave(&at);
             }
         }
         while let Some(at) = self.covered.range::<Path, _>(from(path)).next()
@@ -234,7 +278,11 @@ impl<'n> Tree<'n> {
         if kind.is_none_or(|kind| kind == Type::Directory)
             && let Some(onward) = self.names.onward(&path)
         {
-            if self.numbers.len() + next.len() >= MOST_WATCHED {
+            // The queue is freed as it is worked off: what waits in it is bounded as what is watched.
+            let waiting = next.len();
+            if waiting >= MOST_WATCHED
+                || waiting.saturating_mul(path.as_os_str().len()) > MOST_BYTES
+            {
                 self.tell(Errno::E2BIG, &path);
             } else {
                 next.push(Next {
@@ -293,6 +341,14 @@ impl<'n> Tree<'n> {
             if at::mode(directory.as_fd()).map(|mode| mode & libc::S_IFMT) != Ok(libc::S_IFDIR) {
                 continue;
             }
+            // Those that are watched already keep their places, whatever was made since.
+            if !self.numbers.contains_key(path.as_path())
+                && (self.numbers.len() >= MOST_WATCHED
+                    || self.bytes + path.as_os_str().len() > MOST_BYTES)
+            {
+                self.tell(Errno::E2BIG, &path);
+                continue;
+            }
             match self.watch(&path, directory.as_fd()) {
                 Ok(()) | Err(Errno::EACCES) => {}
                 // What is there now is hidden nevertheless.
@@ -316,9 +372,15 @@ impl<'n> Tree<'n> {
         at::enter(directory)?;
         let number = inotify::watch_here(self.queue.as_fd())?;
         let path: Rc<Path> = path.into();
-        if self.numbers.insert(path.clone(), number) != Some(number) {
-            self.places.entry(number).or_default().push(path);
+        if let Some(met) = &mut self.met {
+            met.insert(path.clone());
         }
+        match self.numbers.insert(path.clone(), number) {
+            Some(before) if before == number => return Ok(()),
+            Some(before) => self.release(before, &path),
+            None => self.bytes += path.as_os_str().len(),
+        }
+        self.places.entry(number).or_default().push(path);
         Ok(())
     }
 

@@ -235,7 +235,7 @@ pub(super) fn look_after(draft: &mut Draft) -> Option<Step> {
         draft.note(site, text);
     }
     if !draft.around.pid_namespace {
-        let text = "the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach";
+        let text = "the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then; what the program leaves running when it ends sees such files: with `namespaces.pid = true` it is out of reach, and nothing is left";
         draft.note(site, text);
     }
     Some(Step {
