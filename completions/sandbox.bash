@@ -23,7 +23,7 @@ _sandbox() {
 
     case "${cmd}" in
         sandbox)
-            opts="-h -V --profile --set --no-profile --system-profiles --best-effort --name --app-id --memory --swap --memory-soft --pids --cpu --ro --rw --hide --tmpfs --copy --bind --root --net --hostname --chdir --env --unset-env --dry-run --report --json --background --quiet --verbose --notify --documents --help --version"
+            opts="-h -V --profile --set --no-profile --system-profiles --best-effort --name --app-id --memory --swap --memory-soft --pids --cpu --ro --rw --hide --tmpfs --copy --bind --root --net --hostname --chdir --env --unset-env --new --dry-run --report --json --background --quiet --verbose --notify --documents --help --version"
             if [[ ${cur} == -* ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -27,6 +27,7 @@ complete -c sandbox -l documents -d 'Show the program the files and directories 
 complete -c sandbox -l no-profile -d 'Take no profile: only what this command line says holds'
 complete -c sandbox -l system-profiles -d 'Take profiles of the system alone: nothing below a home directory is opened'
 complete -c sandbox -l best-effort -d 'Let rules that this host cannot apply pass with a warning, where they only add strictness'
+complete -c sandbox -l new -d 'Start a sandbox of its own even if the program runs already and its profile would have it join that one'
 complete -c sandbox -l dry-run -d 'Print the plan, step by step with who asked for it, and run nothing'
 complete -c sandbox -l report -d 'Print a report at the end: exit status, peak memory, limits that were hit'
 complete -c sandbox -l json -d 'Print the plan (--dry-run) or the report at the end as JSON'

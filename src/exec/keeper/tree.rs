@@ -335,7 +335,9 @@ impl<'n> Tree<'n> {
                     continue;
                 }
             };
-            if onward == Onward::All && foreign(kind, around.unwrap_or(kind)).is_some() {
+            // A name that is looked for in a directory of autofs has something mounted.
+            let apart = || foreign(kind, around.unwrap_or(kind)).is_some();
+            if kind == "autofs" || (onward == Onward::All && apart()) {
                 continue;
             }
             if at::mode(directory.as_fd()).map(|mode| mode & libc::S_IFMT) != Ok(libc::S_IFDIR) {
