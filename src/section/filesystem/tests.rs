@@ -537,7 +537,7 @@ fn a_build() {
     seal /home/u
     PivotRoot
     keep away ~/work/**/.env*
-    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach
+    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then; what the program leaves running when it ends sees such files: with `namespaces.pid = true` it is out of reach, and nothing is left
     "#);
 }
 
@@ -709,7 +709,7 @@ fn rules_that_meet() {
     # `/home/u/Down*` has no effect: `~/Downloads` decides about `/home/u/Downloads`
     # `~/work` has no effect: `${PWD}` decides about `/home/u/work`
     # `/usr/lib` has no effect: `/lib` decides about `/usr/lib`
-    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach
+    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then; what the program leaves running when it ends sees such files: with `namespaces.pid = true` it is out of reach, and nothing is left
     "#);
     let same_layer = [ro("/"), rw("${PWD}"), hidden("~/work")];
     insta::assert_snapshot!(steps(&same_layer), @r#"
@@ -748,7 +748,7 @@ fn what_the_host_lacks() {
     # `/root/.ssh` is out of the caller's reach already: Permission denied (os error 13)
     # `/root/x` is passed over: Permission denied (os error 13)
     # `/srv/*.key` matches nothing on this host yet; what gets such a name later is kept away
-    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach
+    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then; what the program leaves running when it ends sees such files: with `namespaces.pid = true` it is out of reach, and nothing is left
     # `/snap` is absent on this host; made later, it would be seen
     "#);
     let wrong = [
@@ -909,7 +909,7 @@ fn a_real_directory_is_looked_at_and_lowered() {
     seal ~
     PivotRoot
     keep away ${PWD}/**/.env*
-    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then: `namespaces.pid = true` keeps it out of reach
+    # the process that hides what gets a hidden name later can be killed from inside, and the program ends with it then; what the program leaves running when it ends sees such files: with `namespaces.pid = true` it is out of reach, and nothing is left
     # `~/.ssh` is not there: `~` shows nothing of the host
     "#);
 }
