@@ -53,10 +53,7 @@ pub fn portal(policy: &Policy, facts: &Facts) -> Option<Portal> {
     Some(Portal {
         documents: found.no_documents.is_none(),
         dialogs: found.no_documents.is_none() && found.dialogs,
-        // Without portals nobody looks.
-        wants_entry: !found.entry
-            && is_ours(&app)
-            && (found.no_documents.is_none() || found.dialogs),
+        wants_entry: !found.entry && is_ours(&app),
         app,
         site: said.site,
         notes,
