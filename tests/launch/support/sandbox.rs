@@ -82,9 +82,11 @@ impl<'a> Sandbox<'a> {
     /// Writes `text` to a file of the scene and adds `--profile FILE`.
     pub fn profile_text(mut self, text: &str) -> io::Result<Sandbox<'a>> {
         self.profiles += 1;
-        let path = self
-            .scene
-            .write(&format!("profile-{}.toml", self.profiles), text)?;
+        let name = format!("profile-{}.toml", self.profiles);
+        // One that was started before may be about to read a file of that name: it finds either text, and never a part.
+        let new = self.scene.write(&format!("{name}.new"), text)?;
+        let path = self.scene.folder().join(name);
+        std::fs::rename(new, &path)?;
         self.options.push("--profile".into());
         self.options.push(path.into());
         Ok(self)
