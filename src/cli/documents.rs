@@ -17,6 +17,7 @@ use crate::host::facts::Caller;
 use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Value, View};
+use crate::profile::write::quoted;
 use crate::section::expand::{self, Expanded};
 
 use super::flag::Flag;
@@ -373,16 +374,13 @@ fn has_plain_name(path: &Path) -> bool {
 fn elsewhere(parent: &Path, real: &Path) -> Result<Grant, String> {
     let closed = parent.join(ELSEWHERE);
     let seen = closed.join(real.file_name().unwrap_or_default());
-    let (_, source) = (key(real)?, real.to_str().ok_or("its name is not UTF-8")?);
+    // A value is no pattern, and says the rest as a key does.
+    key(real)?;
+    let source = real.to_str().ok_or("its name is not UTF-8")?;
     let value = format!("{{ bind = {}, access = \"read-write\" }}", quoted(source));
     let rule = format!("filesystem.{}={value}", quoted(&key(&seen)?));
     let options = vec![(Flag::Hide, key(&closed)?), (Flag::Set, rule)];
     Ok(Grant { options, seen })
-}
-
-/// A TOML string; there are no control characters in it.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Whether what an argument names may be shown because it was named.

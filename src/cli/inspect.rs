@@ -288,9 +288,6 @@ pub(super) fn control_groups_at(
     facts
 }
 
-/// The kernel follows no more links in one path (path_resolution(7)).
-const MOST_LINKS: usize = 40;
-
 /// Gathers what a plan for this policy depends on.
 fn facts(policy: &Policy, roots: &Roots, app: String) -> Result<Facts, Diagnostics> {
     facts_for(policy, roots, app, |_| {}, |_| Vec::new())
@@ -366,7 +363,7 @@ pub(super) fn facts_for(
     facts.globs = seen.globs;
     facts.notes = seen.notes;
     // Links in another root lead on in it, which only looking there tells.
-    for _ in 0..MOST_LINKS {
+    for _ in 0..host::paths::MOST_LINKS {
         let more = execute::wanted_beyond(policy, &facts, &asked);
         if more.is_empty() {
             break;

@@ -219,12 +219,7 @@ impl Search {
         if let Some(names) = self.read.get(at) {
             return Ok(names.clone());
         }
-        let flags = OFlag::O_RDONLY
-            | OFlag::O_DIRECTORY
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_NONBLOCK
-            | OFlag::O_CLOEXEC;
-        let mut open = match Dir::openat(directory.as_fd(), ".", flags, Mode::empty()) {
+        let mut open = match names_of(directory.as_fd()) {
             Ok(open) => open,
             Err(error) => {
                 self.pass_over(at, paths::own_lock(directory, error))?;
@@ -255,6 +250,19 @@ impl Search {
         self.read.insert(at.to_owned(), names.clone());
         Ok(names)
     }
+}
+
+/// Opens a directory, given as a bare reference, to read its names.
+///
+/// # Errors
+/// open(2).
+pub(crate) fn names_of(directory: BorrowedFd<'_>) -> nix::Result<Dir> {
+    let flags = OFlag::O_RDONLY
+        | OFlag::O_DIRECTORY
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NONBLOCK
+        | OFlag::O_CLOEXEC;
+    Dir::openat(directory, ".", flags, Mode::empty())
 }
 
 /// Names of file systems, as [`foreign`] takes them; empty for all that need not be told apart. For who cannot read the mount

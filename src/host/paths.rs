@@ -21,7 +21,7 @@ use crate::kernel::status::{self, Status};
 use crate::tree::{PathMap, PathSet};
 
 /// The kernel follows no more links in one path (path_resolution(7)).
-const MOST_LINKS: usize = 40;
+pub(crate) const MOST_LINKS: usize = 40;
 /// Directories that are kept open while paths below them are looked at.
 const MOST_OPEN: usize = 128;
 /// Names that are remembered as missing.

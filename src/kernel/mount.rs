@@ -260,18 +260,7 @@ pub fn make_mount(context: BorrowedFd<'_>, attributes: u64) -> Result<OwnedFd> {
 /// # Errors
 /// mount(2).
 pub fn make_private() -> Result<()> {
-    let none = std::ptr::null();
-    // SAFETY: the target is a constant; the other pointers are not looked at.
-    check_int(unsafe {
-        libc::mount(
-            none,
-            c"/".as_ptr(),
-            none,
-            libc::MS_REC | libc::MS_PRIVATE,
-            std::ptr::null(),
-        )
-    })
-    .map(drop)
+    propagate(libc::MS_PRIVATE)
 }
 
 /// Has what is mounted on the mounts of this namespace later spread to copies of it in other namespaces (mount_namespaces(7),
@@ -280,6 +269,11 @@ pub fn make_private() -> Result<()> {
 /// # Errors
 /// mount(2).
 pub fn make_shared() -> Result<()> {
+    propagate(libc::MS_SHARED)
+}
+
+/// Sets how all mounts of this namespace spread.
+fn propagate(how: libc::c_ulong) -> Result<()> {
     let none = std::ptr::null();
     // SAFETY: the target is a constant; the other pointers are not looked at.
     check_int(unsafe {
@@ -287,7 +281,7 @@ pub fn make_shared() -> Result<()> {
             none,
             c"/".as_ptr(),
             none,
-            libc::MS_REC | libc::MS_SHARED,
+            libc::MS_REC | how,
             std::ptr::null(),
         )
     })

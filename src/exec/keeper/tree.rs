@@ -12,11 +12,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use nix::dir::{Dir, Type};
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
+use nix::dir::Type;
 
-use crate::host::glob::{Kinds, foreign};
+use crate::host::glob::{Kinds, foreign, names_of};
 use crate::kernel::{Errno, at, descriptor, inotify};
 use crate::section::filesystem::later::Names;
 use crate::section::pattern::Onward;
@@ -393,12 +391,7 @@ impl<'n> Tree<'n> {
         kind: &'static str,
         next: &mut Vec<Next>,
     ) -> Result<(), Lost> {
-        let flags = OFlag::O_RDONLY
-            | OFlag::O_DIRECTORY
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_NONBLOCK
-            | OFlag::O_CLOEXEC;
-        let mut open = match Dir::openat(directory.as_fd(), ".", flags, Mode::empty()) {
+        let mut open = match names_of(directory.as_fd()) {
             Ok(open) => open,
             Err(Errno::EACCES) => return Ok(()),
             Err(errno) => {
