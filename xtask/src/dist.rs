@@ -6,6 +6,10 @@ use std::process::Command;
 
 const PROGRAMS: [&str; 3] = ["sandbox", "sandboxctl", "sandbox-suid"];
 
+/// For programs that run anywhere, and start fast: relative relocations take a bit each instead of 24 bytes, and a start reads
+/// all of them (`DT_RELR`; the C library that is linked in knows it, whatever the one is where the program runs).
+const FLAGS: &str = "-Ctarget-feature=+crt-static -Clink-arg=-Wl,-z,pack-relative-relocs";
+
 /// Builds into `target/dist`.
 pub fn build(root: &Path) -> Result<(), String> {
     let triple = host_triple()?;
@@ -14,10 +18,7 @@ pub fn build(root: &Path) -> Result<(), String> {
     // With an explicit target the flags do not reach procedural macros, which cannot be built statically.
     let status = Command::new(cargo())
         .current_dir(root)
-        .env(
-            "RUSTFLAGS",
-            format!("{inherited} -Ctarget-feature=+crt-static"),
-        )
+        .env("RUSTFLAGS", format!("{inherited} {FLAGS}"))
         .args([
             "build",
             "--release",
