@@ -297,6 +297,8 @@ fn answers(program: &bpf::Program) -> bool {
 }
 
 impl Groups {
+    // What calls this gets no frame of such a size: each page of it would be touched.
+    #[inline(never)]
     fn are_left(&self, host: BorrowedFd<'_>) -> Result<bool, Errno> {
         // A line for each hierarchy, of which there are a dozen, with a path that is seldom longer than a line of text.
         let mut text = [0u8; 32 << 10];

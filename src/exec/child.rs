@@ -97,9 +97,9 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
     if !prepared.init {
         become_program(prepared, &lines, &state);
     }
-    match clone::fork() {
+    let launch = (prepared, &lines, &state);
+    match clone::fork_to_execute(|(p, l, s)| become_program(p, l, s), &launch) {
         Err(errno) => fail(socket, prepared.execute.step, errno),
-        Ok(0) => become_program(prepared, &lines, &state),
         Ok(program) => {
             let new_session = prepared.new_session;
             let gives_back = prepared.init_gives_back;
@@ -112,15 +112,23 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
 /// Process 1 from here on: the launcher's memory, of which it has a copy, is not for it.
 #[inline(never)]
 fn stay(program: libc::pid_t, kept: Kept, new_session: bool, gives_back: bool) -> ! {
-    if gives_back {
-        // SAFETY: what follows uses its arguments alone, which fit into registers.
-        unsafe { heap::abandon() };
-        memory::give_stack_back();
-        memory::give_file_back();
-        // SAFETY: it never returns to what called this.
-        unsafe { memory::abandon_callers() };
-    }
-    serve(program, kept, new_session)
+    serve(
+        program,
+        kept,
+        new_session,
+        gives_back.then_some(give_all_back),
+    )
+}
+
+/// Gives back all memory but what [`serve`] stands on.
+#[inline(never)]
+fn give_all_back() {
+    // SAFETY: nothing of the heap is used any more: `serve` has its arguments alone, which are numbers.
+    unsafe { heap::abandon() };
+    memory::give_stack_back();
+    memory::give_file_back();
+    // SAFETY: `serve`, which alone called this, never returns; its frame and this one are a few hundred bytes.
+    unsafe { memory::abandon_callers() };
 }
 
 /// Carries one operation out. What fails ends the child, unless the launch may go on without it: then it is told.

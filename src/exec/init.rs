@@ -6,6 +6,7 @@
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use crate::kernel::process::{Change, exit};
 use crate::kernel::{Errno, capability, descriptor, process, seccomp, signal, terminal};
@@ -82,11 +83,27 @@ fn keep(terminal: Option<OwnedFd>, status: Option<OwnedFd>) -> Result<Kept, Errn
     Ok([Some(terminal), status])
 }
 
-/// Serves until the program has ended. Uses no memory but the stack.
-pub(super) fn serve(program: libc::pid_t, [terminal, status]: Kept, new_session: bool) -> ! {
+/// A program that has run so long without anything to do for process 1 is one that stays.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Serves until the program has ended. Uses no memory but the stack, so that `give_back` may give back all other when the program
+/// is one that stays; a short one is not made to wait for pages that come again at its end.
+pub(super) fn serve(
+    program: libc::pid_t,
+    [terminal, status]: Kept,
+    new_session: bool,
+    mut give_back: Option<fn()>,
+) -> ! {
     loop {
-        let Ok(came) = signal::wait(&signal::WATCHED) else {
-            continue;
+        let came = match signal::wait(&signal::WATCHED, give_back.map(|_| QUIET)) {
+            Ok(came) => came,
+            Err(Errno::EAGAIN) => {
+                if let Some(give_back) = give_back.take() {
+                    give_back();
+                }
+                continue;
+            }
+            Err(_) => continue,
         };
         match came.number {
             libc::SIGCHLD => reap(program, terminal.is_some(), status.as_ref()),

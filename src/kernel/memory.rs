@@ -66,8 +66,8 @@ pub fn give_stack_back() {
 /// Gives back the stack of all that called what calls this, but for the two pages that are nearest.
 ///
 /// # Safety
-/// The caller, whose frame is smaller than a page, never returns, uses nothing that lies in the frames of its own callers,
-/// and no argument or variable that the process was started with.
+/// The caller, or one that called it and whose frame and all below it are smaller than a page together, never returns; uses
+/// nothing that lies in the frames of its own callers, and no argument or variable that the process was started with.
 pub unsafe fn abandon_callers() {
     unsafe extern "C" {
         static program_invocation_name: *const libc::c_char;

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use super::{Errno, Result, check, check_int};
 
@@ -195,16 +196,23 @@ pub fn next(from: BorrowedFd<'_>) -> Result<Option<Signal>> {
     }
 }
 
-/// Waits for one of the blocked `signals` (sigwaitinfo(2)).
+/// Waits for one of the blocked `signals` (sigtimedwait(2)), for `patience` at most if there is one.
 ///
 /// # Errors
-/// EINTR is passed on.
-pub fn wait(signals: &[libc::c_int]) -> Result<Signal> {
+/// EAGAIN: none came so long. EINTR is passed on.
+pub fn wait(signals: &[libc::c_int], patience: Option<Duration>) -> Result<Signal> {
     let set = set_of(signals);
+    let patience = patience.map(|patience| libc::timespec {
+        tv_sec: patience.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: patience.subsec_nanos().into(),
+    });
+    let timeout = patience
+        .as_ref()
+        .map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: all-zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    // SAFETY: both structures live through the call.
-    let number = check_int(unsafe { libc::sigwaitinfo(&raw const set, &raw mut info) })?;
+    // SAFETY: all structures live through the call; without a time there is a null pointer.
+    let number = check_int(unsafe { libc::sigtimedwait(&raw const set, &raw mut info, timeout) })?;
     Ok(Signal {
         number,
         by_kernel: info.si_code == libc::SI_KERNEL,
