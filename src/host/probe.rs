@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::facts::{Caller, Facts, Machine};
 use crate::kernel::{Errno, capability, landlock, machine, mount, process, terminal};
+use crate::plan::step::NamespaceKind;
 use crate::report::{Diagnostic, escape};
 use crate::section::namespaces::KINDS;
 
@@ -84,17 +85,22 @@ pub fn probe(scope: Scope) -> Result<Facts, Diagnostic> {
 
 /// Kinds that /proc/self/ns does not show; none where /proc cannot tell.
 fn missing_namespaces() -> Vec<&'static str> {
-    let Ok(entries) = std::fs::read_dir("/proc/self/ns") else {
-        return Vec::new();
+    // Eight questions about links cost less than a list of that directory, for which the kernel makes each of them.
+    let is_there = |kind: NamespaceKind| {
+        let file = if kind == NamespaceKind::Mount {
+            "mnt"
+        } else {
+            kind.name()
+        };
+        let path = Path::new("/proc/self/ns").join(file);
+        path.symlink_metadata().is_ok()
     };
-    // One look at the directory for all of them.
-    let known: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-    let file = |name: &'static str| if name == "mount" { "mnt" } else { name };
-    KINDS
-        .into_iter()
-        .map(|(_, name)| name)
-        .filter(|name| !known.is_empty() && !known.iter().any(|known| known == file(name)))
-        .collect()
+    let (there, missing): (Vec<_>, Vec<_>) =
+        KINDS.into_iter().partition(|(kind, _)| is_there(*kind));
+    match there.is_empty() {
+        true => Vec::new(),
+        false => missing.into_iter().map(|(_, name)| name).collect(),
+    }
 }
 
 fn caller(scope: Scope) -> Result<Caller, Diagnostic> {
