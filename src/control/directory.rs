@@ -160,14 +160,6 @@ fn own_places(uid: u32) -> Vec<PathBuf> {
 
 /// Makes a directory of the caller in one of the caller's; below the directory of state with what is missing above it.
 fn make(path: &Path, uid: u32) -> Result<Directory, Unfit> {
-    // Whatever the caller's umask takes away, these modes are meant.
-    let theirs = process::set_umask(0o077);
-    let made = make_with_modes(path, uid);
-    process::set_umask(theirs);
-    made
-}
-
-fn make_with_modes(path: &Path, uid: u32) -> Result<Directory, Unfit> {
     let unfit = |errno| unfit(path, errno);
     let mut above = path.ancestors().skip(1);
     let there = if path.ends_with(place::BELOW_STATE) {
@@ -190,7 +182,11 @@ fn make_with_modes(path: &Path, uid: u32) -> Result<Directory, Unfit> {
         let Component::Normal(part) = part else {
             return Err(Unfit::Missing);
         };
-        match mkdirat(&fd, part, Mode::S_IRWXU) {
+        // Whatever the caller's umask takes away, this mode is meant.
+        let theirs = process::set_umask(0o077);
+        let made = mkdirat(&fd, part, Mode::S_IRWXU);
+        process::set_umask(theirs);
+        match made {
             // Somebody else of us was faster.
             Ok(()) | Err(Errno::EEXIST) => {}
             Err(errno) => return Err(unfit(errno)),
