@@ -1,13 +1,16 @@
 //! What a launch costs: wall time from spawn to exit of `true`, for this program and for others that do the like, and
 //! the memory that stays behind while the program runs.
 //!
-//! `cargo bench --bench launch [-- [--rounds N] [--json] [--sandbox FILE] [--only WORD] [--beside]]`, as root or as an
-//! ordinary user. `--beside` measures something else: launches while 0 to 200 others run; and `--together` launches on all
-//! processors at once, by the second. Every round runs each command once, in an order that moves on, so that all of them see the same machine. On a
-//! machine that does other things too, look at the ratios and the minima. The home directory is an empty one in /tmp,
-//! for of another home the sandbox hides parts, which `bwrap` does not do.
+//! `cargo bench --bench launch [-- [--rounds N] [--json] [--sandbox FILE] [--only WORD] [--ordinary] [--beside]]`, as root or
+//! as an ordinary user; with `--ordinary`, root has all of them started by an ordinary one. `--beside` measures something
+//! else: launches while 0 to 1,000 others run; and `--together` launches on all processors at once, by the second. Every
+//! round runs each command once, in an order that moves on, so that all of them see the same machine. On a machine that does
+//! other things too, look at the ratios and the minima. The home directory is an empty one in /tmp, for of another home the
+//! sandbox hides parts, which `bwrap` does not do.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -28,12 +31,15 @@ const DIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/dist/sandbox");
 const REFERENCE: &str = "bwrap, the same view";
 /// The row whose time is everybody's.
 const PLAIN: &str = "no sandbox";
+/// The ordinary user that root starts them as.
+const NOBODY: u32 = 65534;
 
 struct Options {
     rounds: usize,
     json: bool,
     sandbox: Option<PathBuf>,
     only: Option<String>,
+    ordinary: bool,
     beside: bool,
     together: bool,
 }
@@ -45,6 +51,7 @@ impl Options {
             json: false,
             sandbox: None,
             only: None,
+            ordinary: false,
             beside: false,
             together: false,
         };
@@ -61,6 +68,7 @@ impl Options {
                         .ok_or(format!("`{text}` is no number of rounds"))?;
                 }
                 "--json" => options.json = true,
+                "--ordinary" => options.ordinary = nix::unistd::geteuid().is_root(),
                 "--beside" => options.beside = true,
                 "--together" => options.together = true,
                 "--sandbox" => options.sandbox = Some(value()?.into()),
@@ -80,24 +88,74 @@ struct Case {
     name: &'static str,
     line: Vec<String>,
     home: PathBuf,
+    /// Who starts it, if not the caller.
+    user: Option<u32>,
 }
 
-fn cases(sandbox: &str, home: &Path) -> Vec<Case> {
-    let case = |name, program: &str, arguments: &str| Case {
-        name,
-        line: std::iter::once(program)
-            .chain(arguments.split_whitespace())
-            .map(str::to_owned)
-            .collect(),
-        home: home.to_owned(),
-    };
-    let view = format!("--profile {PROFILE} --");
-    let mut cases = vec![
+/// Where the programs that are measured are, and who starts them.
+struct Place {
+    directory: tempfile::TempDir,
+    sandbox: String,
+    profile: String,
+    user: Option<u32>,
+}
+
+impl Place {
+    /// A directory in /tmp; for another user with copies of what that user may not reach where it is.
+    fn make(sandbox: &str, ordinary: bool) -> std::io::Result<Self> {
+        let directory = tempfile::tempdir_in("/tmp")?;
+        let mut place = Self {
+            sandbox: sandbox.to_owned(),
+            profile: PROFILE.to_owned(),
+            user: None,
+            directory,
+        };
+        std::fs::create_dir(place.home())?;
+        if ordinary {
+            let base = place.directory.path();
+            std::fs::set_permissions(base, std::fs::Permissions::from_mode(0o755))?;
+            let copy = |from: &str, name: &str| {
+                let to = base.join(name);
+                std::fs::copy(from, &to).map(|_| to.display().to_string())
+            };
+            let (sandbox, profile) = (copy(sandbox, "sandbox")?, copy(PROFILE, "view.toml")?);
+            std::os::unix::fs::chown(place.home(), Some(NOBODY), Some(NOBODY))?;
+            (place.sandbox, place.profile, place.user) = (sandbox, profile, Some(NOBODY));
+        }
+        // Pages of a file that was just built count as dirty until they are on the disk.
+        std::fs::File::open(&place.sandbox)?.sync_all()?;
+        Ok(place)
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn home(&self) -> PathBuf {
+        self.path().join("home")
+    }
+
+    fn case(&self, name: &'static str, line: Vec<String>) -> Case {
         Case {
-            name: PLAIN,
-            line: Vec::new(),
-            home: home.to_owned(),
-        },
+            name,
+            line,
+            home: self.home(),
+            user: self.user,
+        }
+    }
+}
+
+fn cases(place: &Place) -> Vec<Case> {
+    let case = |name, program: &str, arguments: &str| {
+        let words = std::iter::once(program).chain(arguments.split_whitespace());
+        place.case(name, words.map(str::to_owned).collect())
+    };
+    let (sandbox, view) = (
+        place.sandbox.as_str(),
+        format!("--profile {} --", place.profile),
+    );
+    let mut cases = vec![
+        place.case(PLAIN, Vec::new()),
         case(
             "unshare, the same namespaces",
             "/usr/bin/unshare",
@@ -136,6 +194,10 @@ impl Case {
         let mut words = self.line.iter().map(String::as_str).chain([last]);
         let mut command = Command::new(words.next().unwrap_or(program));
         command.args(words).env("HOME", &self.home);
+        if let Some(user) = self.user {
+            // With the groups of root go its rights.
+            command.uid(user).gid(user).env_remove("XDG_RUNTIME_DIR");
+        }
         command
     }
 
@@ -395,19 +457,16 @@ fn run() -> Result<(), String> {
         None if Path::new(DIST).is_file() => DIST.to_owned(),
         None => env!("CARGO_BIN_EXE_sandbox").to_owned(),
     };
-    // Pages of a file that was just built count as dirty until they are on the disk.
-    std::fs::File::open(&sandbox)
-        .and_then(|file| file.sync_all())
-        .map_err(|error| format!("{sandbox}: {error}"))?;
-    let home = tempfile::tempdir_in("/tmp").map_err(|error| format!("/tmp: {error}"))?;
-    let mut cases = cases(&sandbox, home.path());
-    cases.extend(others::cases(home.path(), home.path()));
+    let place =
+        Place::make(&sandbox, options.ordinary).map_err(|error| format!("{sandbox}: {error}"))?;
+    let mut cases = cases(&place);
+    cases.extend(others::cases(&place));
     if options.together {
         print!("{}", together::measure(&cases)?);
         return Ok(());
     }
     if options.beside {
-        let rows = crowd::measure(&sandbox, home.path(), options.rounds)?;
+        let rows = crowd::measure(&place.sandbox, &place.home(), options.rounds)?;
         print!("sandbox: {sandbox}\n{}", crowd::text(&rows));
         return Ok(());
     }

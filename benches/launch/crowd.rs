@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{PROGRAM, micros};
 
 /// So many run already.
-const CROWDS: [usize; 4] = [0, 1, 50, 200];
+const CROWDS: [usize; 5] = [0, 1, 50, 200, 1000];
 const LINE: [&str; 3] = ["--profile", "memlimit", "--"];
 
 /// What was measured beside a crowd: how many, and the minimum and the median in microseconds.

@@ -1,32 +1,30 @@
 //! What the launcher is measured against: the floor, and others that do the like. What is not installed is left out, and
 //! the report says so.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::Case;
+use super::{Case, Place};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/floor.c");
 /// What of the host a bundle shows; those that are links there are links inside.
 const TREES: [&str; 6] = ["/bin", "/etc", "/lib", "/lib64", "/sbin", "/usr"];
+/// The row of a process between, and nothing else.
+const BARE: &str = "floor, no namespaces";
 /// The row of the least system calls.
 pub const FLOOR: &str = "floor, the same view";
 /// The row of what people compare with first.
 pub const FIREJAIL: &str = "firejail, firefox profile";
 
-/// Builds the floor, and makes a bundle, below a directory; returns the cases, and what of it could not be made.
-pub fn cases(below: &Path, home: &Path) -> Vec<Case> {
-    let case = |name, program: &str, arguments: &[&str]| Case {
-        name,
-        line: std::iter::once(program)
-            .chain(arguments.iter().copied())
-            .map(str::to_owned)
-            .collect(),
-        home: home.to_owned(),
+/// Builds the floor, and makes a bundle; returns the cases, and what of it could not be made.
+pub fn cases(place: &Place) -> Vec<Case> {
+    let case = |name, program: &str, arguments: &[&str]| {
+        let words = std::iter::once(program).chain(arguments.iter().copied());
+        place.case(name, words.map(str::to_owned).collect())
     };
-    let floor = below.join("floor");
+    let floor = place.path().join("floor");
     // Where it cannot be built, the file is missing, and that is said.
     let _ = Command::new("cc")
         .args(["-O2", "-static", "-o"])
@@ -34,6 +32,7 @@ pub fn cases(below: &Path, home: &Path) -> Vec<Case> {
         .arg(SOURCE)
         .status();
     let mut cases = vec![
+        case(BARE, &floor.display().to_string(), &["-n"]),
         case(FLOOR, &floor.display().to_string(), &[]),
         case(
             FIREJAIL,
@@ -52,8 +51,8 @@ pub fn cases(below: &Path, home: &Path) -> Vec<Case> {
         ("crun, a like bundle", "/usr/bin/crun"),
         ("runc, a like bundle", "/usr/sbin/runc"),
     ] {
-        let state = below.join("state").display().to_string();
-        let bundle = bundle(below).map(|path| path.display().to_string());
+        let state = place.home().join("state").display().to_string();
+        let bundle = bundle(place).map(|path| path.display().to_string());
         let bundle = bundle.unwrap_or_default();
         let words = ["--root", &state, "run", "--bundle", &bundle];
         cases.push(case(name, program, &words));
@@ -76,8 +75,8 @@ pub fn cases(below: &Path, home: &Path) -> Vec<Case> {
 }
 
 /// Directories and settings of the runtime specification that come to the view of `benches/view.toml`.
-fn bundle(below: &Path) -> std::io::Result<PathBuf> {
-    let bundle = below.join("bundle");
+fn bundle(place: &Place) -> std::io::Result<PathBuf> {
+    let bundle = place.path().join("bundle");
     let root = bundle.join("rootfs");
     let mut mounts = vec![
         mount("proc", "/proc", "proc", &["nosuid", "noexec", "nodev"]),
@@ -124,10 +123,11 @@ fn bundle(below: &Path) -> std::io::Result<PathBuf> {
             ));
         }
     }
-    let (uid, gid) = (
+    let own = (
         nix::unistd::geteuid().as_raw(),
         nix::unistd::getegid().as_raw(),
     );
+    let (uid, gid) = place.user.map_or(own, |user| (user, user));
     let one = |id: u32| json!([{ "containerID": id, "hostID": id, "size": 1 }]);
     let kinds = ["user", "mount", "pid", "ipc", "uts", "cgroup"];
     let namespaces: Vec<Value> = kinds.iter().map(|kind| json!({ "type": kind })).collect();

@@ -140,12 +140,16 @@ impl Registration {
         &self.name
     }
 
-    /// Writes the record, once the program runs.
+    /// Writes the record, once the program runs. Then it removes what launchers that died have left: nobody waits for it
+    /// now, as somebody does when the program has ended.
     ///
     /// # Errors
     /// A full file system and the like.
     pub fn write(&mut self, lines: &[u8]) -> std::io::Result<()> {
-        self.file.write_all(lines)
+        let written = self.file.write_all(lines);
+        sweep(&self.directory, &self.name);
+        run_directory::sweep(&self.directory);
+        written
     }
 
     /// Removes the record, and tells those who hold it open how the sandbox ended.
@@ -156,8 +160,6 @@ impl Registration {
             // Nobody can be told.
             let _ = self.file.write_all(&line);
         }
-        sweep(&self.directory);
-        run_directory::sweep(&self.directory);
     }
 
     /// Leaves the record where it is, unlocked: it is stale when nothing is left of what it tells of.
@@ -179,12 +181,13 @@ impl Drop for Registration {
     }
 }
 
-/// So many records are looked at when a sandbox ends; more than a few are stale only after a crash of many.
+/// So many records are looked at for each sandbox; more than a few are stale only after a crash of many.
 const SWEPT: usize = 16;
 
-/// Removes records of launchers that have died without doing it.
-fn sweep(directory: &Rc<Directory>) {
-    for name in directory.names().iter().take(SWEPT) {
+/// Removes records of launchers that have died without doing it; `own` is not looked at.
+fn sweep(directory: &Rc<Directory>, own: &str) {
+    let names = directory.names();
+    for name in names.iter().filter(|name| *name != own).take(SWEPT) {
         if let Ok(entry) = Entry::open(directory, name) {
             let _ = entry.remove_if_stale();
         }
