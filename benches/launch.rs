@@ -31,8 +31,18 @@ const DIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/dist/sandbox");
 const REFERENCE: &str = "bwrap, the same view";
 /// The row whose time is everybody's.
 const PLAIN: &str = "no sandbox";
-/// The ordinary user that root starts them as.
+/// The ordinary user that root starts them as where there is no account of a person.
 const NOBODY: u32 = 65534;
+
+/// An ordinary user: the first account of a person (some of the ways serve nobody else), or nobody's.
+fn ordinary_user() -> u32 {
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let numbers = accounts
+        .lines()
+        .filter_map(|line| line.split(':').nth(2)?.parse::<u32>().ok());
+    let people = numbers.filter(|number| (1000..60_000).contains(number));
+    people.min().unwrap_or(NOBODY)
+}
 
 struct Options {
     rounds: usize,
@@ -119,8 +129,9 @@ impl Place {
                 std::fs::copy(from, &to).map(|_| to.display().to_string())
             };
             let (sandbox, profile) = (copy(sandbox, "sandbox")?, copy(PROFILE, "view.toml")?);
-            std::os::unix::fs::chown(place.home(), Some(NOBODY), Some(NOBODY))?;
-            (place.sandbox, place.profile, place.user) = (sandbox, profile, Some(NOBODY));
+            let user = ordinary_user();
+            std::os::unix::fs::chown(place.home(), Some(user), Some(user))?;
+            (place.sandbox, place.profile, place.user) = (sandbox, profile, Some(user));
         }
         // Pages of a file that was just built count as dirty until they are on the disk.
         std::fs::File::open(&place.sandbox)?.sync_all()?;
