@@ -1,4 +1,4 @@
-//! Capability sets (capabilities(7)). Writing allocates nothing; reading the caller's uses the `caps` crate.
+//! Capability sets (capabilities(7)). Allocates nothing.
 
 use super::{Errno, Result, check, check_int};
 
@@ -23,10 +23,8 @@ struct Data {
 /// # Errors
 /// capget(2).
 pub fn effective() -> Result<u64> {
-    let set = caps::read(None, caps::CapSet::Effective).map_err(|_| Errno::last())?;
-    Ok(set
-        .into_iter()
-        .fold(0, |bits, capability| bits | capability.bitmask()))
+    let [low, high] = get()?;
+    Ok(u64::from(low.effective) | u64::from(high.effective) << 32)
 }
 
 /// Takes a capability out of the bounding set.
