@@ -379,29 +379,20 @@ impl<V> Extend<(PathBuf, V)> for PathMap<V> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathSet(PathMap<()>);
 
+/// A set can be asked what a map can.
+impl Deref for PathSet {
+    type Target = PathMap<()>;
+
+    fn deref(&self) -> &PathMap<()> {
+        &self.0
+    }
+}
+
 impl PathSet {
-    /// An empty one.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Whether there is nothing in it.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Whether a path is among them.
     #[must_use]
     pub fn contains(&self, path: &Path) -> bool {
-        self.0.contains_key(path)
+        self.contains_key(path)
     }
 
     /// Adds one; whether it is new.
@@ -411,13 +402,13 @@ impl PathSet {
 
     /// All in their order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &PathBuf> {
-        self.0.keys()
+        self.keys()
     }
 
     /// Those at or below a path.
     pub fn from<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a PathBuf> {
-        let itself = self.0.get_key_value(path);
-        let all = itself.into_iter().chain(self.0.below(path));
+        let itself = self.get_key_value(path);
+        let all = itself.into_iter().chain(self.below(path));
         all.map(|(at, ())| at)
     }
 }

@@ -108,14 +108,14 @@ impl Search {
             return Ok(fact.canonical.map(|_| start).into_iter().collect());
         }
         let (Some(directory), PathKind::Directory) = (directory, fact.kind) else {
-            return Ok(PathSet::new());
+            return Ok(PathSet::default());
         };
         let told = |error: Errno| format!("`{}`: {}", start.display(), error.desc());
         self.walker.ask(&directory).map_err(told)?;
         let kind = self.walker.kind(&directory).map_err(told)?;
         let mut find = Find {
             kind,
-            found: PathSet::new(),
+            found: PathSet::default(),
         };
         self.descend(&mut find, &directory, &start, &pattern, 0)?;
         Ok(find.found)

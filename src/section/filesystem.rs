@@ -200,7 +200,7 @@ pub fn wanted_for(
     }
     let mut paths: PathSet = ["/dev", "/proc"].map(PathBuf::from).into();
     paths.extend(asked.iter().cloned());
-    let mut globs = PathSet::new();
+    let mut globs = PathSet::default();
     let mut binds = Vec::new();
     if around.real_root {
         paths.extend(proc::KERNEL_WIDE.map(PathBuf::from));

@@ -236,7 +236,7 @@ pub fn second_roads(draft: &mut Draft, rules: &[Rule], kept: &[(PathBuf, Access,
         let executes = rule.terms.execute != Some(false);
         guarded.insert(rule.host.clone(), (access, executes, name, rule.site));
     }
-    let mut taken: PathSet = PathSet::new();
+    let mut taken = PathSet::default();
     for (place, source) in shown {
         let mut hidden: Option<&Path> = None;
         for (path, (access, executes, because, site)) in below(&guarded, &source) {

@@ -216,7 +216,7 @@ fn lent(draft: &Draft, grants: &Grants) -> Vec<PathBuf> {
     for show in &shows {
         by_source.entry(show.1.clone()).or_default().push(show);
     }
-    let mut places = PathSet::new();
+    let mut places = PathSet::default();
     let mut compare = |granted: &Path, (place, source, item): &(&PathBuf, &PathBuf, &Item)| {
         let at = moved(granted, source, place);
         let same = object(draft, &at) == Object::Host(granted.to_owned());

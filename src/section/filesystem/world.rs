@@ -53,7 +53,7 @@ pub fn known(facts: &Facts) -> PathMap<PathKind> {
         }
     }
     // Whatever something lies below is a directory.
-    let mut parents = PathSet::new();
+    let mut parents = PathSet::default();
     for (path, kind) in &out {
         if *kind != PathKind::Missing {
             for at in tree::ancestors(path).skip(1) {
