@@ -8,10 +8,10 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::btree_map::{self, BTreeMap};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::ops::{Bound, Deref};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
@@ -169,6 +169,19 @@ pub fn ancestors(path: &Path) -> impl Iterator<Item = &Path> {
             }
         }
     })
+}
+
+/// The names in a path and its `..`, the last first.
+#[must_use]
+pub fn names(path: &Path) -> Vec<OsString> {
+    path.components()
+        .rev()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
+        })
+        .collect()
 }
 
 /// Values by paths.
