@@ -82,9 +82,7 @@ impl Grants {
 }
 
 fn object(draft: &Draft, place: &Path) -> Object {
-    let Some((at, item)) = draft.cover(place) else {
-        return Object::Host(place.to_owned());
-    };
+    let (at, item) = draft.cover_or_root(place);
     match &item.what {
         What::Show { source, .. } | What::Private { directory: source } => {
             Object::Host(moved(place, at, source))
