@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::super::support::{Case, Need, Outcome, Scene, case};
+use super::super::support::{Case, Need, Outcome, Sandbox, Scene, case};
 use super::script;
 
 pub fn cases() -> Vec<Case> {
@@ -324,6 +324,17 @@ fn privileged_priorities_in_a_user_namespace(scene: &Scene) -> Outcome {
     ])
 }
 
+/// A sandbox in one whose filter forbids to set the I/O priority.
+fn behind_a_filter(scene: &Scene) -> Sandbox<'_> {
+    scene.sandbox().behind([
+        super::super::support::binary("sandbox").into_os_string(),
+        "--no-profile".into(),
+        "--set".into(),
+        "syscalls.ioprio_set=deny".into(),
+        "--".into(),
+    ])
+}
+
 fn priorities_that_cannot_be(scene: &Scene) -> Outcome {
     // What loosens is no rule that may be dropped.
     let out = script(
@@ -333,15 +344,7 @@ fn priorities_that_cannot_be(scene: &Scene) -> Outcome {
     )?;
     out.exits_with(2)?.prints("")?;
     // A filter of an outer sandbox says no: the rule is named.
-    let out = scene
-        .sandbox()
-        .behind([
-            super::super::support::binary("sandbox").into_os_string(),
-            "--no-profile".into(),
-            "--set".into(),
-            "syscalls.ioprio_set=deny".into(),
-            "--".into(),
-        ])
+    let out = behind_a_filter(scene)
         .profile_text("[process]\nio-priority = \"idle\"\n")?
         .program(["echo", "was run"])
         .run()?;
@@ -351,15 +354,7 @@ fn priorities_that_cannot_be(scene: &Scene) -> Outcome {
 }
 
 fn priorities_that_may_fail(scene: &Scene) -> Outcome {
-    let out = scene
-        .sandbox()
-        .behind([
-            super::super::support::binary("sandbox").into_os_string(),
-            "--no-profile".into(),
-            "--set".into(),
-            "syscalls.ioprio_set=deny".into(),
-            "--".into(),
-        ])
+    let out = behind_a_filter(scene)
         .profile_text(
             "degrade = [\"process.io-priority\", \"process.scheduler\"]\n[process]\nio-priority = \"idle\"\n",
         )?
