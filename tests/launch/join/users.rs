@@ -1,9 +1,9 @@
 //! Whose sandbox may be joined, and as whom.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt, chown};
 
+use super::super::running::{Other, UIDS};
 use super::super::support::{Case, Need, Outcome, Scene, case};
 use super::{USERNS, end, idle, idling, join, unique};
 
@@ -25,24 +25,7 @@ pub fn cases() -> Vec<Case> {
 
 /// Neither root another user's, whose hands it would be in, nor the other way round.
 fn of_another_user(scene: &Scene) -> Outcome {
-    const OTHER: u32 = 65534;
-    let folder = Path::new("/run/user").join(OTHER.to_string());
-    fs::create_dir_all("/run/user")?;
-    if folder.exists() {
-        println!(
-            "SKIPPED join::of_another_user: {} is in use",
-            folder.display()
-        );
-        return Ok(());
-    }
-    fs::DirBuilder::new().mode(0o700).create(&folder)?;
-    chown(&folder, Some(OTHER), Some(OTHER))?;
-    let outcome = other_user(scene, OTHER, &folder);
-    fs::remove_dir_all(&folder)?;
-    outcome
-}
-
-fn other_user(scene: &Scene, other: u32, folder: &Path) -> Outcome {
+    let other = Other::new(UIDS[0])?;
     // The programs and the profile where anybody can read them.
     let place = scene.folder().join("shared");
     fs::create_dir(&place)?;
@@ -53,13 +36,11 @@ fn other_user(scene: &Scene, other: u32, folder: &Path) -> Outcome {
         fs::copy(super::super::support::binary(program), place.join(program))?;
     }
     let as_other = |program: &str| {
-        let id = other.to_string();
         scene
-            .command("setpriv")
-            .args(["--reuid", &id, "--regid", &id, "--clear-groups"])
-            .args([place.join(program)])
-            .env("XDG_RUNTIME_DIR", folder.as_os_str())
-            .env("HOME", "/")
+            .command(place.join(program))
+            .behind(other.words())
+            .env("XDG_RUNTIME_DIR", other.runtime.as_os_str())
+            .env("HOME", other.runtime.as_os_str())
             .in_folder("/")
     };
     let theirs = unique("theirs");
