@@ -1,7 +1,7 @@
 //! Notifications of a desktop: a bus and a server of our own, and what arrives there.
 
 use std::future::poll_fn;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
@@ -99,7 +99,7 @@ impl Desktop {
             received: Arc::default(),
         };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !socket.exists() {
+        while UnixStream::connect(&socket).is_err() {
             if Instant::now() > deadline || desktop.bus.try_wait()?.is_some() {
                 return Err("dbus-daemon does not start".into());
             }
