@@ -8,10 +8,10 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::btree_map::{self, BTreeMap};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::ops::{Bound, Deref};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
@@ -169,6 +169,19 @@ pub fn ancestors(path: &Path) -> impl Iterator<Item = &Path> {
             }
         }
     })
+}
+
+/// The names in a path and its `..`, the last first.
+#[must_use]
+pub fn names(path: &Path) -> Vec<OsString> {
+    path.components()
+        .rev()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
+        })
+        .collect()
 }
 
 /// Values by paths.
@@ -379,29 +392,20 @@ impl<V> Extend<(PathBuf, V)> for PathMap<V> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathSet(PathMap<()>);
 
+/// A set can be asked what a map can.
+impl Deref for PathSet {
+    type Target = PathMap<()>;
+
+    fn deref(&self) -> &PathMap<()> {
+        &self.0
+    }
+}
+
 impl PathSet {
-    /// An empty one.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Whether there is nothing in it.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Whether a path is among them.
     #[must_use]
     pub fn contains(&self, path: &Path) -> bool {
-        self.0.contains_key(path)
+        self.contains_key(path)
     }
 
     /// Adds one; whether it is new.
@@ -411,13 +415,13 @@ impl PathSet {
 
     /// All in their order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &PathBuf> {
-        self.0.keys()
+        self.keys()
     }
 
     /// Those at or below a path.
     pub fn from<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a PathBuf> {
-        let itself = self.0.get_key_value(path);
-        let all = itself.into_iter().chain(self.0.below(path));
+        let itself = self.get_key_value(path);
+        let all = itself.into_iter().chain(self.below(path));
         all.map(|(at, ())| at)
     }
 }

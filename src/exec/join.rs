@@ -121,8 +121,7 @@ impl Join {
     /// it is in the group then.
     fn enter_by_manager(&self, group: &Directories, pid: libc::pid_t) -> bool {
         let manager = crate::host::cgroup::probe_self().manager;
-        let (Some(manager), Some(unit), Ok(number)) = (manager, &self.unit, u32::try_from(pid))
-        else {
+        let (Some(manager), Some(unit)) = (manager, &self.unit) else {
             return false;
         };
         let mut places = group.places().into_iter();
@@ -130,7 +129,7 @@ impl Join {
         let Some(inner) = inner.and_then(|name| name.into_string().ok()) else {
             return false;
         };
-        systemd::add_to_unit(&manager.bus, unit, &format!("/{inner}"), &[number]).is_ok()
+        systemd::add_to_unit(&manager.bus, unit, &inner, &[pid]).is_ok()
             && group.processes().contains(&pid)
     }
 

@@ -108,14 +108,14 @@ impl Search {
             return Ok(fact.canonical.map(|_| start).into_iter().collect());
         }
         let (Some(directory), PathKind::Directory) = (directory, fact.kind) else {
-            return Ok(PathSet::new());
+            return Ok(PathSet::default());
         };
         let told = |error: Errno| format!("`{}`: {}", start.display(), error.desc());
         self.walker.ask(&directory).map_err(told)?;
         let kind = self.walker.kind(&directory).map_err(told)?;
         let mut find = Find {
             kind,
-            found: PathSet::new(),
+            found: PathSet::default(),
         };
         self.descend(&mut find, &directory, &start, &pattern, 0)?;
         Ok(find.found)
@@ -276,7 +276,6 @@ impl Kinds {
     /// # Errors
     /// statx(2), fstatfs(2).
     pub(crate) fn of(&mut self, file: BorrowedFd<'_>) -> nix::Result<&'static str> {
-        const PATIENCE: u16 = 5000;
         let device = status::of(file)?.device;
         // Every file system without a disk has major number 0.
         if device.0 != 0 {
@@ -287,7 +286,7 @@ impl Kinds {
         }
         let magic = match status::magic(file)? {
             Some(magic) => Some(magic),
-            None if !status::answers(file, PATIENCE)? => None,
+            None if !status::answers(file, remote::PATIENCE)? => None,
             None => u64::try_from(fstatfs(file)?.filesystem_type().0).ok(),
         };
         let name = magic.map_or("fuse", remote::name_of);

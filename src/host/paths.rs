@@ -5,10 +5,10 @@
 //! resolution asks for a directory then), and so would a name that is looked for in a directory of autofs. A file system of
 //! which somebody else has to be asked (`remote`) is gone into only once it has answered.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix::errno::Errno;
@@ -18,7 +18,7 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 use super::facts::{PathFact, PathKind, Twin};
 use super::remote::{self, Devices};
 use crate::kernel::status::{self, Status};
-use crate::tree::{PathMap, PathSet};
+use crate::tree::{self, PathMap, PathSet};
 
 /// The kernel follows no more links in one path (path_resolution(7)).
 pub(crate) const MOST_LINKS: usize = 40;
@@ -124,7 +124,7 @@ impl Walker {
         };
         // The directories on the way, so that `..` leads back to where one came from.
         let mut way: Vec<(PathBuf, Rc<Directory>)> = Vec::new();
-        let mut rest = names(path);
+        let mut rest = tree::names(path);
         while let Some(name) = rest.pop() {
             if name == ".." {
                 way.pop();
@@ -170,7 +170,7 @@ impl Walker {
                     if target.is_absolute() {
                         way.clear();
                     }
-                    rest.extend(names(&target));
+                    rest.extend(tree::names(&target));
                     fact.links.push((here, target));
                 }
                 Entry::Other(kind, twin) if rest.is_empty() => {
@@ -305,18 +305,6 @@ fn twin(kind: PathKind, found: &Status) -> Option<Twin> {
         inode: found.inode,
         names: found.names,
     })
-}
-
-/// The names in a path, the last first.
-fn names(path: &Path) -> Vec<OsString> {
-    path.components()
-        .rev()
-        .filter_map(|part| match part {
-            Component::Normal(name) => Some(name.to_owned()),
-            Component::ParentDir => Some("..".into()),
-            Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use crate::kernel::{pseudo, status};
 
 /// How long one may take to answer, in milliseconds.
-const PATIENCE: u16 = 5000;
+pub(super) const PATIENCE: u16 = 5000;
 
 /// What a device number stands for.
 pub(super) type Device = (u32, u32);

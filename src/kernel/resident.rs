@@ -7,11 +7,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, pipe2};
 
-use super::{memory, process};
+use super::{memory, process, signal};
 
 /// Does `work` in a process of its own that nobody waits for, and returns its number once it has called what it is given,
 /// to say that it is ready. It has a session of its own, no descriptor but /dev/null, `/` as its directory, and dies of
@@ -61,17 +60,7 @@ fn stay(
     writer: OwnedFd,
     work: impl FnOnce(&mut dyn FnMut()) -> Result<(), String>,
 ) -> ! {
-    for signal in [
-        Signal::SIGTERM,
-        Signal::SIGINT,
-        Signal::SIGHUP,
-        Signal::SIGCHLD,
-        Signal::SIGPIPE,
-    ] {
-        // SAFETY: the default action is no handler of ours.
-        let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
-    }
-    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+    signal::start_fresh();
     let _ = std::env::set_current_dir("/");
     let mut report = only(writer);
     process::set_name(name);
@@ -120,6 +109,8 @@ fn only(writer: OwnedFd) -> Option<File> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use nix::sys::signal::Signal;
+
     use super::*;
     use crate::kernel::peer::Peer;
 

@@ -141,6 +141,21 @@ pub fn reset_actions() {
     }
 }
 
+/// For a process of ours that stays without a program: what the launcher ignores or blocks, it hears.
+pub(super) fn start_fresh() {
+    for signal in [
+        libc::SIGTERM,
+        libc::SIGINT,
+        libc::SIGHUP,
+        libc::SIGCHLD,
+        libc::SIGPIPE,
+    ] {
+        // SAFETY: the default action is no handler of ours.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    let _ = unblock_all();
+}
+
 /// Whether a signal is ignored.
 fn is_ignored(signal: libc::c_int) -> bool {
     // SAFETY: all-zero is a valid sigaction.

@@ -13,7 +13,7 @@ use futures_core::Stream;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 use zbus::{MatchRule, MessageStream, OwnedObjectPath, Variant};
@@ -30,7 +30,7 @@ pub struct ScopeRequest {
     /// For people.
     pub description: String,
     /// The processes that are put into it.
-    pub pids: Vec<u32>,
+    pub pids: Vec<i32>,
 }
 
 /// How long all of it may take.
@@ -44,13 +44,20 @@ pub fn start_scope(request: &ScopeRequest) -> Result<(), String> {
     ask(call(request))
 }
 
-/// Has systemd move processes into a group of a delegated unit that runs: `group` is that group below the unit's, with a
-/// slash in front. The user's manager asks the system's where it may not do so itself.
+/// Has systemd move processes into a group of a delegated unit that runs, by the group's name below the unit's. The user's
+/// manager asks the system's where it may not do so itself.
 ///
 /// # Errors
 /// What systemd or the bus said, for people.
-pub fn add_to_unit(bus: &Path, unit: &str, group: &str, pids: &[u32]) -> Result<(), String> {
-    ask(add(bus, unit, group, pids))
+pub fn add_to_unit(bus: &Path, unit: &str, group: &str, pids: &[i32]) -> Result<(), String> {
+    ask(add(bus, unit, &format!("/{group}"), &numbers(pids)))
+}
+
+/// As D-Bus has them.
+fn numbers(pids: &[i32]) -> Vec<u32> {
+    pids.iter()
+        .filter_map(|pid| u32::try_from(*pid).ok())
+        .collect()
 }
 
 /// Has a child process talk to the bus.
@@ -147,7 +154,7 @@ async fn call(request: &ScopeRequest) -> Result<(), String> {
     let properties: Vec<(&str, Variant<'_>)> = vec![
         ("Description", Variant::from(request.description.as_str())),
         ("Slice", Variant::from(request.slice.as_str())),
-        ("PIDs", Variant::from(request.pids.clone())),
+        ("PIDs", Variant::from(numbers(&request.pids))),
         // Also: out-of-memory kills in it do not end the scope, and its groups are ours to make.
         ("Delegate", Variant::from(true)),
         ("CollectMode", Variant::from("inactive-or-failed")),
@@ -353,17 +360,7 @@ fn keep(leash: &OwnedFd) -> ! {
 
 /// In a fresh child: signals as by default, and death with the parent.
 fn die_with_parent() {
-    for signal in [
-        Signal::SIGTERM,
-        Signal::SIGINT,
-        Signal::SIGHUP,
-        Signal::SIGCHLD,
-        Signal::SIGPIPE,
-    ] {
-        // SAFETY: the default action is no handler of ours.
-        let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
-    }
-    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+    super::signal::start_fresh();
     // SAFETY: sets an attribute of this process.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }

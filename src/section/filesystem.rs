@@ -200,7 +200,7 @@ pub fn wanted_for(
     }
     let mut paths: PathSet = ["/dev", "/proc"].map(PathBuf::from).into();
     paths.extend(asked.iter().cloned());
-    let mut globs = PathSet::new();
+    let mut globs = PathSet::default();
     let mut binds = Vec::new();
     if around.real_root {
         paths.extend(proc::KERNEL_WIDE.map(PathBuf::from));
@@ -324,6 +324,8 @@ struct Draft<'a> {
     known: PathMap<PathKind>,
     /// What is to be at which place inside. Parents come before children.
     table: PathMap<Item>,
+    /// What is at `/` when the table does not say.
+    root: Item,
     /// Directories of the caller's own that must be there first.
     own: PathMap<Site>,
     /// What rules have made first, by its path on the host.
@@ -436,6 +438,7 @@ impl<'a> Draft<'a> {
             around,
             known: world::known(facts),
             table: PathMap::new(),
+            root: Item::root_of_host(),
             own: PathMap::new(),
             created: PathMap::new(),
             decisive: BTreeSet::new(),

@@ -7,11 +7,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_core::Stream;
 use nix::sys::signal::Signal;
 use zbus::MessageStream;
-use zbus::message::Type;
 
+use super::notify::next_call;
 use super::support::{Case, Finished, Need, Outcome, Sandbox, Scene, case};
 
 const BUS: &[Need] = &[
@@ -141,17 +140,8 @@ async fn serve(address: &str, name: &'static str, ready: &mpsc::Sender<()>) -> z
     let mut messages = MessageStream::from(&connection);
     connection.request_name(name).await?;
     let _ = ready.send(());
-    loop {
-        let next =
-            std::future::poll_fn(|context| std::pin::Pin::new(&mut messages).poll_next(context));
-        let Some(message) = next.await else {
-            return Ok(());
-        };
-        let message = message?;
+    while let Some(message) = next_call(&mut messages).await? {
         let header = message.header();
-        if message.message_type() != Type::MethodCall {
-            continue;
-        }
         let part = |part: Option<String>| part.unwrap_or_default();
         let called = format!(
             "{name} was asked {}.{} at {}",
@@ -171,6 +161,7 @@ async fn serve(address: &str, name: &'static str, ready: &mpsc::Sender<()>) -> z
         };
         connection.reply(&header, &answer).await?;
     }
+    Ok(())
 }
 
 /// What portals look at to know who called: the root directory of that process, and what is said of the instance.

@@ -1,7 +1,9 @@
 //! Notifications of a desktop: a bus and a server of our own, and what arrives there.
 
-use std::os::unix::net::UnixListener;
+use std::future::poll_fn;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -9,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use zbus::message::Type;
-use zbus::{MessageStream, OwnedVariant};
+use zbus::{Message, MessageStream, OwnedVariant};
 
 use super::support::{Case, Need, Outcome, Sandbox, Scene, case};
 
@@ -97,7 +99,7 @@ impl Desktop {
             received: Arc::default(),
         };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !socket.exists() {
+        while UnixStream::connect(&socket).is_err() {
             if Instant::now() > deadline || desktop.bus.try_wait()?.is_some() {
                 return Err("dbus-daemon does not start".into());
             }
@@ -142,6 +144,17 @@ const DESCRIBED: &str = r#"<node><interface name="org.freedesktop.Notifications"
 <arg type="s" direction="in"/><arg type="as" direction="in"/><arg type="a{sv}" direction="in"/><arg type="i" direction="in"/>
 <arg type="u" direction="out"/></method></interface></node>"#;
 
+/// The next call that comes over a bus; none once that has ended.
+pub async fn next_call(messages: &mut MessageStream) -> zbus::Result<Option<Message>> {
+    loop {
+        let next = poll_fn(|context| Pin::new(&mut *messages).poll_next(context));
+        match next.await.transpose()? {
+            Some(message) if message.message_type() != Type::MethodCall => {}
+            found => return Ok(found),
+        }
+    }
+}
+
 /// Serves notifications on a bus, until that ends.
 pub async fn serve(
     address: &str,
@@ -154,18 +167,9 @@ pub async fn serve(
         .request_name("org.freedesktop.Notifications")
         .await?;
     let _ = ready.send(());
-    loop {
-        let next =
-            std::future::poll_fn(|context| std::pin::Pin::new(&mut messages).poll_next(context));
-        let Some(message) = next.await else {
-            return Ok(());
-        };
-        let message = message?;
+    while let Some(message) = next_call(&mut messages).await? {
         let header = message.header();
         let called = header.member().map(|member| member.to_string());
-        if message.message_type() != Type::MethodCall {
-            continue;
-        }
         // So that gdbus knows of which types the arguments are.
         if called.as_deref() == Some("Introspect") {
             connection.reply(&header, &DESCRIBED).await?;
@@ -201,6 +205,7 @@ pub async fn serve(
         };
         connection.reply(&header, &number).await?;
     }
+    Ok(())
 }
 
 /// As a desktop starts it: without a terminal, on this bus. `setsid` starts the launcher as its child.

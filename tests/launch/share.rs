@@ -1,11 +1,11 @@
 //! `namespaces.net = "sandbox:NAME"`: namespaces of a running sandbox, shared by another.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
 
+use super::running::{Other, UIDS};
 use super::support::sandbox::Running;
 use super::support::{Case, Need, Outcome, Sandbox, Scene, case};
 
@@ -315,24 +315,7 @@ fn not_below_capabilities(scene: &Scene) -> Outcome {
 
 /// Neither root another user's, nor the other way round.
 fn of_another_user(scene: &Scene) -> Outcome {
-    const OTHER: u32 = 65534;
-    let folder = Path::new("/run/user").join(OTHER.to_string());
-    fs::create_dir_all("/run/user")?;
-    if folder.exists() {
-        println!(
-            "SKIPPED share::of_another_user: {} is in use",
-            folder.display()
-        );
-        return Ok(());
-    }
-    fs::DirBuilder::new().mode(0o700).create(&folder)?;
-    chown(&folder, Some(OTHER), Some(OTHER))?;
-    let outcome = other_user(scene, OTHER, &folder);
-    fs::remove_dir_all(&folder)?;
-    outcome
-}
-
-fn other_user(scene: &Scene, other: u32, folder: &Path) -> Outcome {
+    let other = Other::new(UIDS[0])?;
     let place = scene.folder().join("shared");
     fs::create_dir(&place)?;
     for path in [scene.folder(), place.as_path()] {
@@ -340,14 +323,12 @@ fn other_user(scene: &Scene, other: u32, folder: &Path) -> Outcome {
     }
     fs::copy(super::support::binary("sandbox"), place.join("sandbox"))?;
     let as_other = || {
-        let id = other.to_string();
         scene
-            .command("setpriv")
-            .args(["--reuid", &id, "--regid", &id, "--clear-groups"])
-            .args([place.join("sandbox")])
+            .command(place.join("sandbox"))
             .args(["--no-profile"])
-            .env("XDG_RUNTIME_DIR", folder.as_os_str())
-            .env("HOME", "/")
+            .behind(other.words())
+            .env("XDG_RUNTIME_DIR", other.runtime.as_os_str())
+            .env("HOME", other.runtime.as_os_str())
             .in_folder("/")
     };
     let (theirs, ours) = (unique("theirs"), unique("ours"));

@@ -2,12 +2,12 @@
 
 use std::os::fd::AsRawFd;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::support::sandbox::Running;
-use super::support::{Case, Need, Outcome, Sandbox, Scene, case};
+use super::support::{Case, Need, Outcome, Sandbox, Scene, case, wait_until};
 
 const USERNS: &[Need] = &[Need::UserNamespaces];
 
@@ -76,17 +76,6 @@ fn profile(scene: &Scene, text: &str) -> std::io::Result<String> {
 
 fn count(text: &str, what: &str) -> usize {
     text.matches(what).count()
-}
-
-fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + limit;
-    while !condition() {
-        if Instant::now() > deadline {
-            return false;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    true
 }
 
 /// Waits until standard output holds `text` that many times.

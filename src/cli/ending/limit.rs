@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::cli::flag::Flag;
 use crate::plan::{Action, Plan};
 use crate::profile::value::{Cpu, exact_bytes, human_bytes};
+use crate::profile::write;
 use crate::report::{Position, Site, SourceKind, SourceMap, escape};
 use crate::section::limits::{GroupPlan, Version, Way};
 
@@ -244,7 +245,7 @@ impl Limit {
 
     /// As `--set` takes it.
     fn typed_key(&self) -> String {
-        format!("{}.{}", self.section(), quoted(&self.key))
+        format!("{}.{}", self.section(), write::key(&self.key))
     }
 
     fn section(&self) -> &'static str {
@@ -272,7 +273,7 @@ impl Limit {
                 }
             }
         }];
-        let key = quoted(&self.key);
+        let key = write::key(&self.key);
         let line = match (&self.amount, &more) {
             (Amount::Count(_), Some(more)) => format!("{key} = {more}"),
             (_, Some(more)) => format!("{key} = \"{more}\""),
@@ -298,17 +299,6 @@ impl Limit {
     }
 }
 
-/// A key as TOML has it.
-fn quoted(key: &str) -> String {
-    let is_bare = key
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    match is_bare {
-        true => key.to_owned(),
-        false => format!("\"{}\"", escape::line(key)),
-    }
-}
-
 fn version(group: &GroupPlan, controller: &str) -> Version {
     match &group.way {
         Way::Direct { places } => places
@@ -322,12 +312,6 @@ fn version(group: &GroupPlan, controller: &str) -> Version {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_that_are_no_words_are_quoted() {
-        assert_eq!(quoted("memory-soft"), "memory-soft");
-        assert_eq!(quoted("/home"), "\"/home\"");
-    }
 
     #[test]
     fn rates_are_found_in_what_is_written() {

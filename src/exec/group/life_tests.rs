@@ -38,21 +38,27 @@ fn swapless() -> Limits {
     limits(64 << 20, 50).with_number("swap", 0)
 }
 
+/// A group in which one that took too much memory was killed, which was noticed. Its parent, if that was not killed with
+/// it, lives on, so that it is no end that is noticed.
+fn hogged(plan: &GroupPlan) -> (Child, Group) {
+    let child = Child::start(|| match unsafe { libc::fork() } {
+        0 => unsafe { libc::_exit(hog()) },
+        _ => sleeps(),
+    });
+    let mut group = Group::create(plan).unwrap();
+    enter(&mut group, child.pid).unwrap();
+    nix::unistd::write(&child.go, b"x").unwrap();
+    let (found, _) = events(&mut group, 1);
+    assert_eq!(found, [Event::OutOfMemory { kills: 1 }]);
+    (child, group)
+}
+
 #[test]
 fn an_out_of_memory_kill_is_noticed_when_it_happens() {
     let Some(plan) = plan(&swapless()) else {
         return;
     };
-    // The hog's parent lives on, so that it is no end that is noticed.
-    let child = Child::start(|| match unsafe { libc::fork() } {
-        0 => unsafe { libc::_exit(hog()) },
-        _ => sleeps(),
-    });
-    let mut group = Group::create(&plan).unwrap();
-    enter(&mut group, child.pid).unwrap();
-    nix::unistd::write(&child.go, b"x").unwrap();
-    let (found, _) = events(&mut group, 1);
-    assert_eq!(found, [Event::OutOfMemory { kills: 1 }]);
+    let (child, group) = hogged(&plan);
     assert!(group.is_populated());
     group.kill().unwrap();
     waitpid(child.pid, None).unwrap();
@@ -65,15 +71,7 @@ fn all_of_a_group_is_killed_with_the_first_where_that_was_asked_for() {
         return;
     };
     plan.kill_at_oom = true;
-    let child = Child::start(|| match unsafe { libc::fork() } {
-        0 => unsafe { libc::_exit(hog()) },
-        _ => sleeps(),
-    });
-    let mut group = Group::create(&plan).unwrap();
-    enter(&mut group, child.pid).unwrap();
-    nix::unistd::write(&child.go, b"x").unwrap();
-    let (found, _) = events(&mut group, 1);
-    assert_eq!(found, [Event::OutOfMemory { kills: 1 }]);
+    let (child, group) = hogged(&plan);
     assert!(!group.is_populated());
     let status = waitpid(child.pid, None).unwrap();
     assert!(

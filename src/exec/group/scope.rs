@@ -95,7 +95,7 @@ impl Scope {
         })?;
         let keeper = self.keeper.insert(keeper);
         let keeping = keeper.pid();
-        self.request.pids = numbers(&[pid, keeping]);
+        self.request.pids = vec![pid, keeping];
         start_scope(&self.request).map_err(|why| self.not_made(&why))?;
         let path = self.located(pid)?;
         if self.located(keeping)? != path {
@@ -195,7 +195,7 @@ impl Scope {
         let mut pids = pids.to_vec();
         let mut tries = 0;
         loop {
-            self.request.pids = numbers(&pids);
+            self.request.pids = pids.clone();
             let Err(why) = start_scope(&self.request) else {
                 break;
             };
@@ -241,7 +241,7 @@ impl Scope {
     /// Moves further processes into a group of the scope that runs.
     pub fn add(&self, group: &str, pids: &[i32]) -> Result<(), GroupError> {
         let (bus, unit) = (&self.request.bus, &self.request.unit);
-        add_to_unit(bus, unit, &format!("/{group}"), &numbers(pids)).map_err(|why| {
+        add_to_unit(bus, unit, group, pids).map_err(|why| {
             GroupError::general(format!(
                 "systemd does not move processes into `{unit}`: {why}"
             ))
@@ -274,12 +274,6 @@ impl Scope {
         let counting = counting.into_iter().filter(|name| available.contains(name));
         self.controllers.iter().cloned().chain(counting).collect()
     }
-}
-
-fn numbers(pids: &[i32]) -> Vec<u32> {
-    pids.iter()
-        .filter_map(|pid| u32::try_from(*pid).ok())
-        .collect()
 }
 
 /// The part of a scope's name that says which application it is. Portals and desktops look for a desktop entry called so.

@@ -12,38 +12,47 @@ use crate::report::suggest::nearest;
 /// More CPUs than any kernel is built for (CONFIG_NR_CPUS).
 const MOST: u32 = 65_535;
 
-/// CPUs or memory nodes as the kernel lists them, but not in its form with a step (`0-31:2/4`).
+/// CPUs or memory nodes.
+///
+/// # Errors
+/// As of [`numbers`].
+pub fn ranges(text: &str) -> Result<Ranges, Wrong> {
+    Ok(Ranges::of(numbers(text, MOST)?))
+}
+
+/// Numbers and ranges as the kernel lists them, but not in its form with a step (`0-31:2/4`); at least one, and none
+/// beyond `most`.
 ///
 /// # Errors
 /// It is no such list.
-pub fn ranges(text: &str) -> Result<Ranges, Wrong> {
-    let wrong = || Wrong::new(format!("`{text}` is not a list of numbers"));
-    let shape = "numbers and ranges with commas, such as \"0-3,7\"";
+pub fn numbers(text: &str, most: u32) -> Result<Vec<(u32, u32)>, Wrong> {
+    let wrong =
+        |label: String| Wrong::new(format!("`{text}` is not a list of numbers")).label(label);
     if text.is_empty() {
-        return Err(wrong()
-            .label("empty")
+        return Err(wrong("empty".to_owned())
             .help("leave the key out, or write \"inherit\", for all of them"));
     }
-    for part in text.split(',') {
-        let ends: Vec<&str> = part.split('-').collect();
-        let digits = |text: &&str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        if ends.len() > 2 || !ends.iter().all(digits) {
-            return Err(wrong()
-                .label(format!("`{part}` is neither a number nor a range"))
-                .help(shape));
-        }
-        let mut numbers = Vec::new();
-        for end in ends {
-            match end.parse::<u32>() {
-                Ok(number) if number <= MOST => numbers.push(number),
-                _ => return Err(wrong().label(format!("{end} is more than any machine has"))),
+    let number = |digits: &str| {
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        plain.then(|| digits.parse::<u32>().unwrap_or(u32::MAX))
+    };
+    let parts = text.split(',').map(|part| {
+        let part = part.trim();
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        match (number(first), number(last)) {
+            (Some(first), Some(last)) if first.max(last) > most => {
+                Err(wrong(format!("no machine has more than {most}")))
             }
+            (Some(first), Some(last)) if first > last => {
+                Err(wrong(format!("`{part}` runs backwards"))
+                    .help(format!("write \"{last}-{first}\"")))
+            }
+            (Some(first), Some(last)) => Ok((first, last)),
+            _ => Err(wrong(format!("`{part}` is neither a number nor a range"))
+                .help("numbers and ranges with commas, such as \"0-3,7\"")),
         }
-        if numbers.first() > numbers.last() {
-            return Err(wrong().label(format!("`{part}` runs backwards")));
-        }
-    }
-    Ranges::parse(text).ok_or_else(|| wrong().help(shape))
+    });
+    parts.collect()
 }
 
 /// The class of packets: `MAJOR:MINOR`, both hexadecimal as tc(8) reads them, or one number, hexadecimal with `0x`.
@@ -184,6 +193,7 @@ mod tests {
             ("1,2,3", "1-3"),
             ("0-5,2-9", "0-9"),
             ("4", "4"),
+            ("3,1-2, 0", "0-3"),
         ] {
             assert_eq!(ranges(text).unwrap().to_string(), canonical);
         }
@@ -198,11 +208,13 @@ mod tests {
             "1-2-3",
             "0-31:2/4",
             "0 1",
+            "+1",
             "99999999999",
             "65536",
         ] {
             assert!(ranges(text).is_err(), "{text}");
         }
+        assert_eq!(ranges("3-1").unwrap_err().help, ["write \"1-3\""]);
     }
 
     #[test]

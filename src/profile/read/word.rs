@@ -43,24 +43,8 @@ pub fn words(
     value: &Spanned<DeValue<'_>>,
     place: Place,
 ) -> Result<Vec<Located<String>>, Vec<Diagnostic>> {
-    let mut found: Vec<Located<String>> = Vec::new();
-    let (elements, mut wrong) = strings(Kind::Words(words), value, 256, place);
-    for element in elements {
-        match word(words, &element.value) {
-            Ok(_) if found.iter().any(|earlier| earlier.value == element.value) => {}
-            Ok(_) => found.push(element),
-            Err(error) => {
-                let at = Place::whole(element.site.source);
-                wrong
-                    .push(error.locate(at, element.site.start as usize..element.site.end as usize));
-            }
-        }
-    }
-    if wrong.is_empty() {
-        Ok(found)
-    } else {
-        Err(wrong)
-    }
+    let elements = strings(Kind::Words(words), value, 256, place);
+    each_once(elements, |text| word(words, text).map(str::to_owned))
 }
 
 /// Names of rules, in their canonical form `section.key`, each once.
@@ -68,12 +52,19 @@ pub fn rules(
     value: &Spanned<DeValue<'_>>,
     place: Place,
 ) -> Result<Vec<Located<String>>, Vec<Diagnostic>> {
+    each_once(strings(Kind::Rules, value, 1024, place), rule)
+}
+
+/// What `read` makes of elements, each once.
+fn each_once(
+    (elements, mut wrong): (Vec<Located<String>>, Vec<Diagnostic>),
+    read: impl Fn(&str) -> Result<String, Wrong>,
+) -> Result<Vec<Located<String>>, Vec<Diagnostic>> {
     let mut found: Vec<Located<String>> = Vec::new();
-    let (elements, mut wrong) = strings(Kind::Rules, value, 1024, place);
     for element in elements {
-        match rule(&element.value) {
-            Ok(canonical) if found.iter().any(|earlier| earlier.value == canonical) => {}
-            Ok(canonical) => found.push(Located::new(canonical, element.site)),
+        match read(&element.value) {
+            Ok(text) if found.iter().any(|earlier| earlier.value == text) => {}
+            Ok(text) => found.push(Located::new(text, element.site)),
             Err(error) => {
                 let at = Place::whole(element.site.source);
                 wrong

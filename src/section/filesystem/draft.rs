@@ -15,22 +15,25 @@ impl Draft<'_> {
         });
     }
 
-    /// The nearest entry of the table at or above a place; without one, the root is the host's.
+    /// The nearest entry of the table at or above a place.
     pub(super) fn cover(&self, place: &Path) -> Option<(&Path, &Item)> {
         let nearest = self.table.nearest(place);
         nearest.map(|(at, item)| (at.as_path(), item))
     }
 
+    /// The same; without one, the root is the host's.
+    pub(super) fn cover_or_root(&self, place: &Path) -> (&Path, &Item) {
+        self.cover(place).unwrap_or((Path::new("/"), &self.root))
+    }
+
     /// The path of the host that is shown at a place, with which access; `None` when nothing of the host is.
     pub(super) fn shown(&self, place: &Path) -> Option<(PathBuf, Access)> {
-        match self.cover(place) {
-            None => Some((place.to_owned(), Access::ReadWrite)),
-            Some((at, item)) => match &item.what {
-                What::Show { source, access, .. } => Some((moved(place, at, source), *access)),
-                // Nothing of the host can be changed by it.
-                What::Overlay { source, .. } => Some((moved(place, at, source), Access::ReadOnly)),
-                _ => None,
-            },
+        let (at, item) = self.cover_or_root(place);
+        match &item.what {
+            What::Show { source, access, .. } => Some((moved(place, at, source), *access)),
+            // Nothing of the host can be changed by it.
+            What::Overlay { source, .. } => Some((moved(place, at, source), Access::ReadOnly)),
+            _ => None,
         }
     }
 

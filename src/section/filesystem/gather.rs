@@ -61,7 +61,7 @@ pub fn gather(draft: &mut Draft, out: &mut Vec<Rule>) {
                 }
             }
             Ok(Expanded::Glob(glob)) => {
-                let mut found: PathSet = PathSet::new();
+                let mut found = PathSet::default();
                 let mut looked = true;
                 let mut find = |glob: &Path| match draft.facts.globs.get(glob) {
                     Some(paths) => paths.clone(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::rule::Rule;
-use super::{Draft, Item, What, below, moved};
+use super::{Draft, What, below, moved};
 use crate::host::facts::PathKind;
 use crate::profile::value::Access;
 use crate::report::{Diagnostic, Site};
@@ -236,7 +236,7 @@ pub fn second_roads(draft: &mut Draft, rules: &[Rule], kept: &[(PathBuf, Access,
         let executes = rule.terms.execute != Some(false);
         guarded.insert(rule.host.clone(), (access, executes, name, rule.site));
     }
-    let mut taken: PathSet = PathSet::new();
+    let mut taken = PathSet::default();
     for (place, source) in shown {
         let mut hidden: Option<&Path> = None;
         for (path, (access, executes, because, site)) in below(&guarded, &source) {
@@ -280,14 +280,10 @@ fn holds_too(key: &str) -> String {
 
 /// Drops entries that change nothing: the tree above shows the same already.
 pub fn prune(draft: &mut Draft) {
-    let root = Item::root_of_host();
     let all = std::mem::take(&mut draft.table);
     let elsewhere: BTreeSet<String> = all.values().map(|item| item.because.clone()).collect();
     for (place, item) in all {
-        let (at, above) = match place.parent() {
-            Some(parent) => draft.cover(parent).unwrap_or((Path::new("/"), &root)),
-            None => (Path::new("/"), &root),
-        };
+        let (at, above) = draft.cover_or_root(place.parent().unwrap_or(&place));
         let same = match (&above.what, &item.what) {
             (
                 What::Show {
@@ -354,13 +350,9 @@ pub fn pin(draft: &mut Draft) {
         let Some((tree, Access::ReadWrite)) = draft.shown(parent) else {
             continue;
         };
-        let (at, devices, execute) = match draft.cover(parent) {
-            Some((at, item)) => {
-                let devices = matches!(item.what, What::Show { devices: true, .. });
-                (at, devices, item.execute)
-            }
-            None => (Path::new("/"), false, None),
-        };
+        let (at, around) = draft.cover_or_root(parent);
+        let devices = matches!(around.what, What::Show { devices: true, .. });
+        let execute = around.execute;
         let name = place.file_name().unwrap_or_default();
         if draft
             .known

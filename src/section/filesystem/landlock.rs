@@ -82,9 +82,7 @@ impl Grants {
 }
 
 fn object(draft: &Draft, place: &Path) -> Object {
-    let Some((at, item)) = draft.cover(place) else {
-        return Object::Host(place.to_owned());
-    };
+    let (at, item) = draft.cover_or_root(place);
     match &item.what {
         What::Show { source, .. } | What::Private { directory: source } => {
             Object::Host(moved(place, at, source))
@@ -216,7 +214,7 @@ fn lent(draft: &Draft, grants: &Grants) -> Vec<PathBuf> {
     for show in &shows {
         by_source.entry(show.1.clone()).or_default().push(show);
     }
-    let mut places = PathSet::new();
+    let mut places = PathSet::default();
     let mut compare = |granted: &Path, (place, source, item): &(&PathBuf, &PathBuf, &Item)| {
         let at = moved(granted, source, place);
         let same = object(draft, &at) == Object::Host(granted.to_owned());

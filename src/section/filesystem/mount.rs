@@ -53,7 +53,7 @@ pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
     let mut build = Build {
         draft,
         trees: PathMap::new(),
-        made: PathSet::new(),
+        made: PathSet::default(),
         shut,
         seals: Vec::new(),
         steps: Vec::new(),

@@ -87,8 +87,7 @@ pub fn hold(draft: &mut Draft) {
         if draft.table.contains_key(&at) {
             continue;
         }
-        let root = Item::root_of_host();
-        let (tree, item) = draft.cover(&at).unwrap_or((Path::new("/"), &root));
+        let (tree, item) = draft.cover_or_root(&at);
         match &item.what {
             What::Show {
                 source,

@@ -97,17 +97,16 @@ pub fn seen(
     around: &Surroundings,
     path: &Path,
 ) -> Result<Seen, Diagnostics> {
-    let host = |access, place: &Path, devices, kind| Shown::Host {
-        path: place.to_owned(),
-        access,
-        devices,
-        kind,
-    };
     if !asks(policy, around) {
         let fact = facts.path(path);
         let place = fact.map_or_else(|| normal(path), |fact| world::host_place(path, fact));
         return Ok(Seen {
-            shown: host(Access::ReadWrite, &place, true, fact.map(|fact| fact.kind)),
+            shown: Shown::Host {
+                path: place.clone(),
+                access: Access::ReadWrite,
+                devices: true,
+                kind: fact.map(|fact| fact.kind),
+            },
             place,
             execute: true,
             decider: None,
@@ -146,10 +145,7 @@ pub fn seen(
         .filter_map(|at| draft.table.get_key_value(at))
         .collect();
     let found = (!above.is_empty()).then(|| above.remove(0));
-    let shown = match found {
-        None => host(Access::ReadWrite, &place, false, kind_of(&draft, &place)),
-        Some((at, item)) => shown(&draft, &place, at, item),
-    };
+    let shown = shown(&draft, &place);
     let execute = found.is_none_or(|(at, item)| draft.executes(at, item));
     let decider = |(_, item): (&PathBuf, &Item)| Decider {
         name: item.name.clone(),
@@ -217,7 +213,13 @@ fn kind_of(draft: &Draft, path: &Path) -> Option<PathKind> {
     known.or_else(|| draft.facts.path(path).map(|fact| fact.kind))
 }
 
-fn shown(draft: &Draft, place: &Path, at: &Path, item: &Item) -> Shown {
+fn shown(draft: &Draft, place: &Path) -> Shown {
+    let (at, item) = draft.cover_or_root(place);
+    let of_host = |source: &Path| {
+        let path = moved(place, at, source);
+        let kind = kind_of(draft, &path);
+        (path, kind)
+    };
     match &item.what {
         What::Show {
             source,
@@ -225,21 +227,18 @@ fn shown(draft: &Draft, place: &Path, at: &Path, item: &Item) -> Shown {
             devices,
             ..
         } => {
-            let path = moved(place, at, source);
+            let (path, kind) = of_host(source);
             Shown::Host {
-                kind: kind_of(draft, &path),
                 path,
                 access: *access,
                 devices: *devices,
+                kind,
             }
         }
         // Changes go elsewhere.
         What::Overlay { source, .. } => {
-            let path = moved(place, at, source);
-            Shown::Root {
-                kind: kind_of(draft, &path),
-                path,
-            }
+            let (path, kind) = of_host(source);
+            Shown::Root { path, kind }
         }
         What::Hidden | What::Denied { .. } | What::MinimalDev => {
             let leads = draft

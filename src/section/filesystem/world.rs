@@ -1,6 +1,5 @@
 //! Where paths lead: on the host, and inside, where some trees come from elsewhere.
 
-use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
 use super::{join, moved};
@@ -53,7 +52,7 @@ pub fn known(facts: &Facts) -> PathMap<PathKind> {
         }
     }
     // Whatever something lies below is a directory.
-    let mut parents = PathSet::new();
+    let mut parents = PathSet::default();
     for (path, kind) in &out {
         if *kind != PathKind::Missing {
             for at in tree::ancestors(path).skip(1) {
@@ -102,7 +101,7 @@ fn follow(
     let mut place = PathBuf::from("/");
     let mut followed = Vec::new();
     let mut count = 0;
-    let mut rest: Vec<OsString> = names(path);
+    let mut rest = tree::names(path);
     while let Some(name) = rest.pop() {
         if name == ".." {
             place.pop();
@@ -134,7 +133,7 @@ fn follow(
         if target.is_absolute() {
             place = PathBuf::from("/");
         }
-        rest.extend(names(target));
+        rest.extend(tree::names(target));
     }
     Ok(Walk {
         place,
@@ -147,18 +146,6 @@ pub fn moved_below(all: &PathSet, place: &Path, source: &Path) -> Vec<PathBuf> {
     // They stand one after another: paths are ordered by their names.
     all.from(place)
         .map_while(|path| Some(join(source, path.strip_prefix(place).ok()?)))
-        .collect()
-}
-
-/// The names in a path, the last first.
-fn names(path: &Path) -> Vec<OsString> {
-    path.components()
-        .rev()
-        .filter_map(|part| match part {
-            Component::Normal(name) => Some(name.to_owned()),
-            Component::ParentDir => Some("..".into()),
-            Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
-        })
         .collect()
 }
 

@@ -47,12 +47,16 @@ pub use sandbox::{Finished, Sandbox};
 pub use scene::{Scene, binary, own_path};
 
 use std::error::Error;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use nix::unistd::Pid;
 
 /// What a case ends with; a failed assertion may panic as well.
 pub type Outcome = Result<(), Box<dyn Error>>;
@@ -153,13 +157,13 @@ fn elsewhere() -> Option<ExitCode> {
     }
     let folder = scene::above().join(format!("sandbox-test-program-{}", std::process::id()));
     let copy = folder.join("launch");
-    let copied = std::fs::create_dir(&folder).and_then(|()| std::fs::copy(&own, &copy).map(drop));
+    let copied = fs::create_dir(&folder).and_then(|()| fs::copy(&own, &copy).map(drop));
     let ended = copied.and_then(|()| {
         std::process::Command::new(&copy)
             .args(std::env::args_os().skip(1))
             .status()
     });
-    let removed = std::fs::remove_dir_all(&folder);
+    let removed = fs::remove_dir_all(&folder);
     let failed = |error: std::io::Error| {
         eprintln!(
             "the test program cannot be run from {}: {error}",
@@ -306,4 +310,25 @@ fn note_panics() {
 
 fn noted_panic() -> String {
     std::mem::take(&mut *PANIC.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Waits until something is so; whether it was in time.
+pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    while !condition() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+/// Whether a process has ended, be it still a zombie.
+pub fn has_ended(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    match stat.rsplit_once(") ") {
+        Some((_, rest)) => rest.starts_with('Z') || rest.starts_with('X'),
+        None => true,
+    }
 }
