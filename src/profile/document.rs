@@ -493,7 +493,7 @@ pub fn profile_name(text: &str) -> Result<(), Wrong> {
         return Err(wrong("letters, digits, `_`, `+`, `.` and `-` only"));
     }
     match text.strip_suffix(".toml") {
-        Some(bare) => Err(wrong("with the file's ending").help(format!("write \"{bare}\""))),
+        Some(bare) => Err(wrong("a name is without the ending of its file").help(format!("write \"{bare}\""))),
         None => Ok(()),
     }
 }

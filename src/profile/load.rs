@@ -126,6 +126,13 @@ impl Loader<'_> {
         let title = identity.title();
         // A file's name too: directories are named after the profile.
         if let Err(wrong) = profile_name(&title) {
+            // Of a file that is not there, such as a pattern of the shell's that matched none, the name says nothing.
+            if let Identity::Path(path) = &identity
+                && let Err(missing) = self.library.read(path)
+            {
+                self.diagnostics.push(missing);
+                return title;
+            }
             let mut error = Diagnostic::general(wrong.message);
             if !wrong.label.is_empty() {
                 error = error.help(wrong.label);
