@@ -26,6 +26,8 @@ pub(super) struct Registered {
     registration: Option<Registration>,
     /// Until it has been written down.
     policy: Option<Policy>,
+    /// What of the record can be said before the program runs.
+    rules: Result<Vec<u8>, String>,
     /// What a second start is compared with.
     again: Option<String>,
     /// Asked before anything changes it.
@@ -74,6 +76,7 @@ pub(super) fn take_name(launch: &Launch, place: Place) -> Result<Registered, i32
         caller: caller(),
         registration,
         policy: None,
+        rules: Ok(Vec::new()),
         again: None,
     })
 }
@@ -95,6 +98,18 @@ impl Registered {
         self.again = again;
     }
 
+    /// Gets that part of the record ready that does not depend on how the program is started.
+    pub(super) fn get_ready(&mut self, plan: &Plan, sources: &SourceMap) {
+        let Some(policy) = &self.policy else {
+            return;
+        };
+        let caller = std::mem::take(&mut self.caller);
+        let confinement =
+            Confinement::of(plan, sources, caller).with_root(user::may_join_as_root(policy));
+        let rules = Content::rules(&show::json(policy, sources), &confinement);
+        self.rules = rules.map_err(|error| error.to_string());
+    }
+
     /// Writes down what others must know of a program that runs.
     pub(super) fn started(
         &mut self,
@@ -111,11 +126,8 @@ impl Registered {
             .map_err(|error| error.to_string())
             .and_then(|mut record| {
                 record.again = self.again.take();
-                let as_root = user::may_join_as_root(&policy);
-                let policy = show::json(&policy, sources);
-                let confinement = Confinement::of(plan, sources, std::mem::take(&mut self.caller))
-                    .with_root(as_root);
-                Content::lines(&record, &policy, &confinement).map_err(|error| error.to_string())
+                let rules = std::mem::replace(&mut self.rules, Ok(Vec::new()))?;
+                Content::lines(&record, &rules).map_err(|error| error.to_string())
             })
             .and_then(|lines| {
                 registration

@@ -193,6 +193,10 @@ impl<'a> Run<'a> {
         let mut diary = ending::Diary::default();
         let mut tell = |remark| {
             let text = match remark {
+                exec::Remark::LetGo => {
+                    registered.get_ready(&ready.plan, sources);
+                    return;
+                }
                 exec::Remark::Started(started) => {
                     registered.started(launch, &started, &ready.plan, sources);
                     keep_for_the_end(&mut ready.plan);

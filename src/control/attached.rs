@@ -79,8 +79,9 @@ impl Attached {
             again: None,
         };
         let nothing = serde_json::Value::Null;
-        let lines =
-            Content::lines(&record, &self.policy, &nothing).map_err(|error| error.to_string())?;
+        let lines = Content::rules(&self.policy, &nothing)
+            .and_then(|rules| Content::lines(&record, &rules))
+            .map_err(|error| error.to_string())?;
         registration
             .write(&lines)
             .map_err(|error| error.to_string())?;

@@ -175,21 +175,29 @@ impl Content {
         Ok(content)
     }
 
-    /// A record and its policy as the file's first lines.
+    /// The policy and what binds the processes, as the file's second and third line.
     ///
     /// # Errors
     /// None that is known: all of it can be said in JSON.
-    pub fn lines(
-        record: &Record,
+    pub fn rules(
         policy: &serde_json::Value,
         confinement: &impl Serialize,
     ) -> serde_json::Result<Vec<u8>> {
-        let mut text = serde_json::to_vec(record)?;
-        text.push(b'\n');
-        serde_json::to_writer(&mut text, policy)?;
+        let mut text = serde_json::to_vec(policy)?;
         text.push(b'\n');
         serde_json::to_writer(&mut text, confinement)?;
         text.push(b'\n');
+        Ok(text)
+    }
+
+    /// A record and its [`Content::rules`] as the file's first lines.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn lines(record: &Record, rules: &[u8]) -> serde_json::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(record)?;
+        text.push(b'\n');
+        text.extend_from_slice(rules);
         Ok(text)
     }
 }
@@ -272,9 +280,14 @@ pub(super) mod tests {
         }
     }
 
+    fn lines(policy: &serde_json::Value) -> Vec<u8> {
+        let rules = Content::rules(policy, &json!({})).unwrap();
+        Content::lines(&example(), &rules).unwrap()
+    }
+
     #[test]
     fn records_are_read_as_they_were_written() {
-        let mut text = Content::lines(&example(), &json!({ "name": "p" }), &json!({})).unwrap();
+        let mut text = lines(&json!({ "name": "p" }));
         let read = |text: &[u8]| Content::parse(std::str::from_utf8(text).unwrap());
         let content = read(&text).unwrap();
         assert_eq!(content.record, Some(example()));
@@ -287,7 +300,7 @@ pub(super) mod tests {
 
     #[test]
     fn limits_are_those_of_the_last_change() {
-        let mut text = Content::lines(&example(), &json!({}), &json!({})).unwrap();
+        let mut text = lines(&json!({}));
         for value in ["2G", "3G"] {
             let mut changed = Changed {
                 limits: example().limits,
@@ -307,7 +320,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_being_written_does_not_count_and_what_is_wrong_is_told() {
-        let text = Content::lines(&example(), &json!({}), &json!({})).unwrap();
+        let text = lines(&json!({}));
         let text = std::str::from_utf8(&text).unwrap();
         for length in 0..text.len() {
             let content = Content::parse(&text[..length]).unwrap();

@@ -72,6 +72,8 @@ pub enum Remark {
     View(String),
     /// A limit made itself felt while the program runs.
     Event(Event),
+    /// The child has been let go, and sets itself up: there is time for what can be done before the program runs.
+    LetGo,
     /// The program has been started; not told of one that has ended already.
     Started(Started),
 }

@@ -175,6 +175,7 @@ impl Supervisor<'_> {
             // What cannot be removed now is tried again by the next launch.
             let _ = group.sweep();
         }
+        (self.tell)(Remark::LetGo);
         let change = self.watch();
         if let Some(relay) = self.relay.take() {
             relay.finish();

@@ -493,7 +493,9 @@ pub fn profile_name(text: &str) -> Result<(), Wrong> {
         return Err(wrong("letters, digits, `_`, `+`, `.` and `-` only"));
     }
     match text.strip_suffix(".toml") {
-        Some(bare) => Err(wrong("a name is without the ending of its file").help(format!("write \"{bare}\""))),
+        Some(bare) => {
+            Err(wrong("a name is without the ending of its file").help(format!("write \"{bare}\"")))
+        }
         None => Ok(()),
     }
 }
