@@ -118,12 +118,37 @@ fn compare((one, plain): (&Path, bool), (other, also): (&Path, bool)) -> Orderin
 fn common(one: &[u8], other: &[u8]) -> usize {
     let (words, _) = one.as_chunks::<8>();
     let (others, _) = other.as_chunks::<8>();
-    let whole = words.iter().zip(others).take_while(|(a, b)| a == b).count() * 8;
+    let mut same = 0;
+    for (a, b) in words.iter().zip(others) {
+        let differs = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+        if differs != 0 {
+            return same + differs.trailing_zeros() as usize / 8;
+        }
+        same += 8;
+    }
     let (one, other) = (
-        one.get(whole..).unwrap_or_default(),
-        other.get(whole..).unwrap_or_default(),
+        one.get(same..).unwrap_or_default(),
+        other.get(same..).unwrap_or_default(),
     );
-    whole + one.iter().zip(other).take_while(|(a, b)| a == b).count()
+    same + one.iter().zip(other).take_while(|(a, b)| a == b).count()
+}
+
+/// What a path is called below another one, as [`Path::strip_prefix`].
+#[must_use]
+pub fn rest<'a>(path: &'a Path, above: &Path) -> Option<&'a Path> {
+    rest_of((path, is_plain(path)), (above, is_plain(above)))
+}
+
+fn rest_of<'a>((path, plain): (&'a Path, bool), (above, also): (&Path, bool)) -> Option<&'a Path> {
+    if !(plain && also) {
+        return path.strip_prefix(above).ok();
+    }
+    let (bytes, above) = (path.as_os_str().as_bytes(), above.as_os_str().as_bytes());
+    let rest = match (above, bytes.strip_prefix(above)?) {
+        (b"/", rest) | (_, rest @ [] | [b'/', rest @ ..]) => rest,
+        _ => return None,
+    };
+    Some(Path::new(OsStr::from_bytes(rest)))
 }
 
 /// Whether a path is absolute, and its text is what its components say.
@@ -151,24 +176,23 @@ fn is_plain(path: &Path) -> bool {
 
 /// The path itself and all above it, the nearest first, as [`Path::ancestors`].
 pub fn ancestors(path: &Path) -> impl Iterator<Item = &Path> {
-    let mut plain = is_plain(path);
-    std::iter::successors(Some(path), move |path| {
-        if !plain {
-            return path.parent();
-        }
-        let bytes = path.as_os_str().as_bytes();
-        match bytes.iter().rposition(|byte| *byte == b'/') {
-            Some(0) if bytes.len() == 1 => None,
-            Some(0) => Some(Path::new("/")),
-            Some(at) => bytes
-                .get(..at)
-                .map(|above| Path::new(OsStr::from_bytes(above))),
-            None => {
-                plain = false;
-                path.parent()
-            }
-        }
-    })
+    // What is above a plain path is plain.
+    let plain = is_plain(path);
+    std::iter::successors(Some(path), move |path| parent(path, plain))
+}
+
+fn parent(path: &Path, plain: bool) -> Option<&Path> {
+    if !plain {
+        return path.parent();
+    }
+    let bytes = path.as_os_str().as_bytes();
+    match bytes.iter().rposition(|byte| *byte == b'/')? {
+        0 if bytes.len() == 1 => None,
+        0 => Some(Path::new("/")),
+        at => bytes
+            .get(..at)
+            .map(|above| Path::new(OsStr::from_bytes(above))),
+    }
 }
 
 /// Values by paths.
@@ -222,7 +246,7 @@ impl<V> PathMap<V> {
     /// The nearest entry at or above a path.
     #[must_use]
     pub fn nearest(&self, path: &Path) -> Option<(&PathBuf, &V)> {
-        self.find_above(path, Some)
+        self.above(path).next()
     }
 
     /// What `find` makes of the nearest entry, at or above a path, of which it makes anything.
@@ -231,12 +255,28 @@ impl<V> PathMap<V> {
         path: &Path,
         find: impl Fn(&'a V) -> Option<T>,
     ) -> Option<(&'a PathBuf, T)> {
-        // What is above a plain path is plain.
+        self.above(path)
+            .find_map(|(at, value)| Some((at, find(value)?)))
+    }
+
+    /// All at or above a path, the nearest first.
+    pub fn above<'a>(&'a self, path: &Path) -> impl Iterator<Item = (&'a PathBuf, &'a V)> {
         let plain = is_plain(path);
-        ancestors(path).find_map(|at| {
-            let key = (at, plain);
-            let (at, value) = self.0.get_key_value(&key as &dyn Named)?;
-            Some((&at.path, find(value)?))
+        let mut next = Some(path);
+        std::iter::from_fn(move || {
+            while let Some(at) = next {
+                // All that lies below a path stands behind it: the last one up to here is above this path, or below the
+                // same as this path is.
+                let until = (Bound::Unbounded, Bound::Included(&(at, plain) as &dyn Named));
+                let (key, value) = self.0.range::<dyn Named, _>(until).next_back()?;
+                let mut way = std::iter::successors(Some(at), |at| parent(at, plain));
+                if rest_of((at, plain), key.named()).is_some() {
+                    next = way.find(|up| rest_of((up, plain), key.named()).is_none());
+                    return Some((&key.path, value));
+                }
+                next = way.find(|up| rest_of(key.named(), (up, plain)).is_some());
+            }
+            None
         })
     }
 
@@ -309,8 +349,8 @@ impl<V> PathMap<V> {
         let key = (path, is_plain(path));
         self.0
             .range::<dyn Named, _>((Bound::Excluded(&key as &dyn Named), Bound::Unbounded))
+            .take_while(move |(at, _)| rest_of(at.named(), key).is_some())
             .map(|(key, value)| (&key.path, value))
-            .take_while(move |(at, _)| at.starts_with(path))
     }
 }
 
@@ -501,6 +541,23 @@ mod tests {
                 assert_eq!(ours, one.cmp(other), "{one:?} {other:?}");
             }
             assert!(ancestors(one).eq(one.ancestors()), "{one:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_above_and_below_is_what_the_standard_library_says() {
+        let map: PathMap<()> = PATHS.map(|path| (PathBuf::from(path), ())).into();
+        for path in PATHS.map(Path::new) {
+            for other in PATHS.map(Path::new) {
+                assert_eq!(rest(path, other), path.strip_prefix(other).ok(), "{path:?} {other:?}");
+            }
+            for few in 0..PATHS.len() {
+                let map: PathMap<()> = map.keys().skip(few).step_by(3).map(|path| (path.clone(), ())).collect();
+                let above = path.ancestors().filter_map(|at| map.get_key_value(at));
+                assert!(map.above(path).eq(above), "{path:?} in {map:?}");
+                let below = map.iter().filter(|(at, _)| at.as_path() != path && at.starts_with(path));
+                assert!(map.below(path).eq(below), "{path:?} in {map:?}");
+            }
         }
     }
 

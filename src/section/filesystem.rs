@@ -56,7 +56,7 @@ use crate::policy::Policy;
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Create, Value, View};
 use crate::report::{Diagnostics, Site};
-use crate::tree::{PathMap, PathSet};
+use crate::tree::{self, PathMap, PathSet};
 
 /// What the lowering must know beside the policy and the host.
 #[derive(Clone, Debug, Default)]
@@ -448,8 +448,7 @@ impl<'a> Draft<'a> {
 
 /// `path`, which lies at or below `from`, moved to the same place below `to`.
 fn moved(path: &Path, from: &Path, to: &Path) -> PathBuf {
-    path.strip_prefix(from)
-        .map_or_else(|_| path.to_owned(), |rest| join(to, rest))
+    tree::rest(path, from).map_or_else(|| path.to_owned(), |rest| join(to, rest))
 }
 
 /// Joining without a slash at the end when there is nothing to join.

@@ -62,13 +62,25 @@ struct Grants {
 impl Grants {
     /// What is granted at a place: all that is granted there or above.
     fn at(&self, draft: &Draft, place: &Path) -> Rights {
-        tree::ancestors(place).fold(Rights::NONE, |rights, at| {
-            let granted = match object(draft, at) {
-                Object::Host(path) => self.host.get(&path),
-                Object::Ours(path) => self.ours.get(&path),
-            };
-            rights | granted.copied().unwrap_or_default()
-        })
+        let all = |from: &PathMap<Rights>, path: &Path, top: &Path| {
+            let granted = from.above(path).take_while(|(at, _)| at.starts_with(top));
+            granted.fold(Rights::NONE, |all, (_, rights)| all | *rights)
+        };
+        let mut rights = Rights::NONE;
+        let mut next = Some(place);
+        while let Some(place) = next {
+            let cover = draft.cover(place);
+            rights = rights
+                | match cover {
+                    None => all(&self.host, place, Path::new("/")),
+                    Some((at, item)) => match item.of_host() {
+                        Some(source) => all(&self.host, &moved(place, at, source), source),
+                        None => all(&self.ours, place, at),
+                    },
+                };
+            next = cover.and_then(|(at, _)| at.parent());
+        }
+        rights
     }
 
     fn add(&mut self, object: Object, rights: Rights) {
@@ -85,11 +97,19 @@ fn object(draft: &Draft, place: &Path) -> Object {
     let Some((at, item)) = draft.cover(place) else {
         return Object::Host(place.to_owned());
     };
-    match &item.what {
-        What::Show { source, .. } | What::Private { directory: source } => {
-            Object::Host(moved(place, at, source))
+    match item.of_host() {
+        Some(source) => Object::Host(moved(place, at, source)),
+        None => Object::Ours(place.to_owned()),
+    }
+}
+
+impl Item {
+    /// The directory or file of the host that is shown.
+    fn of_host(&self) -> Option<&Path> {
+        match &self.what {
+            What::Show { source, .. } | What::Private { directory: source } => Some(source),
+            _ => None,
         }
-        _ => Object::Ours(place.to_owned()),
     }
 }
 
