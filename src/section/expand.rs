@@ -62,10 +62,11 @@ pub fn expand(text: &str, caller: &Caller) -> Result<Expanded, String> {
     if rest.contains("${") {
         return Err("a variable can stand only at the start".to_owned());
     }
-    let mut out = PathBuf::from("/");
+    let mut out = PathBuf::with_capacity(text.len() + 1);
+    out.push("/");
     if !start.is_empty() {
         match value(start, caller) {
-            Ok(base) => out = literal(&base, pattern),
+            Ok(base) => out.push(literal(&base, pattern)),
             Err(Refusal::Unknown) => {
                 return Err(format!(
                     "`${{{start}}}` is not known here; HOME, PWD, XAUTHORITY and XDG_… are"
@@ -89,7 +90,9 @@ pub fn expand(text: &str, caller: &Caller) -> Result<Expanded, String> {
     }
     for component in out.components() {
         let name = component.as_os_str().to_string_lossy();
-        if let Err(error) = Pattern::new(&name) {
+        if is_pattern(&name)
+            && let Err(error) = Pattern::new(&name)
+        {
             return Err(format!("`{name}` is no pattern: {}", error.msg));
         }
     }

@@ -18,8 +18,8 @@ pub enum Part {
     Pattern {
         /// As written.
         text: Pattern,
-        /// Its bytes as characters of the same numbers.
-        bytes: Pattern,
+        /// Its bytes as characters of the same numbers, where these are others.
+        bytes: Option<Pattern>,
     },
     /// `**`
     Any,
@@ -41,9 +41,10 @@ impl Part {
             return Ok(Self::Name(name.into()));
         }
         let wrong = |error: glob::PatternError| error.msg.to_owned();
+        let bytes = (!text.is_ascii()).then(|| Pattern::new(&latin(text.as_bytes())));
         Ok(Self::Pattern {
             text: Pattern::new(text).map_err(wrong)?,
-            bytes: Pattern::new(&latin(text.as_bytes())).map_err(wrong)?,
+            bytes: bytes.transpose().map_err(wrong)?,
         })
     }
 
@@ -57,11 +58,28 @@ impl Part {
                 Some(name) => text.matches(name),
                 // A name that is no text is matched byte by byte, and as the text that people see.
                 None => {
+                    let bytes = bytes.as_ref().unwrap_or(text);
                     bytes.matches(&latin(name.as_bytes())) || text.matches(&name.to_string_lossy())
                 }
             },
         }
     }
+}
+
+/// The directory before the first component of a pattern that is one, and how many components follow.
+#[must_use]
+pub fn start(pattern: &Path) -> (PathBuf, usize) {
+    let mut start = PathBuf::from("/");
+    let mut names = names(pattern).into_iter().peekable();
+    while let Some(name) = names.peek() {
+        match name.to_str().map(plain) {
+            Some(Some(name)) => start.push(name),
+            Some(None) => break,
+            None => start.push(name),
+        }
+        names.next();
+    }
+    (start, names.count())
 }
 
 /// Bytes as characters of the same numbers.
@@ -267,6 +285,15 @@ mod tests {
         assert_eq!(flat.onward(Path::new("/w")), Some(Onward::All));
         assert_eq!(flat.onward(Path::new("/w/a")), names(&["k"]));
         assert_eq!(flat.onward(Path::new("/w/a/k")), None);
+    }
+
+    #[test]
+    fn it_is_known_where_it_starts_without_reading_all_of_it() {
+        for pattern in ["/w/**/.env", "/w/[*]/a*", "/w/x", "/", "/*", "/a/[ab]/c/d"] {
+            let (directory, rest) = parts(pattern).split();
+            let found = start(Path::new(pattern));
+            assert_eq!(found, (directory, rest.len()), "{pattern}");
+        }
     }
 
     #[test]

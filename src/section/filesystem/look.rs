@@ -32,8 +32,8 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
     let mut out = Vec::new();
     let mut classes: BTreeMap<(String, Site), bool> = BTreeMap::new();
     for mut rule in rules {
-        let mut above = rule.path.ancestors().skip(1);
-        let bound = above.find_map(|at| binds.get_key_value(at));
+        let above = rule.path.parent();
+        let bound = above.and_then(|above| binds.nearest(above));
         let Some(fact) = draft.facts.path(&rule.path) else {
             if rule.hides() && bound.is_some() {
                 out.push(rule);
@@ -48,7 +48,7 @@ pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
         rule.source_kind = fact.kind;
         rule.via.clone_from(&fact.links);
         let key = &rule.key;
-        let shown = rule.path.display().to_string();
+        let shown = rule.path.display();
         let found = fact.canonical.is_some() && fact.error.is_none();
         if rule.device && rule.pattern && rule.layer.is_some() {
             *classes.entry((key.clone(), rule.site)).or_default() |= found;

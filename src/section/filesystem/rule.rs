@@ -56,7 +56,7 @@ pub struct Rule {
 
 impl Rule {
     /// A rule of which nothing is known yet but what it says.
-    pub fn new(key: &str, site: Site, layer: Option<usize>, view: View, path: PathBuf) -> Self {
+    pub fn new(key: &str, site: Site, layer: Option<usize>, view: &View, path: PathBuf) -> Self {
         Self {
             key: key.to_owned(),
             site,
@@ -208,6 +208,9 @@ fn decide(draft: &mut Draft, rules: Vec<Rule>, at: impl Fn(&Rule) -> PathBuf) ->
         entry.get_mut().links.extend(loser.links);
     }
     let winners: Vec<Rule> = winners.into_values().collect();
+    if lost.is_empty() {
+        return winners;
+    }
     // That a pattern has exceptions is what they are for.
     let mut left: BTreeSet<(String, Site)> = BTreeSet::new();
     left.extend(winners.iter().map(|rule| (rule.key.clone(), rule.site)));

@@ -53,16 +53,18 @@ pub fn known(facts: &Facts) -> PathMap<PathKind> {
         }
     }
     // Whatever something lies below is a directory.
-    let mut parents = PathSet::new();
+    let mut parents = Vec::new();
+    let mut before: Option<&Path> = None;
     for (path, kind) in &out {
         if *kind != PathKind::Missing {
-            for at in tree::ancestors(path).skip(1) {
-                // Above one that was seen before, all were.
-                if parents.contains(at) {
-                    break;
-                }
-                parents.insert(at.to_owned());
-            }
+            let above = tree::ancestors(path).skip(1);
+            // What is above the last one, too, was seen there.
+            let seen = |at: &Path| {
+                let rest = before.and_then(|before| tree::rest(before, at));
+                rest.is_some_and(|rest| !rest.as_os_str().is_empty())
+            };
+            parents.extend(above.take_while(|at| !seen(at)).map(Path::to_owned));
+            before = Some(path);
         }
     }
     out.extend(parents.into_iter().map(|path| (path, PathKind::Directory)));
