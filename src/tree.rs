@@ -152,7 +152,8 @@ fn rest_of<'a>((path, plain): (&'a Path, bool), (above, also): (&Path, bool)) ->
 }
 
 /// Whether a path is absolute, and its text is what its components say.
-fn is_plain(path: &Path) -> bool {
+#[must_use]
+pub fn is_plain(path: &Path) -> bool {
     let bytes = path.as_os_str().as_bytes();
     let mut rest = match bytes.split_first() {
         Some((b'/', [])) => return true,

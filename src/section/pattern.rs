@@ -70,7 +70,7 @@ impl Part {
 #[must_use]
 pub fn start(pattern: &Path) -> (PathBuf, usize) {
     let mut start = PathBuf::from("/");
-    let mut names = names(pattern).into_iter().peekable();
+    let mut names = names(pattern).peekable();
     while let Some(name) = names.peek() {
         match name.to_str().map(plain) {
             Some(Some(name)) => start.push(name),
@@ -126,11 +126,8 @@ impl Parts {
     /// # Errors
     /// What is wrong with one of its components.
     pub fn new(pattern: &Path) -> Result<Self, String> {
-        let names = pattern.components().filter_map(|part| match part {
-            Component::Normal(name) => Some(Part::new(name)),
-            _ => None,
-        });
-        names.collect::<Result<_, _>>().map(Self)
+        let parts = names(pattern).map(Part::new);
+        parts.collect::<Result<_, _>>().map(Self)
     }
 
     /// The directory before the first component that is a pattern, and what follows; the whole path where none is.
@@ -153,9 +150,7 @@ impl Parts {
     #[must_use]
     pub fn starting_in(self, directory: &Path) -> Self {
         let (_, rest) = self.split();
-        let names = names(directory)
-            .into_iter()
-            .map(|name| Part::Name(name.to_owned()));
+        let names = names(directory).map(|name| Part::Name(name.to_owned()));
         Self(names.chain(rest).collect())
     }
 
@@ -187,9 +182,19 @@ impl Parts {
 
     /// How many parts may be behind one at a path.
     fn reached(&self, path: &Path) -> Vec<usize> {
-        let mut at = vec![0];
+        let mut names = names(path);
+        // What begins with other names is told apart at once.
+        let mut plain = 0;
+        while let Some(Part::Name(own)) = self.0.get(plain) {
+            match names.next() {
+                Some(name) if name == own => plain += 1,
+                Some(_) => return Vec::new(),
+                None => return vec![plain],
+            }
+        }
+        let mut at = vec![plain];
         self.pass(&mut at);
-        for name in names(path) {
+        for name in names {
             let mut next = Vec::new();
             for from in at {
                 match self.0.get(from) {
@@ -222,12 +227,11 @@ impl Parts {
     }
 }
 
-fn names(path: &Path) -> Vec<&OsStr> {
-    let names = path.components().filter_map(|part| match part {
+fn names(path: &Path) -> impl Iterator<Item = &OsStr> {
+    path.components().filter_map(|part| match part {
         Component::Normal(name) => Some(name),
         _ => None,
-    });
-    names.collect()
+    })
 }
 
 #[cfg(test)]

@@ -166,6 +166,9 @@ fn names(path: &Path) -> Vec<OsString> {
 
 /// A path with `..` taken as text: where it leads when there is no link.
 pub fn normal(path: &Path) -> PathBuf {
+    if tree::is_plain(path) {
+        return path.to_owned();
+    }
     let mut out = PathBuf::from("/");
     for part in path.components() {
         match part {
