@@ -284,6 +284,18 @@ impl<V> PathMap<V> {
         })
     }
 
+    /// Tells of each entry in their order, as the last of all that are at or above its path: the highest first.
+    pub fn each_below_others<'a>(&'a self, mut tell: impl FnMut(&[(&'a Key, &'a V)])) {
+        let mut line: Vec<(&Key, &V)> = Vec::new();
+        for (key, value) in &self.0 {
+            let above = |(at, _): &(&Key, &V)| rest_of(key.named(), at.named()).is_some();
+            let still = line.iter().take_while(|entry| above(entry)).count();
+            line.truncate(still);
+            line.push((key, value));
+            tell(&line);
+        }
+    }
+
     /// The path as it is kept, and what is there.
     #[must_use]
     pub fn get_key_value(&self, path: &Path) -> Option<(&PathBuf, &V)> {
@@ -507,6 +519,7 @@ impl<const N: usize> From<[PathBuf; N]> for PathSet {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -570,6 +583,14 @@ mod tests {
                     .collect();
                 let above = path.ancestors().filter_map(|at| map.get_key_value(at));
                 assert!(map.above(path).eq(above), "{path:?} in {map:?}");
+                map.each_below_others(|line| {
+                    let (last, _) = line.last().unwrap();
+                    let above = map.above(last).map(|(at, ())| at.as_path());
+                    assert!(
+                        line.iter().rev().map(|(at, ())| &***at).eq(above),
+                        "{last:?}"
+                    );
+                });
                 let below = map
                     .iter()
                     .filter(|(at, _)| at.as_path() != path && at.starts_with(path));

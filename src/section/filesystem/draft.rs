@@ -6,6 +6,7 @@ use super::{Draft, Item, Note, What, moved};
 use crate::host::facts::PathKind;
 use crate::profile::value::{Access, Create};
 use crate::report::Site;
+use crate::tree::Key;
 
 impl Draft<'_> {
     pub(super) fn note(&mut self, site: Site, text: impl Into<String>) {
@@ -37,6 +38,27 @@ impl Draft<'_> {
     /// Whether what is at a place can be executed: the nearest word about that decides, but for what can be written, of
     /// which `process.write-xor-execute` has a word too. `[execute]` has to let it, besides.
     pub(super) fn executes(&self, place: &Path, item: &Item) -> bool {
+        self.executes_below(place, item, || {
+            let found = self.table.find_above(place.parent()?, |item| item.execute);
+            found.map(|(_, execute)| execute)
+        })
+    }
+
+    /// The same of the last entry of the table among these, which are all at or above its place.
+    pub(super) fn last_executes(&self, line: &[(&Key, &Item)]) -> bool {
+        let Some(((place, item), above)) = line.split_last() else {
+            return true;
+        };
+        let word = || above.iter().rev().find_map(|(_, item)| item.execute);
+        self.executes_below(place, item, word)
+    }
+
+    fn executes_below(
+        &self,
+        place: &Path,
+        item: &Item,
+        above: impl FnOnce() -> Option<bool>,
+    ) -> bool {
         let programs = self.programs.as_ref();
         if programs.is_some_and(|programs| programs.keep_from(place, item)) {
             return false;
@@ -44,10 +66,6 @@ impl Draft<'_> {
         if item.execute.is_none() && self.around.write_xor_execute && item.what.is_writable() {
             return false;
         }
-        let above = || {
-            let found = self.table.find_above(place.parent()?, |item| item.execute);
-            found.map(|(_, execute)| execute)
-        };
         item.execute.or_else(above).unwrap_or(true)
     }
 
