@@ -24,7 +24,15 @@ impl Draft<'_> {
 
     /// The path of the host that is shown at a place, with which access; `None` when nothing of the host is.
     pub(super) fn shown(&self, place: &Path) -> Option<(PathBuf, Access)> {
-        match self.cover(place) {
+        Self::shown_by(self.cover(place), place)
+    }
+
+    /// The same where the nearest entry is known.
+    pub(super) fn shown_by(
+        cover: Option<(&Path, &Item)>,
+        place: &Path,
+    ) -> Option<(PathBuf, Access)> {
+        match cover {
             None => Some((place.to_owned(), Access::ReadWrite)),
             Some((at, item)) => match &item.what {
                 What::Show { source, access, .. } => Some((moved(place, at, source), *access)),

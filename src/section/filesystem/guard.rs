@@ -351,10 +351,11 @@ pub fn pin(draft: &mut Draft) {
         if !stricter {
             continue;
         }
-        let Some((tree, Access::ReadWrite)) = draft.shown(parent) else {
+        let cover = draft.cover(parent);
+        let Some((tree, Access::ReadWrite)) = Draft::shown_by(cover, parent) else {
             continue;
         };
-        let (at, devices, execute) = match draft.cover(parent) {
+        let (at, devices, execute) = match cover {
             Some((at, item)) => {
                 let devices = matches!(item.what, What::Show { devices: true, .. });
                 (at, devices, item.execute)

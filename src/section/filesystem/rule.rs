@@ -23,6 +23,8 @@ pub struct Rule {
     pub site: Site,
     /// The rank of its layer; `None` below all layers.
     pub layer: Option<usize>,
+    /// Its place among those that are decided about.
+    pub number: usize,
     /// Whether `key` stands for more than this path.
     pub pattern: bool,
     /// Whether [devices] says it.
@@ -60,6 +62,7 @@ impl Rule {
             key: key.to_owned(),
             site,
             layer,
+            number: 0,
             pattern: false,
             device: false,
             beside: false,
@@ -178,11 +181,15 @@ fn drop_seen(rules: &mut Vec<Rule>) {
 /// Keeps one rule for each value of `at`, in the order of the paths, and says which ones lost.
 fn decide(draft: &mut Draft, rules: &mut Vec<Rule>, at: impl Fn(&Rule) -> &PathBuf) {
     let mut lost = Vec::new();
+    for (number, rule) in rules.iter_mut().enumerate() {
+        rule.number = number;
+    }
     rules.sort_by_cached_key(|rule| Key::from(at(rule).clone()));
     rules.dedup_by(|rule, winner| {
         if at(rule) != at(winner) {
             return false;
         }
+        let number = rule.number;
         if rule.beats(winner) {
             std::mem::swap(rule, winner);
         }
@@ -199,7 +206,7 @@ fn decide(draft: &mut Draft, rules: &mut Vec<Rule>, at: impl Fn(&Rule) -> &PathB
                 at(winner).display()
             );
             draft.decisive.insert(winner.key.clone());
-            lost.push((loser.pattern, loser.key.clone(), loser.site, text));
+            lost.push((number, loser.pattern, loser.key.clone(), loser.site, text));
         }
         // By its other name it must still be found.
         winner.links.append(&mut loser.links);
@@ -211,7 +218,9 @@ fn decide(draft: &mut Draft, rules: &mut Vec<Rule>, at: impl Fn(&Rule) -> &PathB
     // That a pattern has exceptions is what they are for.
     let mut left: BTreeSet<(String, Site)> = BTreeSet::new();
     left.extend(rules.iter().map(|rule| (rule.key.clone(), rule.site)));
-    for (pattern, key, site, text) in lost {
+    // As they were gathered.
+    lost.sort_by_key(|(number, ..)| *number);
+    for (_, pattern, key, site, text) in lost {
         if !pattern || left.insert((key, site)) {
             draft.note(site, text);
         }

@@ -46,12 +46,10 @@ pub fn host_place(path: &Path, fact: &PathFact) -> PathBuf {
 /// What is known of paths without links.
 #[must_use]
 pub fn known(facts: &Facts) -> PathMap<PathKind> {
-    let mut out = PathMap::new();
-    for (path, fact) in &facts.paths {
-        if fact.error.is_none() {
-            out.insert(host_place(path, fact), fact.kind);
-        }
-    }
+    let seen = facts.paths.iter().filter(|(_, fact)| fact.error.is_none());
+    let mut out: PathMap<PathKind> = seen
+        .map(|(path, fact)| (host_place(path, fact), fact.kind))
+        .collect();
     // Whatever something lies below is a directory.
     let mut parents = Vec::new();
     let mut before: Option<&Path> = None;
