@@ -118,16 +118,42 @@ fn compare((one, plain): (&Path, bool), (other, also): (&Path, bool)) -> Orderin
 fn common(one: &[u8], other: &[u8]) -> usize {
     let (words, _) = one.as_chunks::<8>();
     let (others, _) = other.as_chunks::<8>();
-    let whole = words.iter().zip(others).take_while(|(a, b)| a == b).count() * 8;
+    let mut same = 0;
+    for (a, b) in words.iter().zip(others) {
+        let differs = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+        if differs != 0 {
+            return same + differs.trailing_zeros() as usize / 8;
+        }
+        same += 8;
+    }
     let (one, other) = (
-        one.get(whole..).unwrap_or_default(),
-        other.get(whole..).unwrap_or_default(),
+        one.get(same..).unwrap_or_default(),
+        other.get(same..).unwrap_or_default(),
     );
-    whole + one.iter().zip(other).take_while(|(a, b)| a == b).count()
+    same + one.iter().zip(other).take_while(|(a, b)| a == b).count()
+}
+
+/// What a path is called below another one, as [`Path::strip_prefix`].
+#[must_use]
+pub fn rest<'a>(path: &'a Path, above: &Path) -> Option<&'a Path> {
+    rest_of((path, is_plain(path)), (above, is_plain(above)))
+}
+
+fn rest_of<'a>((path, plain): (&'a Path, bool), (above, also): (&Path, bool)) -> Option<&'a Path> {
+    if !(plain && also) {
+        return path.strip_prefix(above).ok();
+    }
+    let (bytes, above) = (path.as_os_str().as_bytes(), above.as_os_str().as_bytes());
+    let rest = match (above, bytes.strip_prefix(above)?) {
+        (b"/", rest) | (_, rest @ [] | [b'/', rest @ ..]) => rest,
+        _ => return None,
+    };
+    Some(Path::new(OsStr::from_bytes(rest)))
 }
 
 /// Whether a path is absolute, and its text is what its components say.
-fn is_plain(path: &Path) -> bool {
+#[must_use]
+pub fn is_plain(path: &Path) -> bool {
     let bytes = path.as_os_str().as_bytes();
     let mut rest = match bytes.split_first() {
         Some((b'/', [])) => return true,
@@ -151,24 +177,23 @@ fn is_plain(path: &Path) -> bool {
 
 /// The path itself and all above it, the nearest first, as [`Path::ancestors`].
 pub fn ancestors(path: &Path) -> impl Iterator<Item = &Path> {
-    let mut plain = is_plain(path);
-    std::iter::successors(Some(path), move |path| {
-        if !plain {
-            return path.parent();
-        }
-        let bytes = path.as_os_str().as_bytes();
-        match bytes.iter().rposition(|byte| *byte == b'/') {
-            Some(0) if bytes.len() == 1 => None,
-            Some(0) => Some(Path::new("/")),
-            Some(at) => bytes
-                .get(..at)
-                .map(|above| Path::new(OsStr::from_bytes(above))),
-            None => {
-                plain = false;
-                path.parent()
-            }
-        }
-    })
+    // What is above a plain path is plain.
+    let plain = is_plain(path);
+    std::iter::successors(Some(path), move |path| parent(path, plain))
+}
+
+fn parent(path: &Path, plain: bool) -> Option<&Path> {
+    if !plain {
+        return path.parent();
+    }
+    let bytes = path.as_os_str().as_bytes();
+    match bytes.iter().rposition(|byte| *byte == b'/')? {
+        0 if bytes.len() == 1 => None,
+        0 => Some(Path::new("/")),
+        at => bytes
+            .get(..at)
+            .map(|above| Path::new(OsStr::from_bytes(above))),
+    }
 }
 
 /// The names in a path and its `..`, the last first.
@@ -235,7 +260,7 @@ impl<V> PathMap<V> {
     /// The nearest entry at or above a path.
     #[must_use]
     pub fn nearest(&self, path: &Path) -> Option<(&PathBuf, &V)> {
-        self.find_above(path, Some)
+        self.above(path).next()
     }
 
     /// What `find` makes of the nearest entry, at or above a path, of which it makes anything.
@@ -244,13 +269,44 @@ impl<V> PathMap<V> {
         path: &Path,
         find: impl Fn(&'a V) -> Option<T>,
     ) -> Option<(&'a PathBuf, T)> {
-        // What is above a plain path is plain.
+        self.above(path)
+            .find_map(|(at, value)| Some((at, find(value)?)))
+    }
+
+    /// All at or above a path, the nearest first.
+    pub fn above<'a>(&'a self, path: &Path) -> impl Iterator<Item = (&'a PathBuf, &'a V)> {
         let plain = is_plain(path);
-        ancestors(path).find_map(|at| {
-            let key = (at, plain);
-            let (at, value) = self.0.get_key_value(&key as &dyn Named)?;
-            Some((&at.path, find(value)?))
+        let mut next = Some(path);
+        std::iter::from_fn(move || {
+            while let Some(at) = next {
+                // All that lies below a path stands behind it: the last one up to here is above this path, or below the
+                // same as this path is.
+                let until = (
+                    Bound::Unbounded,
+                    Bound::Included(&(at, plain) as &dyn Named),
+                );
+                let (key, value) = self.0.range::<dyn Named, _>(until).next_back()?;
+                let mut way = std::iter::successors(Some(at), |at| parent(at, plain));
+                if rest_of((at, plain), key.named()).is_some() {
+                    next = way.find(|up| rest_of((up, plain), key.named()).is_none());
+                    return Some((&key.path, value));
+                }
+                next = way.find(|up| rest_of(key.named(), (up, plain)).is_some());
+            }
+            None
         })
+    }
+
+    /// Tells of each entry in their order, as the last of all that are at or above its path: the highest first.
+    pub fn each_below_others<'a>(&'a self, mut tell: impl FnMut(&[(&'a Key, &'a V)])) {
+        let mut line: Vec<(&Key, &V)> = Vec::new();
+        for (key, value) in &self.0 {
+            let above = |(at, _): &(&Key, &V)| rest_of(key.named(), at.named()).is_some();
+            let still = line.iter().take_while(|entry| above(entry)).count();
+            line.truncate(still);
+            line.push((key, value));
+            tell(&line);
+        }
     }
 
     /// The path as it is kept, and what is there.
@@ -322,8 +378,8 @@ impl<V> PathMap<V> {
         let key = (path, is_plain(path));
         self.0
             .range::<dyn Named, _>((Bound::Excluded(&key as &dyn Named), Bound::Unbounded))
+            .take_while(move |(at, _)| rest_of(at.named(), key).is_some())
             .map(|(key, value)| (&key.path, value))
-            .take_while(move |(at, _)| at.starts_with(path))
     }
 }
 
@@ -467,76 +523,5 @@ impl<const N: usize> From<[PathBuf; N]> for PathSet {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PATHS: [&str; 24] = [
-        "/",
-        "/a",
-        "/a/b",
-        "/a-b",
-        "/a-b/c",
-        "/ab",
-        "/a/b/c",
-        "/a.b",
-        "/a/.b",
-        "/a/..b",
-        "/.",
-        "/..",
-        "/a/..",
-        "/a/.",
-        "/a/",
-        "//a",
-        "/a//b",
-        "a",
-        "a/b",
-        "",
-        ".",
-        "/a/b-long-enough-for-words/c",
-        "/a/b-long-enough-for-words",
-        "/a/b-long-enough/for-words",
-    ];
-
-    #[test]
-    fn paths_are_ordered_as_the_standard_library_does() {
-        for one in PATHS.map(Path::new) {
-            for other in PATHS.map(Path::new) {
-                let ours = Key::from(one.to_owned()).cmp(&Key::from(other.to_owned()));
-                assert_eq!(ours, one.cmp(other), "{one:?} {other:?}");
-            }
-            assert!(ancestors(one).eq(one.ancestors()), "{one:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_plain_is_what_its_components_say() {
-        for path in PATHS {
-            let names = path.strip_prefix('/').map(|rest| rest.split('/'));
-            let plain =
-                names.is_some_and(|mut names| names.all(|name| !matches!(name, "" | "." | "..")));
-            assert_eq!(is_plain(Path::new(path)), plain || path == "/", "{path}");
-        }
-    }
-
-    #[test]
-    fn what_is_near_and_below_is_found() {
-        let all = ["/a", "/a/b/c", "/a-b", "/"].map(|path| (PathBuf::from(path), path.len()));
-        let mut map = PathMap::from(all);
-        let near = |map: &PathMap<usize>, path: &str| {
-            map.nearest(Path::new(path)).map(|(_, length)| *length)
-        };
-        assert_eq!(near(&map, "/a/b"), Some(2));
-        assert_eq!(near(&map, "/a/b/c/"), Some(6));
-        assert_eq!(near(&map, "/x/../y"), Some(1));
-        let below: Vec<_> = map
-            .below(Path::new("/a"))
-            .map(|(path, _)| path.as_path())
-            .collect();
-        assert_eq!(below, [Path::new("/a/b/c")]);
-        assert_eq!(map.remove(Path::new("/a/")), Some(2));
-        assert_eq!(map.get(Path::new("/a")), None);
-        let set: PathSet = ["/a", "/a/b", "/b"].map(PathBuf::from).into();
-        assert_eq!(set.from(Path::new("/a")).count(), 2);
-        assert!(set.contains(Path::new("/b")) && !set.contains(Path::new("/c")));
-    }
-}
+#[allow(clippy::unwrap_used)]
+mod tests;

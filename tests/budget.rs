@@ -304,7 +304,7 @@ fn a_view() {
         mounts: 16,
         forks: 2,
         proc_bytes: 1600,
-        instructions: 1_720,
+        instructions: 1_540,
     };
     hold("view", Who::Ordinary, &["--profile", PROFILE], &budget);
 }
@@ -317,7 +317,7 @@ fn memory_limits() {
         mounts: 0,
         forks: 1,
         proc_bytes: 5400,
-        instructions: 1_000,
+        instructions: 960,
     };
     hold("memlimit", Who::Caller, &["--profile", "memlimit"], &budget);
 }
@@ -330,7 +330,7 @@ fn next_to_nothing() {
         mounts: 0,
         forks: 1,
         proc_bytes: 1600,
-        instructions: 560,
+        instructions: 550,
     };
     hold("no namespaces", Who::Ordinary, &options, &budget);
 }
@@ -343,7 +343,7 @@ fn the_default() {
         mounts: 57,
         forks: 3,
         proc_bytes: 4100,
-        instructions: 25_000,
+        instructions: 15_500,
     };
     hold("default", Who::Ordinary, &["--profile", "default"], &budget);
 }
@@ -355,7 +355,7 @@ fn a_build() {
         mounts: 54,
         forks: 2,
         proc_bytes: 4100,
-        instructions: 24_500,
+        instructions: 15_200,
     };
     hold("build", Who::Ordinary, &["--profile", "build"], &budget);
 }
@@ -367,7 +367,7 @@ fn a_browser() {
         mounts: 53,
         forks: 2,
         proc_bytes: 9400,
-        instructions: 15_600,
+        instructions: 11_500,
     };
     hold("firefox", Who::Ordinary, &["--profile", "firefox"], &budget);
 }

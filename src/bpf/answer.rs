@@ -101,6 +101,14 @@ impl<'f> Rules<'f> {
         }
     }
 
+    /// The calls that a rule may speak about; for all others the default holds.
+    pub(super) fn spoken_of(&self, arch: Arch) -> impl Iterator<Item = &str> {
+        let siblings = arch.siblings().iter();
+        let siblings = siblings.filter(|(name, _)| self.names(name));
+        let named = self.by_call.keys().chain(self.by_member.keys()).copied();
+        named.chain(siblings.map(|(_, call)| *call))
+    }
+
     /// What the rules say about a call.
     pub(super) fn answer(&self, arch: Arch, call: &str) -> Answer<'f> {
         let speaking = self.speaking(arch, call);

@@ -110,12 +110,15 @@ impl Arch {
     /// The call of the 64-bit architectures that `call` of this one is another entrance to. i386 got wider siblings for
     /// user ids, file sizes and times; a profile written for the 64-bit names would leave them open.
     pub(super) fn counterpart(self, call: &str) -> Option<&'static str> {
+        let found = self.siblings().iter().find(|(_, other)| *other == call);
+        found.map(|(name, _)| *name)
+    }
+
+    /// All such calls: the name that profiles use, and the other entrance to it.
+    pub(super) fn siblings(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::X86 => X86_SIBLINGS
-                .iter()
-                .find(|(_, sibling)| *sibling == call)
-                .map(|(name, _)| *name),
-            Self::X86_64 | Self::Aarch64 => None,
+            Self::X86 => X86_SIBLINGS,
+            Self::X86_64 | Self::Aarch64 => &[],
         }
     }
 }

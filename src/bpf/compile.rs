@@ -1,7 +1,6 @@
 //! From rules to a program: an architecture switch, then for each architecture a balanced tree over ranges of numbers with
 //! equal answers. x32 numbers and unknown ones are ranges like any other.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use seccompiler::{BpfProgram, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
@@ -142,11 +141,7 @@ pub fn compile(filter: &Filter) -> Result<Compiled, CompileError> {
     let mut implied = implied::around(&filter.architectures);
     let mut branches = Vec::new();
     for arch in &filter.architectures {
-        let calls = arch.calls();
-        let mut answers: Answers<'_> = calls
-            .iter()
-            .map(|(number, name)| (*name, (*number, rules.answer(*arch, name))))
-            .collect();
+        let mut answers = Answers::new(*arch, &rules);
         for note in implied::imply(*arch, &rules, &mut answers) {
             if !implied.contains(&note) {
                 implied.push(note);
@@ -223,7 +218,6 @@ struct Span<'f> {
 /// All numbers of an architecture, gaps filled, neighbours with equal answers joined.
 fn ranges<'f>(arch: Arch, answers: Answers<'f>) -> Vec<Span<'f>> {
     let unknown = Answer::always(Action::Errno(ENOSYS));
-    let by_number: BTreeMap<u32, Answer<'f>> = answers.into_values().collect();
     let mut spans: Vec<Span<'f>> = Vec::new();
     let mut put = |first, answer: Answer<'f>| {
         if spans.last().is_none_or(|last| last.answer != answer) {
@@ -231,7 +225,7 @@ fn ranges<'f>(arch: Arch, answers: Answers<'f>) -> Vec<Span<'f>> {
         }
     };
     let mut next = 0;
-    for (number, answer) in by_number {
+    for (number, answer) in answers.into_numbers() {
         if number > next {
             put(next, unknown.clone());
         }

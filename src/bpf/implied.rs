@@ -1,6 +1,5 @@
 //! What a filter needs beyond its rules, so that they cannot be walked around by another entrance.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::answer::{Answer, Rules};
@@ -25,8 +24,53 @@ impl fmt::Display for Implied {
     }
 }
 
-/// One architecture's calls: number and answer by name.
-pub(super) type Answers<'f> = BTreeMap<&'static str, (u32, Answer<'f>)>;
+/// The answers to one architecture's calls.
+pub(super) struct Answers<'f> {
+    arch: Arch,
+    /// By rising number.
+    by_number: Vec<(u32, Answer<'f>)>,
+}
+
+impl<'f> Answers<'f> {
+    /// What the rules say.
+    pub(super) fn new(arch: Arch, rules: &Rules<'f>) -> Self {
+        let calls = arch.calls().iter();
+        let mut answers = Self {
+            arch,
+            by_number: calls
+                .map(|(number, _)| (*number, Answer::always(rules.default)))
+                .collect(),
+        };
+        for call in rules.spoken_of(arch) {
+            if let Some(answer) = answers.get_mut(call) {
+                *answer = rules.answer(arch, call);
+            }
+        }
+        answers
+    }
+
+    fn get(&self, call: &str) -> Option<&Answer<'f>> {
+        let at = self.find(call)?;
+        self.by_number.get(at).map(|(_, answer)| answer)
+    }
+
+    fn get_mut(&mut self, call: &str) -> Option<&mut Answer<'f>> {
+        let at = self.find(call)?;
+        self.by_number.get_mut(at).map(|(_, answer)| answer)
+    }
+
+    fn find(&self, call: &str) -> Option<usize> {
+        let number = self.arch.number(call)?;
+        self.by_number
+            .binary_search_by_key(&number, |(number, _)| *number)
+            .ok()
+    }
+
+    /// Number and answer, by rising number.
+    pub(super) fn into_numbers(self) -> impl Iterator<Item = (u32, Answer<'f>)> {
+        self.by_number.into_iter()
+    }
+}
 
 const NO_CALL: Action = Action::Errno(ENOSYS);
 
@@ -167,7 +211,7 @@ pub(super) fn imply<'f>(arch: Arch, rules: &Rules<'f>, answers: &mut Answers<'f>
     }
     let mut told = siblings(arch, rules, answers);
     for (call, because) in decided {
-        if let Some((_, answer)) = answers.get_mut(call)
+        if let Some(answer) = answers.get_mut(call)
             && *answer != Answer::always(NO_CALL)
         {
             *answer = Answer::always(NO_CALL);
@@ -184,13 +228,11 @@ pub(super) fn imply<'f>(arch: Arch, rules: &Rules<'f>, answers: &mut Answers<'f>
 fn tested(answers: &Answers<'_>, call: &str) -> bool {
     answers
         .get(call)
-        .is_some_and(|(_, answer)| !answer.conditional.is_empty())
+        .is_some_and(|answer| !answer.conditional.is_empty())
 }
 
 fn restricted(answers: &Answers<'_>, call: &str) -> bool {
-    answers
-        .get(call)
-        .is_some_and(|(_, answer)| answer.restricts())
+    answers.get(call).is_some_and(Answer::restricts)
 }
 
 fn reason(call: &str, rules: &Rules<'_>, answers: &Answers<'_>) -> Option<String> {
@@ -200,7 +242,7 @@ fn reason(call: &str, rules: &Rules<'_>, answers: &Answers<'_>) -> Option<String
         }
         "clone3" => {
             let named = ["clone", "unshare"].into_iter().find(|call| rules.restricts_by_name(call));
-            let own = answers.get(call).map(|(_, answer)| answer.otherwise);
+            let own = answers.get(call).map(|answer| answer.otherwise);
             match named {
                 Some(named) => Some(format!("it does what `{named}` does, which a rule restricts")),
                 None if rules.names("clone") && matches!(own, Some(Action::Errno(_))) => {
@@ -231,7 +273,7 @@ fn reason_for_multiplexer(
     if rules.names(call) {
         return None;
     }
-    let (_, own) = answers.get(call)?;
+    let own = answers.get(call)?;
     let other = behind
         .iter()
         .find(|behind| rules.answer(Arch::X86, behind) != *own)?;
@@ -243,11 +285,13 @@ fn reason_for_multiplexer(
 /// The calls that got the rules of another name.
 fn siblings(arch: Arch, rules: &Rules<'_>, answers: &Answers<'_>) -> Vec<Implied> {
     let mut told = Vec::new();
-    for (call, (_, answer)) in answers {
+    let mut siblings: Vec<&str> = arch.siblings().iter().map(|(_, call)| *call).collect();
+    siblings.sort_unstable();
+    for call in siblings {
         let subject = rules.subject(arch, call);
-        if subject == *call {
+        let Some(answer) = answers.get(call).filter(|_| subject != call) else {
             continue;
-        }
+        };
         let because =
             format!("on {arch} it is another entrance to `{subject}`, which a rule names");
         for (conditions, action) in &answer.conditional {
@@ -261,7 +305,7 @@ fn siblings(arch: Arch, rules: &Rules<'_>, answers: &Answers<'_>) -> Vec<Implied
             });
         }
         told.push(Implied {
-            call: (*call).to_owned(),
+            call: call.to_owned(),
             action: answer.otherwise,
             because,
         });

@@ -6,6 +6,7 @@
 //! by one digest. Whether that sandbox is what its record says is for [`crate::control::join`] to find out.
 
 use std::ffi::{CString, OsString};
+use std::fmt::Write;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -20,7 +21,7 @@ use crate::control::registry::{self, Turn};
 use crate::control::sandbox::{self, Refusal, Sandbox};
 use crate::exec;
 use crate::kernel::at;
-use crate::policy::{Policy, show};
+use crate::policy::Policy;
 use crate::profile::choose;
 use crate::profile::key::Section;
 use crate::profile::search::Library;
@@ -53,7 +54,7 @@ pub(super) fn asked_for(
         return None;
     }
     let program = program(launch, names, library, sources);
-    let rules = show::json(policy, sources).to_string();
+    let rules = said_by(policy);
     let mut variables = vec!["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
     // The same rule means another place where such a one differs.
     let named = rules.split("${").skip(1);
@@ -74,6 +75,22 @@ pub(super) fn asked_for(
         text.push_str(&format!("{name}={value:?}\0"));
     }
     Some(crate::desktop::digest(text.as_bytes()))
+}
+
+/// All that holds, as text.
+fn said_by(policy: &Policy) -> String {
+    let mut text = format!("{}\0", policy.name);
+    for rule in &policy.degrade {
+        text.push_str(&rule.value);
+        text.push('\0');
+    }
+    for section in Section::ALL {
+        for (key, value, _) in policy.section(section) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{section}\0{key}\0{value:?}\0");
+        }
+    }
+    text
 }
 
 /// Which program it is: all that a profile names in its `programs` are the same one.

@@ -41,7 +41,7 @@ pub(super) fn probe_with(walker: &mut Walker, paths: &[PathBuf]) -> PathMap<Path
         .zip(next)
         .map(|(path, next)| {
             // What the next one lies below will be opened anyway: that is also a look.
-            let open = next.is_some_and(|next| next.starts_with(path));
+            let open = next.is_some_and(|next| tree::rest(next, path).is_some());
             (path.clone(), walker.fact(path, open).0)
         })
         .collect()

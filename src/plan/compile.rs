@@ -164,12 +164,13 @@ pub fn compile(policy: &Policy, facts: &Facts, request: &Request) -> Result<Plan
         builder.without_namespaces(&mut decided, &mut refused);
     }
     builder.namespaces(&mut decided);
-    builder.limits(filesystem::asks(policy, &around(policy, facts, &decided)));
+    let around = around(policy, facts, &decided);
+    builder.limits(filesystem::asks(policy, &around));
     builder.displays();
     builder.buses(&decided);
     builder.inside(&decided);
     let process = Process::of(policy);
-    builder.view(&decided, &process, refused);
+    builder.view(around, &decided, &process, refused);
     builder.terminal(&process);
     builder.privileges(&decided, &process);
     builder.program(&process);
@@ -384,8 +385,13 @@ impl Builder<'_> {
         });
     }
 
-    fn view(&mut self, decided: &Namespaces, process: &Process, mut refused: Vec<Refused>) {
-        let surroundings = around(self.policy, self.facts, decided);
+    fn view(
+        &mut self,
+        surroundings: Surroundings,
+        decided: &Namespaces,
+        process: &Process,
+        mut refused: Vec<Refused>,
+    ) {
         let lowered = if self.mounts {
             filesystem::lower(self.policy, self.facts, &surroundings)
         } else {

@@ -2,6 +2,8 @@
 //!
 //! `description` and `degrade` are replaced whole by the last layer that says them.
 
+use std::collections::btree_map::Entry;
+
 use super::{Layer, Overruled, Policy, Rule};
 use crate::profile::{COMMAND_LINE, Profile};
 use crate::report::Site;
@@ -28,22 +30,26 @@ pub fn resolve(name: &str, layers: &[Profile]) -> Policy {
         }
         for entry in &profile.entries {
             let slot = (entry.section, entry.key.value.clone());
-            let mut rule = Rule {
+            let rule = Rule {
                 value: entry.value.value.clone(),
                 site: entry.value.site,
                 key_site: entry.key.site,
                 layer: rank,
                 overruled: Vec::new(),
             };
-            if let Some(before) = policy.rules.remove(&slot) {
-                rule.overruled.push(Overruled {
-                    value: before.value,
-                    site: before.site,
-                    layer: before.layer,
-                });
-                rule.overruled.extend(before.overruled);
+            match policy.rules.entry(slot) {
+                Entry::Vacant(slot) => drop(slot.insert(rule)),
+                Entry::Occupied(mut slot) => {
+                    let before = slot.insert(rule);
+                    let overruled = &mut slot.get_mut().overruled;
+                    overruled.push(Overruled {
+                        value: before.value,
+                        site: before.site,
+                        layer: before.layer,
+                    });
+                    overruled.extend(before.overruled);
+                }
             }
-            policy.rules.insert(slot, rule);
         }
     }
     policy

@@ -170,6 +170,9 @@ impl Reader {
     }
 
     fn document(&mut self, root: &DeTable<'_>) {
+        let tables = root.values().filter_map(|value| value.get_ref().as_table());
+        let keys = tables.map(DeTable::len).sum();
+        self.profile.entries.reserve_exact(keys);
         for (key, value) in in_order(root) {
             if self.diagnostics.len() > MOST_COUNTED {
                 return;

@@ -29,7 +29,8 @@ pub fn rule_for<'p>(policy: &'p Policy, name: &OsStr) -> Option<(&'p str, Traced
     };
     let matching = policy.section(Section::Environment);
     let matching = matching.filter(|(key, ..)| {
-        *key == name || (key.contains('*') && matches(key.as_bytes(), name.as_bytes()))
+        let key = key.as_bytes();
+        key == name.as_bytes() || (key.contains(&b'*') && matches(key, name.as_bytes()))
     });
     matching
         .filter_map(|(key, value, rule)| Some((key, Traced::new(variable(value)?, rule.site))))

@@ -3,6 +3,7 @@
 //! What a variable holds was chosen by whoever set it: only a plain absolute path is taken from one, and in a
 //! pattern it stands for itself, whatever characters it has.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -10,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use glob::Pattern;
 
 use crate::host::facts::Caller;
+use crate::tree;
 
 /// The kernel takes no longer path (PATH_MAX, limits.h), its closing NUL included.
 const LONGEST: usize = 4096;
@@ -59,13 +61,15 @@ pub fn expand(text: &str, caller: &Caller) -> Result<Expanded, String> {
     } else {
         return Err("a path must start with `/`, `~` or `${…}`".to_owned());
     };
-    if rest.contains("${") {
+    if rest.contains('$') && rest.contains("${") {
         return Err("a variable can stand only at the start".to_owned());
     }
-    let mut out = PathBuf::from("/");
+    let mut out = PathBuf::with_capacity(text.len() + 1);
+    out.push("/");
     if !start.is_empty() {
         match value(start, caller) {
-            Ok(base) => out = literal(&base, pattern),
+            Ok(base) if pattern => out.push(literal(&base, true)),
+            Ok(base) => out.push(base),
             Err(Refusal::Unknown) => {
                 return Err(format!(
                     "`${{{start}}}` is not known here; HOME, PWD, XAUTHORITY and XDG_… are"
@@ -74,11 +78,18 @@ pub fn expand(text: &str, caller: &Caller) -> Result<Expanded, String> {
             Err(Refusal::Here(why)) => return Ok(Expanded::NotApplicable(why)),
         }
     }
-    for component in Path::new(rest).components() {
-        match component {
-            Component::Normal(name) => out.push(name),
-            Component::ParentDir => return Err("`..` is not allowed in a path".to_owned()),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+    match rest.strip_prefix('/') {
+        None | Some("") => {}
+        // As nearly all are written.
+        Some(names) if tree::is_plain(Path::new(rest)) => out.push(names),
+        Some(names) => {
+            for component in Path::new(names).components() {
+                match component {
+                    Component::Normal(name) => out.push(name),
+                    Component::ParentDir => return Err("`..` is not allowed in a path".to_owned()),
+                    Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+                }
+            }
         }
     }
     if out.as_os_str().len() >= LONGEST {
@@ -89,7 +100,9 @@ pub fn expand(text: &str, caller: &Caller) -> Result<Expanded, String> {
     }
     for component in out.components() {
         let name = component.as_os_str().to_string_lossy();
-        if let Err(error) = Pattern::new(&name) {
+        if is_pattern(&name)
+            && let Err(error) = Pattern::new(&name)
+        {
             return Err(format!("`{name}` is no pattern: {}", error.msg));
         }
     }
@@ -102,11 +115,12 @@ enum Refusal {
 }
 
 /// What a variable, or `~`, stands for.
-fn value(name: &str, caller: &Caller) -> Result<PathBuf, Refusal> {
-    let shown = if name == "~" {
-        "`~`".to_owned()
-    } else {
-        format!("`${{{name}}}`")
+fn value<'c>(name: &str, caller: &'c Caller) -> Result<Cow<'c, Path>, Refusal> {
+    let here = |why: &str| {
+        Refusal::Here(match name {
+            "~" => format!("`~` {why}"),
+            _ => format!("`${{{name}}}` {why}"),
+        })
     };
     let value = match name {
         "~" | "HOME" => Some(&caller.home),
@@ -115,26 +129,31 @@ fn value(name: &str, caller: &Caller) -> Result<PathBuf, Refusal> {
         _ => return Err(Refusal::Unknown),
     };
     let Some(value) = value.filter(|value| !value.as_os_str().is_empty()) else {
-        return Err(Refusal::Here(format!("{shown} is not set")));
+        return Err(here("is not set"));
     };
     let bytes = value.as_os_str().as_bytes();
+    let control = bytes.iter().any(u8::is_ascii_control);
+    if tree::is_plain(value) && !control {
+        return Ok(value.into());
+    }
     let why = if !value.is_absolute() {
         "is not an absolute path"
     } else if value.components().any(|part| part == Component::ParentDir) {
         "leads upwards with `..`"
-    } else if bytes.iter().any(u8::is_ascii_control) {
+    } else if control {
         "has control characters"
     } else {
         // Without double slashes and dots.
-        return Ok(value.components().collect());
+        return Ok(Cow::Owned(value.components().collect()));
     };
-    Err(Refusal::Here(format!("{shown} {why}")))
+    Err(here(why))
 }
 
 /// A path that stands for itself where a pattern is expected.
 #[must_use]
 pub fn literal(path: &Path, in_pattern: bool) -> PathBuf {
-    if !in_pattern {
+    let special = |byte: &u8| matches!(byte, b'*' | b'?' | b'[' | b']');
+    if !in_pattern || !path.as_os_str().as_bytes().iter().any(special) {
         return path.to_owned();
     }
     path.components()

@@ -38,6 +38,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 pub use fixture::{Fixed, Fixture};
 pub use landlock::{Held, Refusal, lower_without_mounts};
@@ -52,11 +53,11 @@ use crate::host::facts::{Caller, PathKind};
 use crate::plan::Step;
 use crate::plan::step::ProcOptions;
 use crate::plan::step::Upper;
-use crate::policy::Policy;
+use crate::policy::{self, Policy};
 use crate::profile::key::Section;
 use crate::profile::value::{Access, Create, Value, View};
 use crate::report::{Diagnostics, Site};
-use crate::tree::{PathMap, PathSet};
+use crate::tree::{self, PathMap, PathSet};
 
 /// What the lowering must know beside the policy and the host.
 #[derive(Clone, Debug, Default)]
@@ -220,7 +221,7 @@ pub fn wanted_for(
                 if let Value::View(view) = value
                     && view.closes()
                 {
-                    paths.extend(later::stem(&path));
+                    paths.insert(later::stem(&path));
                 }
                 globs.insert(path);
             }
@@ -315,9 +316,20 @@ fn draft<'a>(policy: &'a Policy, facts: &'a Facts, around: &'a Surroundings) -> 
     draft
 }
 
+/// A rule of `[filesystem]`.
+struct Said<'a> {
+    key: &'a str,
+    view: &'a View,
+    rule: &'a policy::Rule,
+    /// What the key comes to.
+    expanded: Result<Expanded, String>,
+}
+
 /// What the lowering works on.
 struct Draft<'a> {
     policy: &'a Policy,
+    /// Its rules in `[filesystem]`.
+    said: Rc<[Said<'a>]>,
     facts: &'a Facts,
     around: &'a Surroundings,
     /// What is at paths of the host that have no link in them; what is not here was not looked at.
@@ -432,8 +444,19 @@ impl What {
 
 impl<'a> Draft<'a> {
     fn new(policy: &'a Policy, facts: &'a Facts, around: &'a Surroundings) -> Self {
+        let said = policy.section(Section::Filesystem);
+        let said = said.filter_map(|(key, value, rule)| match value {
+            Value::View(view) => Some(Said {
+                key,
+                view,
+                rule,
+                expanded: expand::expand(key, &facts.caller),
+            }),
+            _ => None,
+        });
         Self {
             policy,
+            said: said.collect(),
             facts,
             around,
             known: world::known(facts),
@@ -451,8 +474,7 @@ impl<'a> Draft<'a> {
 
 /// `path`, which lies at or below `from`, moved to the same place below `to`.
 fn moved(path: &Path, from: &Path, to: &Path) -> PathBuf {
-    path.strip_prefix(from)
-        .map_or_else(|_| path.to_owned(), |rest| join(to, rest))
+    tree::rest(path, from).map_or_else(|| path.to_owned(), |rest| join(to, rest))
 }
 
 /// Joining without a slash at the end when there is nothing to join.

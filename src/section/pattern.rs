@@ -18,8 +18,8 @@ pub enum Part {
     Pattern {
         /// As written.
         text: Pattern,
-        /// Its bytes as characters of the same numbers.
-        bytes: Pattern,
+        /// Its bytes as characters of the same numbers, where these are others.
+        bytes: Option<Pattern>,
     },
     /// `**`
     Any,
@@ -41,9 +41,10 @@ impl Part {
             return Ok(Self::Name(name.into()));
         }
         let wrong = |error: glob::PatternError| error.msg.to_owned();
+        let bytes = (!text.is_ascii()).then(|| Pattern::new(&latin(text.as_bytes())));
         Ok(Self::Pattern {
             text: Pattern::new(text).map_err(wrong)?,
-            bytes: Pattern::new(&latin(text.as_bytes())).map_err(wrong)?,
+            bytes: bytes.transpose().map_err(wrong)?,
         })
     }
 
@@ -57,11 +58,28 @@ impl Part {
                 Some(name) => text.matches(name),
                 // A name that is no text is matched byte by byte, and as the text that people see.
                 None => {
+                    let bytes = bytes.as_ref().unwrap_or(text);
                     bytes.matches(&latin(name.as_bytes())) || text.matches(&name.to_string_lossy())
                 }
             },
         }
     }
+}
+
+/// The directory before the first component of a pattern that is one, and how many components follow.
+#[must_use]
+pub fn start(pattern: &Path) -> (PathBuf, usize) {
+    let mut start = PathBuf::from("/");
+    let mut names = names(pattern).peekable();
+    while let Some(name) = names.peek() {
+        match name.to_str().map(plain) {
+            Some(Some(name)) => start.push(name),
+            Some(None) => break,
+            None => start.push(name),
+        }
+        names.next();
+    }
+    (start, names.count())
 }
 
 /// Bytes as characters of the same numbers.
@@ -108,11 +126,8 @@ impl Parts {
     /// # Errors
     /// What is wrong with one of its components.
     pub fn new(pattern: &Path) -> Result<Self, String> {
-        let names = pattern.components().filter_map(|part| match part {
-            Component::Normal(name) => Some(Part::new(name)),
-            _ => None,
-        });
-        names.collect::<Result<_, _>>().map(Self)
+        let parts = names(pattern).map(Part::new);
+        parts.collect::<Result<_, _>>().map(Self)
     }
 
     /// The directory before the first component that is a pattern, and what follows; the whole path where none is.
@@ -135,9 +150,7 @@ impl Parts {
     #[must_use]
     pub fn starting_in(self, directory: &Path) -> Self {
         let (_, rest) = self.split();
-        let names = names(directory)
-            .into_iter()
-            .map(|name| Part::Name(name.to_owned()));
+        let names = names(directory).map(|name| Part::Name(name.to_owned()));
         Self(names.chain(rest).collect())
     }
 
@@ -169,9 +182,19 @@ impl Parts {
 
     /// How many parts may be behind one at a path.
     fn reached(&self, path: &Path) -> Vec<usize> {
-        let mut at = vec![0];
+        let mut names = names(path);
+        // What begins with other names is told apart at once.
+        let mut plain = 0;
+        while let Some(Part::Name(own)) = self.0.get(plain) {
+            match names.next() {
+                Some(name) if name == own => plain += 1,
+                Some(_) => return Vec::new(),
+                None => return vec![plain],
+            }
+        }
+        let mut at = vec![plain];
         self.pass(&mut at);
-        for name in names(path) {
+        for name in names {
             let mut next = Vec::new();
             for from in at {
                 match self.0.get(from) {
@@ -204,12 +227,11 @@ impl Parts {
     }
 }
 
-fn names(path: &Path) -> Vec<&OsStr> {
-    let names = path.components().filter_map(|part| match part {
+fn names(path: &Path) -> impl Iterator<Item = &OsStr> {
+    path.components().filter_map(|part| match part {
         Component::Normal(name) => Some(name),
         _ => None,
-    });
-    names.collect()
+    })
 }
 
 #[cfg(test)]
@@ -267,6 +289,15 @@ mod tests {
         assert_eq!(flat.onward(Path::new("/w")), Some(Onward::All));
         assert_eq!(flat.onward(Path::new("/w/a")), names(&["k"]));
         assert_eq!(flat.onward(Path::new("/w/a/k")), None);
+    }
+
+    #[test]
+    fn it_is_known_where_it_starts_without_reading_all_of_it() {
+        for pattern in ["/w/**/.env", "/w/[*]/a*", "/w/x", "/", "/*", "/a/[ab]/c/d"] {
+            let (directory, rest) = parts(pattern).split();
+            let found = start(Path::new(pattern));
+            assert_eq!(found, (directory, rest.len()), "{pattern}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Wrong;
 use crate::report::suggest::nearest;
+use crate::section::expand::is_pattern;
 
 /// What `${…}` can name at the beginning of a path.
 pub const VARIABLES: [&str; 16] = [
@@ -130,7 +131,8 @@ pub fn key(text: &str) -> Result<String, Wrong> {
             .label("stands for directories on the way to something")
             .help("name the directory itself: what holds for it holds for everything below"));
     }
-    for name in path.split('/') {
+    let patterns = path.split('/').filter(|name| is_pattern(name));
+    for name in patterns {
         if let Err(error) = glob::Pattern::new(name) {
             return Err(Wrong::new(format!("`{name}` is not a valid glob"))
                 .label(error.msg)

@@ -6,6 +6,7 @@ use super::{Draft, Item, Note, What, moved};
 use crate::host::facts::PathKind;
 use crate::profile::value::{Access, Create};
 use crate::report::Site;
+use crate::tree::Key;
 
 impl Draft<'_> {
     pub(super) fn note(&mut self, site: Site, text: impl Into<String>) {
@@ -28,7 +29,11 @@ impl Draft<'_> {
 
     /// The path of the host that is shown at a place, with which access; `None` when nothing of the host is.
     pub(super) fn shown(&self, place: &Path) -> Option<(PathBuf, Access)> {
-        let (at, item) = self.cover_or_root(place);
+        Self::shown_by(self.cover_or_root(place), place)
+    }
+
+    /// The same where the nearest entry is known.
+    pub(super) fn shown_by((at, item): (&Path, &Item), place: &Path) -> Option<(PathBuf, Access)> {
         match &item.what {
             What::Show { source, access, .. } => Some((moved(place, at, source), *access)),
             // Nothing of the host can be changed by it.
@@ -40,6 +45,27 @@ impl Draft<'_> {
     /// Whether what is at a place can be executed: the nearest word about that decides, but for what can be written, of
     /// which `process.write-xor-execute` has a word too. `[execute]` has to let it, besides.
     pub(super) fn executes(&self, place: &Path, item: &Item) -> bool {
+        self.executes_below(place, item, || {
+            let found = self.table.find_above(place.parent()?, |item| item.execute);
+            found.map(|(_, execute)| execute)
+        })
+    }
+
+    /// The same of the last entry of the table among these, which are all at or above its place.
+    pub(super) fn last_executes(&self, line: &[(&Key, &Item)]) -> bool {
+        let Some(((place, item), above)) = line.split_last() else {
+            return true;
+        };
+        let word = || above.iter().rev().find_map(|(_, item)| item.execute);
+        self.executes_below(place, item, word)
+    }
+
+    fn executes_below(
+        &self,
+        place: &Path,
+        item: &Item,
+        above: impl FnOnce() -> Option<bool>,
+    ) -> bool {
         let programs = self.programs.as_ref();
         if programs.is_some_and(|programs| programs.keep_from(place, item)) {
             return false;
@@ -47,10 +73,6 @@ impl Draft<'_> {
         if item.execute.is_none() && self.around.write_xor_execute && item.what.is_writable() {
             return false;
         }
-        let above = || {
-            let found = self.table.find_above(place.parent()?, |item| item.execute);
-            found.map(|(_, execute)| execute)
-        };
         item.execute.or_else(above).unwrap_or(true)
     }
 

@@ -28,12 +28,15 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
     // What cannot be executed at its own place cannot be at another, unless that is said.
     let refused = |rule: &Rule| {
         let moved = matches!(rule.view, View::Bind { .. });
-        let mut above = rule.source.ancestors();
+        let mut above = rule.source.ancestors().filter(|_| moved);
         let found = above.find_map(|at| said.get(at).copied());
-        found.filter(|execute| moved && !execute)
+        found.filter(|execute| !execute)
     };
+    let copies: Vec<&Rule> = (rules.iter())
+        .filter(|rule| matches!(rule.view, View::Copy { .. } | View::Overlay))
+        .collect();
     for rule in rules {
-        if let Some(over) = copied(rule, rules) {
+        if let Some(over) = copied(rule, &copies) {
             if rule.layer.is_some() {
                 let text = format!("`{}` is a part of the copy of `{}`", rule.key, over.key);
                 draft.note(rule.site, text);
@@ -159,13 +162,10 @@ pub fn enter(draft: &mut Draft, rules: &[Rule]) {
 
 /// The rule of a later layer that says of a whole directory around this one that changes go elsewhere. What an earlier layer
 /// opens in it would otherwise be written on the disk, past the review that was asked for.
-fn copied<'r>(rule: &Rule, rules: &'r [Rule]) -> Option<&'r Rule> {
+fn copied<'r>(rule: &Rule, copies: &[&'r Rule]) -> Option<&'r Rule> {
     let opens = rule.view == View::Host(Access::ReadWrite) && !rule.device;
-    rules.iter().filter(|_| opens).find(|over| {
-        matches!(over.view, View::Copy { .. } | View::Overlay)
-            && over.layer > rule.layer
-            && rule.place.starts_with(&over.place)
-    })
+    let mut copies = copies.iter().filter(|_| opens).copied();
+    copies.find(|over| over.layer > rule.layer && rule.place.starts_with(&over.place))
 }
 
 /// Where changes to a directory of the host go; none when there can be no overlay over it.

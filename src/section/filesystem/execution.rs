@@ -9,12 +9,14 @@ use crate::tree::PathSet;
 
 /// The places of a table at which nothing can be executed.
 pub(super) fn shut(draft: &mut Draft, root: &Item) -> PathSet {
-    let shut: PathSet = draft
-        .table
-        .iter()
-        .filter(|(place, item)| !draft.executes(place, item))
-        .map(|(place, _)| place.clone())
-        .collect();
+    let mut shut = PathSet::default();
+    draft.table.each_below_others(|line| {
+        if let Some((place, _)) = line.last()
+            && !draft.last_executes(line)
+        {
+            shut.insert(place.to_path_buf());
+        }
+    });
     // What [execute] leaves is told with it.
     if !draft.programs.as_ref().is_some_and(Programs::keep_root) {
         nothing_to_execute(draft, root, &shut);

@@ -63,8 +63,10 @@ pub fn put(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Access, String, S
         if !matches!(fixture.what, Fixed::Shown(_)) {
             let because = format!("`{}` holds here too", fixture.key);
             kept.push((place.clone(), Access::Hidden, because, fixture.site));
+            let normal = world::normal(&place).into_os_string();
+            let at = |path: &Path| path.as_os_str() == normal;
             if let Some(rule) = rules.iter().find(|rule| {
-                (rule.place == place || rule.host == place) && rule.layer.is_some() && !rule.hides()
+                (at(&rule.place) || at(&rule.host)) && rule.layer.is_some() && !rule.hides()
             }) {
                 contradiction(draft, fixture, rule);
                 continue;

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::rule::Rule;
 use super::{Draft, later, moved};
-use crate::profile::key::Section;
-use crate::profile::value::{Access, Value, View};
+use crate::profile::value::{Access, View};
 use crate::report::{Diagnostic, Site};
 use crate::section::desktop::Shown;
 use crate::section::devices;
@@ -15,25 +14,26 @@ use crate::tree::PathSet;
 /// `[filesystem]` as rules about paths.
 pub fn gather(draft: &mut Draft, out: &mut Vec<Rule>) {
     let binds: Vec<(PathBuf, PathBuf)> = binds(draft);
-    for (key, value, rule) in draft.policy.section(Section::Filesystem) {
-        let Value::View(view) = value else { continue };
+    let said = draft.said.clone();
+    for said in said.iter() {
+        let (key, view, rule) = (said.key, said.view, said.rule);
         let mut add = |path: PathBuf, pattern: bool| {
             out.push(Rule {
                 pattern,
-                ..Rule::new(key, rule.site, Some(rule.layer), view.clone(), path)
+                ..Rule::new(key, rule.site, Some(rule.layer), view, path)
             });
         };
-        match expand::expand(key, &draft.facts.caller) {
+        match &said.expanded {
             Err(why) => draft.errors.push(Diagnostic::error(
                 format!("`{key}` is no path for [filesystem]"),
                 rule.key_site,
-                why,
+                why.clone(),
             )),
             Ok(Expanded::NotApplicable(why)) => {
                 draft.note(rule.site, format!("`{key}` is passed over: {why}"))
             }
             Ok(Expanded::Path(path)) => {
-                let is_root = path == Path::new("/") && !key.starts_with('/');
+                let is_root = path.parent().is_none() && !key.starts_with('/');
                 if is_root
                     && matches!(
                         view.plain(),
@@ -57,20 +57,21 @@ pub fn gather(draft: &mut Draft, out: &mut Vec<Rule>) {
                         .help("start it in another directory, or say \"/\" if that is meant"),
                     );
                 } else {
-                    add(path, false);
+                    add(path.clone(), false);
                 }
             }
             Ok(Expanded::Glob(glob)) => {
                 let mut found = PathSet::default();
                 let mut looked = true;
-                let mut find = |glob: &Path| match draft.facts.globs.get(glob) {
-                    Some(paths) => paths.clone(),
+                let globs = &draft.facts.globs;
+                let mut find = |glob: &Path| match globs.get(glob) {
+                    Some(paths) => paths.as_slice(),
                     None => {
                         looked = false;
-                        Vec::new()
+                        &[]
                     }
                 };
-                found.extend(find(&glob));
+                found.extend(find(glob).iter().cloned());
                 if view.closes() {
                     for (place, source) in &binds {
                         if let Ok(rest) = glob.strip_prefix(expand::literal(place, true)) {
@@ -108,21 +109,18 @@ pub fn gather(draft: &mut Draft, out: &mut Vec<Rule>) {
 /// Landlock is about names that do not exist, and only where mounts can be made they are made later too. Where nothing of the
 /// host is shown, nobody outside makes any.
 pub fn tell_later(draft: &mut Draft, mounts: bool) {
-    for (key, value, rule) in draft.policy.section(Section::Filesystem) {
-        let (Value::View(view), Ok(Expanded::Glob(glob))) =
-            (value, expand::expand(key, &draft.facts.caller))
-        else {
+    let said = draft.said.clone();
+    for said in said.iter().filter(|said| said.view.closes()) {
+        let Ok(Expanded::Glob(glob)) = &said.expanded else {
             continue;
         };
-        if !view.closes() {
-            continue;
-        }
-        let open = draft.shown(&stem(&glob)).is_some();
-        let looked_after = open && mounts && later::is_looked_after(draft, &glob);
+        let (key, rule) = (said.key, said.rule);
+        let open = draft.shown(&stem(glob)).is_some();
+        let looked_after = open && mounts && later::is_looked_after(draft, glob);
         let found = draft
             .facts
             .globs
-            .get(&glob)
+            .get(glob)
             .is_some_and(|found| !found.is_empty());
         let works = draft.table.values().any(|item| item.name == key);
         let now = match (found, works) {
@@ -181,7 +179,7 @@ pub fn gather_devices(draft: &mut Draft, out: &mut Vec<Rule>) {
                 &device.key,
                 device.site,
                 device.layer,
-                View::Host(device.access),
+                &View::Host(device.access),
                 path,
             )
         }));
@@ -191,9 +189,10 @@ pub fn gather_devices(draft: &mut Draft, out: &mut Vec<Rule>) {
 /// `[desktop]` as rules about paths.
 pub fn gather_desktop(draft: &Draft, out: &mut Vec<Rule>) {
     for said in &draft.around.desktop {
+        let text = View::Text(String::new());
         let (view, made) = match &said.shown {
-            Shown::View(view) => (view.clone(), None),
-            Shown::Made(name) => (View::Text(String::new()), Some((*name).to_owned())),
+            Shown::View(view) => (view, None),
+            Shown::Made(name) => (&text, Some((*name).to_owned())),
         };
         out.push(Rule {
             // A rule that names the path wins.
@@ -216,19 +215,14 @@ pub fn unseen(key: &str, site: Site) -> Diagnostic {
 /// Places at which another path is shown, by the letter of the keys.
 pub fn binds(draft: &Draft) -> Vec<(PathBuf, PathBuf)> {
     let caller = &draft.facts.caller;
-    draft
-        .policy
-        .section(Section::Filesystem)
-        .filter_map(|(key, value, _)| {
-            let Value::View(view) = value else {
-                return None;
-            };
-            // Few rules show another path: only their keys are expanded.
-            let source = draft.around.elsewhere(view, caller)?;
-            match (expand::expand(key, caller), source) {
-                (Ok(Expanded::Path(place)), Ok(Expanded::Path(source))) => Some((place, source)),
-                _ => None,
+    let pairs = draft.said.iter().filter_map(|said| {
+        let source = draft.around.elsewhere(said.view, caller)?;
+        match (&said.expanded, source) {
+            (Ok(Expanded::Path(place)), Ok(Expanded::Path(source))) => {
+                Some((place.clone(), source))
             }
-        })
-        .collect()
+            _ => None,
+        }
+    });
+    pairs.collect()
 }

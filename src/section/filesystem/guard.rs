@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::rule::Rule;
-use super::{Draft, What, below, moved};
+use super::{Draft, What, below, moved, world};
 use crate::host::facts::PathKind;
 use crate::profile::value::Access;
 use crate::report::{Diagnostic, Site};
@@ -132,14 +132,13 @@ pub fn own_directories(draft: &mut Draft, rules: &[Rule]) -> Vec<(PathBuf, Acces
     let mut kept = Vec::new();
     for (path, access, because) in own {
         let fact = draft.facts.path(&path);
-        let host = fact.map_or_else(
-            || path.clone(),
-            |fact| super::world::host_place(&path, fact),
-        );
+        let host = fact.map_or_else(|| path.clone(), |fact| world::host_place(&path, fact));
         let missing = fact.is_none_or(|fact| fact.kind == PathKind::Missing);
-        // A rule that takes away something which is not there yet needs it to be made.
+        // A rule that takes away something which is not there yet needs it to be made. The paths of rules are normal ones.
+        let [named, led] = [&path, &host].map(|path| world::normal(path).into_os_string());
         let said = rules.iter().any(|rule| {
-            (rule.path == path || rule.host == host) && (!missing || rule.grants().is_some())
+            (rule.path.as_os_str() == named || rule.host.as_os_str() == led)
+                && (!missing || rule.grants().is_some())
         });
         if said {
             continue;
@@ -281,7 +280,8 @@ fn holds_too(key: &str) -> String {
 /// Drops entries that change nothing: the tree above shows the same already.
 pub fn prune(draft: &mut Draft) {
     let all = std::mem::take(&mut draft.table);
-    let elsewhere: BTreeSet<String> = all.values().map(|item| item.because.clone()).collect();
+    let reasons = all.values().map(|item| &item.because);
+    let elsewhere: BTreeSet<String> = reasons.filter(|why| !why.is_empty()).cloned().collect();
     for (place, item) in all {
         let (at, above) = draft.cover_or_root(place.parent().unwrap_or(&place));
         let same = match (&above.what, &item.what) {
@@ -347,10 +347,11 @@ pub fn pin(draft: &mut Draft) {
         if !stricter {
             continue;
         }
-        let Some((tree, Access::ReadWrite)) = draft.shown(parent) else {
+        let cover = draft.cover_or_root(parent);
+        let Some((tree, Access::ReadWrite)) = Draft::shown_by(cover, parent) else {
             continue;
         };
-        let (at, around) = draft.cover_or_root(parent);
+        let (at, around) = cover;
         let devices = matches!(around.what, What::Show { devices: true, .. });
         let execute = around.execute;
         let name = place.file_name().unwrap_or_default();

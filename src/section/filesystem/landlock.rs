@@ -16,7 +16,7 @@ use crate::profile::value::Access;
 use crate::report::{Diagnostics, Site};
 use crate::section::devices;
 use crate::section::landlock::{PathRule, Rights};
-use crate::tree::{self, PathMap, PathSet};
+use crate::tree::{self, Key, PathMap, PathSet};
 
 /// What Landlock can hold of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,14 +61,29 @@ struct Grants {
 
 impl Grants {
     /// What is granted at a place: all that is granted there or above.
-    fn at(&self, draft: &Draft, place: &Path) -> Rights {
-        tree::ancestors(place).fold(Rights::NONE, |rights, at| {
-            let granted = match object(draft, at) {
-                Object::Host(path) => self.host.get(&path),
-                Object::Ours(path) => self.ours.get(&path),
-            };
-            rights | granted.copied().unwrap_or_default()
-        })
+    /// `above`: the entries of the table that are there or above, the nearest first.
+    fn at<'a>(&self, place: &'a Path, above: impl Iterator<Item = (&'a Path, &'a Item)>) -> Rights {
+        let all = |from: &PathMap<Rights>, path: &Path, top: &Path| {
+            let granted = from.above(path);
+            let granted = granted.take_while(|(at, _)| tree::rest(at, top).is_some());
+            granted.fold(Rights::NONE, |all, (_, rights)| all | *rights)
+        };
+        let mut rights = Rights::NONE;
+        let mut next = Some(place);
+        for (at, item) in above {
+            let Some(place) = next else { break };
+            rights = rights
+                | match item.of_host() {
+                    Some(source) => all(&self.host, &moved(place, at, source), source),
+                    None => all(&self.ours, place, at),
+                };
+            next = at.parent();
+        }
+        // Without a word about it, the root is the host's.
+        match next {
+            Some(place) => rights | all(&self.host, place, Path::new("/")),
+            None => rights,
+        }
     }
 
     fn add(&mut self, object: Object, rights: Rights) {
@@ -83,18 +98,26 @@ impl Grants {
 
 fn object(draft: &Draft, place: &Path) -> Object {
     let (at, item) = draft.cover_or_root(place);
-    match &item.what {
-        What::Show { source, .. } | What::Private { directory: source } => {
-            Object::Host(moved(place, at, source))
+    match item.of_host() {
+        Some(source) => Object::Host(moved(place, at, source)),
+        None => Object::Ours(place.to_owned()),
+    }
+}
+
+impl Item {
+    /// The directory or file of the host that is shown.
+    fn of_host(&self) -> Option<&Path> {
+        match &self.what {
+            What::Show { source, .. } | What::Private { directory: source } => Some(source),
+            _ => None,
         }
-        _ => Object::Ours(place.to_owned()),
     }
 }
 
 /// What may be done at a place; `None` when it is only a link.
-fn wanted(draft: &Draft, place: &Path, item: &Item) -> Option<Rights> {
+fn wanted(draft: &Draft, item: &Item, executes: bool) -> Option<Rights> {
     // Where it may not be, no word about what can be read or written lets anything be executed.
-    let allowed = match draft.executes(place, item) {
+    let allowed = match executes {
         true => Rights::ALL,
         false => !Rights::EXECUTE,
     };
@@ -142,13 +165,18 @@ fn is_passage(draft: &Draft, place: &Path, item: &Item) -> bool {
     item.what.closes() && super::below(&draft.table, place).any(|(_, item)| !item.what.closes())
 }
 
+fn nearest_first<'a>(line: &[(&'a Key, &'a Item)]) -> impl Iterator<Item = (&'a Path, &'a Item)> {
+    line.iter().rev().map(|(at, item)| (&***at, *item))
+}
+
 /// The rules for a table, and the places at which they grant more than it does. Without mounts the tree is the host's own,
 /// in which nothing is only a passage.
 pub(super) fn hold(draft: &Draft, mounts: bool) -> Held {
     let root = Path::new("/");
     let all = |item: Option<&Item>| {
         item.is_none_or(|item| {
-            wanted(draft, root, item).is_some_and(|rights| rights.contains(Rights::read_write()))
+            wanted(draft, item, draft.executes(root, item))
+                .is_some_and(|rights| rights.contains(Rights::read_write()))
         })
     };
     // A root from elsewhere is held whole: nothing is granted beside it.
@@ -157,43 +185,44 @@ pub(super) fn hold(draft: &Draft, mounts: bool) -> Held {
     }
     let mut grants = Grants::default();
     let mut rules = Vec::new();
-    for (place, item) in &draft.table {
-        let rights = match wanted(draft, place, item) {
-            None => continue,
+    draft.table.each_below_others(|line| {
+        let Some((place, item)) = line.last() else {
+            return;
+        };
+        let rights = match wanted(draft, item, draft.last_executes(line)) {
+            None => return,
             Some(_) if mounts && is_passage(draft, place, item) => Rights::READ_DIR,
             Some(rights) => rights,
         };
-        if grants.at(draft, place).contains(rights) {
-            continue;
+        if grants.at(place, nearest_first(line)).contains(rights) {
+            return;
         }
         grants.add(object(draft, place), rights);
         rules.push(PathRule {
-            path: place.clone(),
+            path: place.to_path_buf(),
             rights,
             site: item.site,
         });
-    }
-    // Where nothing of the host lies below, a rule that hides finds nothing to hide.
-    let of_host = |place: &Path| {
-        place
-            .parent()
-            .is_some_and(|parent| matches!(object(draft, parent), Object::Host(_)))
-    };
-    let mut beyond: Vec<PathBuf> = draft
-        .table
-        .iter()
-        .filter(|(place, item)| {
-            let wanted = match item.what {
-                What::Hidden if !of_host(place) => return false,
-                // What covers it has no names, and no bits that let it be listed.
-                What::Hidden | What::Denied { .. } => Some(Rights::READ_DIR),
-                _ => wanted(draft, place, item),
-            };
-            wanted.is_some_and(|rights| !rights.contains(on(item, grants.at(draft, place))))
-        })
-        .map(|(place, _)| place.clone())
-        .chain(lent(draft, &grants))
-        .collect();
+    });
+    let mut beyond = lent(draft, &grants);
+    draft.table.each_below_others(|line| {
+        let Some(((place, item), above)) = line.split_last() else {
+            return;
+        };
+        let around = above.last().map(|(_, item)| item);
+        let of_host = above.is_empty() || around.is_some_and(|item| item.of_host().is_some());
+        let wanted = match item.what {
+            // Where nothing of the host lies below, a rule that hides finds nothing to hide.
+            What::Hidden if !(of_host && place.parent().is_some()) => return,
+            // What covers it has no names, and no bits that let it be listed.
+            What::Hidden | What::Denied { .. } => Some(Rights::READ_DIR),
+            _ => wanted(draft, item, draft.last_executes(line)),
+        };
+        let granted = || on(item, grants.at(place, nearest_first(line)));
+        if wanted.is_some_and(|rights| !rights.contains(granted())) {
+            beyond.push(place.to_path_buf());
+        }
+    });
     beyond.sort();
     beyond.dedup();
     Held { rules, beyond }
@@ -221,8 +250,10 @@ fn lent(draft: &Draft, grants: &Grants) -> Vec<PathBuf> {
         let decides = draft
             .cover(&at)
             .is_some_and(|(by, _)| by == place.as_path());
-        let more = wanted(draft, place, item)
-            .is_some_and(|rights| !rights.contains(on(item, grants.at(draft, &at))));
+        let above = draft.table.above(&at);
+        let granted = grants.at(&at, above.map(|(at, item)| (at.as_path(), item)));
+        let more = wanted(draft, item, draft.executes(place, item))
+            .is_some_and(|rights| !rights.contains(on(item, granted)));
         if same && decides && more {
             places.insert(at);
         }
@@ -383,7 +414,8 @@ fn without_mounts(draft: &mut Draft) -> Vec<Refusal> {
         let missing = place
             .ancestors()
             .any(|at| draft.known.get(at) == Some(&PathKind::Missing));
-        let Some(wanted) = wanted(draft, place, item).filter(|_| !missing) else {
+        let executes = draft.executes(place, item);
+        let Some(wanted) = wanted(draft, item, executes).filter(|_| !missing) else {
             continue;
         };
         if (everything && !wanted.contains(Rights::read_write().on_file()))

@@ -8,12 +8,11 @@ use std::cmp::Reverse;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Draft, What, moved, world};
+use super::{Draft, Said, What, moved, world};
 use crate::plan::{Action, OnFailure, Step};
-use crate::profile::key::Section;
-use crate::profile::value::{Access, Value, View};
-use crate::section::expand::{self, Expanded};
-use crate::section::pattern::{Onward, Parts};
+use crate::profile::value::{Access, View};
+use crate::section::expand::Expanded;
+use crate::section::pattern::{self, Onward, Parts};
 use crate::tree::PathMap;
 
 /// A pattern of `[filesystem]`.
@@ -138,8 +137,7 @@ impl Names {
 
     /// The path of the host that is seen at a place; none where the files are ours.
     fn host(&self, place: &Path) -> Option<PathBuf> {
-        let mut above = place.ancestors();
-        match above.find_map(|at| self.trees.get_key_value(at)) {
+        match self.trees.nearest(place) {
             None => Some(place.to_owned()),
             Some((_, Tree::Own)) => None,
             Some((at, Tree::Host(source))) => Some(moved(place, at, source)),
@@ -149,18 +147,15 @@ impl Names {
 
 /// Where a pattern starts, for the facts: it is looked after where that leads.
 #[must_use]
-pub fn stem(glob: &Path) -> Option<PathBuf> {
-    Parts::new(glob).ok().map(|parts| parts.split().0)
+pub fn stem(glob: &Path) -> PathBuf {
+    pattern::start(glob).0
 }
 
 /// Whether names are looked for that a pattern may match later. Not where every match lies in one directory of the system's,
 /// in which only root makes files: no launch with a profile that hides `/etc/shadow*` is to pay for that.
 pub(super) fn is_looked_after(draft: &Draft, glob: &Path) -> bool {
-    let Ok(parts) = Parts::new(glob) else {
-        return false;
-    };
-    let (stem, rest) = parts.split();
-    rest.len() > 1 || !draft.is_roots(&stem)
+    let (stem, rest) = pattern::start(glob);
+    rest > 1 || !draft.is_roots(&stem)
 }
 
 /// What patterns keep away later, where mounts can be made.
@@ -175,62 +170,54 @@ pub(super) fn look_after(draft: &mut Draft) -> Option<Step> {
         .collect();
     let mut notes = Vec::new();
     let mut found = Vec::new();
-    for (key, value, rule) in draft.policy.section(Section::Filesystem) {
-        let Value::View(view) = value else { continue };
+    let said = draft.said.clone();
+    for said in said.iter() {
+        let (key, view, rule) = (said.key, said.view, said.rule);
         let closes = view.closes();
-        match expand::expand(key, &draft.facts.caller) {
-            Ok(Expanded::Path(path)) => {
-                if let Some(fact) = draft.facts.path(&path) {
-                    let place = world::host_place(&path, fact);
-                    names.literals.entry(place).or_insert(closes);
-                }
-                names.literals.insert(path, closes);
-            }
-            Ok(Expanded::Glob(glob)) => {
-                let (Ok(mut pattern), Some(stem)) = (Parts::new(&glob), stem(&glob)) else {
-                    continue;
-                };
-                let stem = match draft.facts.path(&stem) {
-                    Some(fact) => world::host_place(&stem, fact),
-                    None => stem,
-                };
-                let seen = draft.shown(&stem).is_some() || names.is_elsewhere(&stem);
-                if closes && !(seen && is_looked_after(draft, &glob)) {
-                    continue;
-                }
-                pattern = pattern.starting_in(&stem);
-                let strictness = match view.plain() {
-                    _ if closes => 2,
-                    View::Host(Access::ReadWrite) => 0,
-                    _ => 1,
-                };
-                let near = |over: &&PathBuf| stem.starts_with(over) || over.starts_with(&stem);
-                if closes && let Some(over) = overlays.iter().find(near) {
-                    let text = format!(
-                        "`{key}` keeps away what it matches in `{}` at the start, and what the program makes; what others make there later is seen, for changes are kept apart",
-                        over.display()
-                    );
-                    notes.push((rule.site, text));
-                }
-                let key = key.to_owned();
-                found.push((
-                    (rule.layer, key.len(), strictness),
-                    rule.site,
-                    Rule {
-                        pattern,
-                        closes,
-                        key,
-                    },
-                ));
-            }
-            Ok(Expanded::NotApplicable(_)) | Err(_) => {}
+        let Ok(Expanded::Glob(glob)) = &said.expanded else {
+            continue;
+        };
+        let stem = stem(glob);
+        let stem = match draft.facts.path(&stem) {
+            Some(fact) => world::host_place(&stem, fact),
+            None => stem,
+        };
+        let seen = draft.shown(&stem).is_some() || names.is_elsewhere(&stem);
+        if closes && !(seen && is_looked_after(draft, glob)) {
+            continue;
         }
+        let Ok(pattern) = Parts::new(glob) else {
+            continue;
+        };
+        let strictness = match view.plain() {
+            _ if closes => 2,
+            View::Host(Access::ReadWrite) => 0,
+            _ => 1,
+        };
+        let near = |over: &&PathBuf| stem.starts_with(over) || over.starts_with(&stem);
+        if closes && let Some(over) = overlays.iter().find(near) {
+            let text = format!(
+                "`{key}` keeps away what it matches in `{}` at the start, and what the program makes; what others make there later is seen, for changes are kept apart",
+                over.display()
+            );
+            notes.push((rule.site, text));
+        }
+        found.push((
+            (rule.layer, key.len(), strictness),
+            rule.site,
+            Rule {
+                pattern: pattern.starting_in(&stem),
+                closes,
+                key: key.to_owned(),
+            },
+        ));
     }
     // As where rules meet at the start.
     found.sort_by_key(|(rank, ..)| Reverse(*rank));
     let site = found.iter().find(|(.., rule)| rule.closes)?.1;
     names.rules = found.into_iter().map(|(.., rule)| rule).collect();
     names.onward(Path::new("/"))?;
+    names.literals = literals(draft, &said);
     for (site, text) in notes {
         draft.note(site, text);
     }
@@ -246,6 +233,22 @@ pub(super) fn look_after(draft: &mut Draft) -> Option<Step> {
     })
 }
 
+/// What rules name alone, by what they say and by where that leads.
+fn literals(draft: &Draft, said: &[Said]) -> PathMap<bool> {
+    let mut literals = PathMap::new();
+    for said in said {
+        if let Ok(Expanded::Path(path)) = &said.expanded {
+            let closes = said.view.closes();
+            if let Some(fact) = draft.facts.path(path) {
+                let place = world::host_place(path, fact);
+                literals.entry(place).or_insert(closes);
+            }
+            literals.insert(path.clone(), closes);
+        }
+    }
+    literals
+}
+
 /// Where what is seen is something else than around it.
 fn trees(draft: &Draft) -> PathMap<Tree> {
     let mut trees: PathMap<Tree> = PathMap::new();
@@ -258,8 +261,8 @@ fn trees(draft: &Draft) -> PathMap<Tree> {
             What::Show { source, .. } | What::Overlay { source, .. } => Tree::Host(source.clone()),
             _ => Tree::Own,
         };
-        let mut above = place.ancestors().skip(1);
-        let inherited = match above.find_map(|at| trees.get_key_value(at)) {
+        let above = place.parent().and_then(|parent| trees.nearest(parent));
+        let inherited = match above {
             None => Tree::Host(place.clone()),
             Some((_, Tree::Own)) => Tree::Own,
             Some((at, Tree::Host(source))) => Tree::Host(moved(place, at, source)),

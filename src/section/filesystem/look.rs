@@ -27,175 +27,180 @@ const EREMOTE: i32 = 66;
 const ETIMEDOUT: i32 = 110;
 
 /// Adds what the host has there; drops rules about what it does not have.
-pub fn look_up(draft: &mut Draft, rules: Vec<Rule>) -> Vec<Rule> {
+pub fn look_up(draft: &mut Draft, rules: &mut Vec<Rule>) {
     let binds: PathMap<PathBuf> = binds(draft).into_iter().collect();
-    let mut out = Vec::new();
     let mut classes: BTreeMap<(String, Site), bool> = BTreeMap::new();
-    for mut rule in rules {
-        let mut above = rule.path.ancestors().skip(1);
-        let bound = above.find_map(|at| binds.get_key_value(at));
-        let Some(fact) = draft.facts.path(&rule.path) else {
-            if rule.hides() && bound.is_some() {
-                out.push(rule);
-            } else {
-                draft.errors.push(unseen(&rule.key, rule.site));
-            }
-            continue;
-        };
-        rule.host = world::host_place(&rule.path, fact);
-        rule.source.clone_from(&rule.host);
-        rule.kind = fact.kind;
-        rule.source_kind = fact.kind;
-        rule.via.clone_from(&fact.links);
-        let key = &rule.key;
-        let shown = rule.path.display().to_string();
-        let found = fact.canonical.is_some() && fact.error.is_none();
-        if rule.device && rule.pattern && rule.layer.is_some() {
-            *classes.entry((key.clone(), rule.site)).or_default() |= found;
-        }
-        if is_one_process(&rule.host) || magic(&rule.via).is_some() {
-            draft.errors.push(
-                Diagnostic::error(
-                    format!("`{key}` is about one process"),
-                    rule.site,
-                    "inside it is another one, or none",
-                )
-                .help("name a path below /proc that is the same for all processes"),
-            );
-            continue;
-        }
-        // A root that is passed over would leave all around the other rules as it is on the host.
-        if !found && rule.path.parent().is_none() && matches!(rule.view, View::Host(_)) {
-            let error = fact.error.unwrap_or(ENOENT);
-            let reason = std::io::Error::from_raw_os_error(error);
-            draft.errors.push(Diagnostic::error(
-                format!("`/` cannot be looked at: {reason}"),
-                rule.site,
-                "so that this cannot be done",
-            ));
-            continue;
-        }
-        if let Some(error) = fact.error {
-            let reason = std::io::Error::from_raw_os_error(error);
-            match &rule.view {
-                _ if rule.terms.required || rule.terms.create.is_some() => {
-                    draft.errors.push(Diagnostic::error(
-                        format!("`{shown}` cannot be looked at: {reason}"),
-                        rule.site,
-                        "so that it cannot be told whether it is there",
-                    ))
-                }
-                View::Host(Access::Hidden | Access::Denied)
-                    if error == EACCES && !draft.around.real_root =>
-                {
-                    draft.note(
-                        rule.site,
-                        format!("`{shown}` is out of the caller's reach already: {reason}"),
-                    );
-                }
-                // Without it the program only sees less.
-                View::Host(Access::ReadWrite) => {
-                    draft.note(rule.site, format!("`{shown}` is passed over: {reason}"));
-                }
-                // What lies around it may be writable, so that this one must be known to be out of reach.
-                View::Host(Access::ReadOnly) if error == EACCES && !draft.around.real_root => {
-                    draft.note(rule.site, format!("`{shown}` is passed over: {reason}"));
-                }
-                _ => {
-                    let mut told = Diagnostic::error(
-                        format!("`{shown}` cannot be looked at: {reason}"),
-                        rule.site,
-                        "so that this cannot be done",
-                    );
-                    if error == EPERM {
-                        told = told.help("a directory on the way is closed by its own mode, which a program could change: name that directory, or open it (chmod u+rx)");
-                    }
-                    if error == EMFILE {
-                        told = told.help("the limit on open descriptors is reached: see `ulimit -n`; 64 are enough for most sandboxes");
-                    }
-                    if error == EREMOTE {
-                        told = told.help("an automount lies on the way, and is not triggered: what is there may never answer. Go there first (`ls`), and start this again");
-                    }
-                    if error == ETIMEDOUT {
-                        told = told.help("the file system on the way is kept by a server that does not answer: unmount it (`umount -l`), or see why");
-                    }
-                    draft.errors.push(told);
-                }
-            }
-            continue;
-        }
-        let of_host = matches!(rule.view, View::Host(_));
-        if of_host
-            && !found
-            && let Some(what) = rule.terms.create
-        {
-            if let Some(kind) = create(draft, &rule, &rule.host, &rule.via, what) {
-                (rule.kind, rule.source_kind) = (kind, kind);
-                out.push(rule);
-            }
-            continue;
-        }
-        if of_host && !found && rule.terms.required {
-            draft.errors.push(
-                Diagnostic::error(
-                    format!("the host has no `{shown}`"),
-                    rule.site,
-                    "this says that it is required",
-                )
-                .help("make it, or have it made: create = \"dir\" or \"file\""),
-            );
-            continue;
-        }
-        if let View::Host(access @ (Access::ReadOnly | Access::ReadWrite)) = &rule.view
-            && !found
-        {
-            let elsewhere = bound.and_then(|(place, source)| {
-                let there = moved(&rule.path, place, source);
-                draft
-                    .facts
-                    .path(&there)
-                    .filter(|fact| fact.kind != PathKind::Missing)
-                    .map(|_| (place, there))
-            });
-            if let Some((place, there)) = elsewhere {
-                draft.errors.push(
-                    Diagnostic::error(
-                        format!("the host has no `{shown}`"),
-                        rule.site,
-                        format!("what is seen there comes with `{}`", place.display()),
-                    )
-                    .help(format!(
-                        "say {{ bind = \"{}\", access = \"{}\" }} if that is meant",
-                        there.display(),
-                        access.word()
-                    )),
-                );
-            } else if !(rule.layer.is_none()
-                || rule.beside
-                || (rule.device && rule.pattern)
-                // Which of many files of a kind a user has is no news; which socket is missing is.
-                || (rule.desktop && rule.grants() == Some(Access::ReadOnly)))
-            {
-                draft.note(rule.site, format!("`{shown}` is absent on this host"));
-            }
-            continue;
-        }
-        if rule.device && !suits_as_device(draft, &rule) {
-            continue;
-        }
-        if let View::Bind { source, .. } | View::Root { source, .. } = rule.view.clone()
-            && !look_up_source(draft, &mut rule, &source)
-        {
-            continue;
-        }
-        out.push(rule);
-    }
+    rules.retain_mut(|rule| look_at(draft, rule, &binds, &mut classes));
     for ((key, site), found) in classes {
         if !found {
             draft.note(site, format!("this host has no device for `{key}`"));
         }
     }
-    out
+}
+
+/// The same for one rule: whether it is kept. `classes`: whether anything was found for a class of devices.
+fn look_at(
+    draft: &mut Draft,
+    rule: &mut Rule,
+    binds: &PathMap<PathBuf>,
+    classes: &mut BTreeMap<(String, Site), bool>,
+) -> bool {
+    let above = rule.path.parent();
+    let bound = above.and_then(|above| binds.nearest(above));
+    let Some(fact) = draft.facts.path(&rule.path) else {
+        let elsewhere = rule.hides() && bound.is_some();
+        if !elsewhere {
+            draft.errors.push(unseen(&rule.key, rule.site));
+        }
+        return elsewhere;
+    };
+    rule.host = world::host_place(&rule.path, fact);
+    rule.source.clone_from(&rule.host);
+    rule.kind = fact.kind;
+    rule.source_kind = fact.kind;
+    rule.via.clone_from(&fact.links);
+    let key = &rule.key;
+    let shown = rule.path.display();
+    let found = fact.canonical.is_some() && fact.error.is_none();
+    if rule.device && rule.pattern && rule.layer.is_some() {
+        *classes.entry((key.clone(), rule.site)).or_default() |= found;
+    }
+    if is_one_process(&rule.host) || magic(&rule.via).is_some() {
+        draft.errors.push(
+            Diagnostic::error(
+                format!("`{key}` is about one process"),
+                rule.site,
+                "inside it is another one, or none",
+            )
+            .help("name a path below /proc that is the same for all processes"),
+        );
+        return false;
+    }
+    // A root that is passed over would leave all around the other rules as it is on the host.
+    if !found && rule.path.parent().is_none() && matches!(rule.view, View::Host(_)) {
+        let error = fact.error.unwrap_or(ENOENT);
+        let reason = std::io::Error::from_raw_os_error(error);
+        draft.errors.push(Diagnostic::error(
+            format!("`/` cannot be looked at: {reason}"),
+            rule.site,
+            "so that this cannot be done",
+        ));
+        return false;
+    }
+    if let Some(error) = fact.error {
+        let reason = std::io::Error::from_raw_os_error(error);
+        match &rule.view {
+            _ if rule.terms.required || rule.terms.create.is_some() => {
+                draft.errors.push(Diagnostic::error(
+                    format!("`{shown}` cannot be looked at: {reason}"),
+                    rule.site,
+                    "so that it cannot be told whether it is there",
+                ))
+            }
+            View::Host(Access::Hidden | Access::Denied)
+                if error == EACCES && !draft.around.real_root =>
+            {
+                draft.note(
+                    rule.site,
+                    format!("`{shown}` is out of the caller's reach already: {reason}"),
+                );
+            }
+            // Without it the program only sees less.
+            View::Host(Access::ReadWrite) => {
+                draft.note(rule.site, format!("`{shown}` is passed over: {reason}"));
+            }
+            // What lies around it may be writable, so that this one must be known to be out of reach.
+            View::Host(Access::ReadOnly) if error == EACCES && !draft.around.real_root => {
+                draft.note(rule.site, format!("`{shown}` is passed over: {reason}"));
+            }
+            _ => {
+                let mut told = Diagnostic::error(
+                    format!("`{shown}` cannot be looked at: {reason}"),
+                    rule.site,
+                    "so that this cannot be done",
+                );
+                if error == EPERM {
+                    told = told.help("a directory on the way is closed by its own mode, which a program could change: name that directory, or open it (chmod u+rx)");
+                }
+                if error == EMFILE {
+                    told = told.help("the limit on open descriptors is reached: see `ulimit -n`; 64 are enough for most sandboxes");
+                }
+                if error == EREMOTE {
+                    told = told.help("an automount lies on the way, and is not triggered: what is there may never answer. Go there first (`ls`), and start this again");
+                }
+                if error == ETIMEDOUT {
+                    told = told.help("the file system on the way is kept by a server that does not answer: unmount it (`umount -l`), or see why");
+                }
+                draft.errors.push(told);
+            }
+        }
+        return false;
+    }
+    let of_host = matches!(rule.view, View::Host(_));
+    if of_host
+        && !found
+        && let Some(what) = rule.terms.create
+    {
+        if let Some(kind) = create(draft, rule, &rule.host, &rule.via, what) {
+            (rule.kind, rule.source_kind) = (kind, kind);
+            return true;
+        }
+        return false;
+    }
+    if of_host && !found && rule.terms.required {
+        draft.errors.push(
+            Diagnostic::error(
+                format!("the host has no `{shown}`"),
+                rule.site,
+                "this says that it is required",
+            )
+            .help("make it, or have it made: create = \"dir\" or \"file\""),
+        );
+        return false;
+    }
+    if let View::Host(access @ (Access::ReadOnly | Access::ReadWrite)) = &rule.view
+        && !found
+    {
+        let elsewhere = bound.and_then(|(place, source)| {
+            let there = moved(&rule.path, place, source);
+            draft
+                .facts
+                .path(&there)
+                .filter(|fact| fact.kind != PathKind::Missing)
+                .map(|_| (place, there))
+        });
+        if let Some((place, there)) = elsewhere {
+            draft.errors.push(
+                Diagnostic::error(
+                    format!("the host has no `{shown}`"),
+                    rule.site,
+                    format!("what is seen there comes with `{}`", place.display()),
+                )
+                .help(format!(
+                    "say {{ bind = \"{}\", access = \"{}\" }} if that is meant",
+                    there.display(),
+                    access.word()
+                )),
+            );
+        } else if !(rule.layer.is_none()
+            || rule.beside
+            || (rule.device && rule.pattern)
+            // Which of many files of a kind a user has is no news; which socket is missing is.
+            || (rule.desktop && rule.grants() == Some(Access::ReadOnly)))
+        {
+            draft.note(rule.site, format!("`{shown}` is absent on this host"));
+        }
+        return false;
+    }
+    if rule.device && !suits_as_device(draft, rule) {
+        return false;
+    }
+    if let View::Bind { source, .. } | View::Root { source, .. } = rule.view.clone()
+        && !look_up_source(draft, rule, &source)
+    {
+        return false;
+    }
+    true
 }
 
 fn suits_as_device(draft: &mut Draft, rule: &Rule) -> bool {

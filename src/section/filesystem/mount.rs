@@ -212,11 +212,12 @@ impl Build<'_> {
         match above {
             Tree::Host { source, .. } | Tree::Overlay { source } => {
                 let there = moved(place, at, source);
-                let absent = |at: &Path| self.draft.known.get(at) == Some(&PathKind::Missing);
-                if tree::ancestors(&there).any(absent) {
-                    return Some(PathKind::Missing);
-                }
-                self.draft.known.get(&there).copied()
+                let known = |at: &Path| self.draft.known.get(at).copied();
+                // What is above something that is there is there, too.
+                known(&there).or_else(|| {
+                    let mut above = tree::ancestors(&there).filter_map(known);
+                    above.find(|kind| *kind == PathKind::Missing)
+                })
             }
             Tree::Proc {
                 only_processes: true,

@@ -1,7 +1,6 @@
 //! Rules about paths of this host: where each sits, and which one wins where several meet.
 
 use std::collections::BTreeSet;
-use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 use super::Draft;
@@ -11,7 +10,7 @@ use super::world::{self, Walk};
 use crate::host::facts::PathKind;
 use crate::profile::value::{Access, Terms, View};
 use crate::report::{Diagnostic, Site};
-use crate::tree::PathMap;
+use crate::tree::{Key, PathMap};
 
 /// More rules than this are a mistake in a pattern; a mount namespace takes 100,000 mounts (fs.mount-max).
 const MOST_RULES: usize = 10_000;
@@ -24,6 +23,8 @@ pub struct Rule {
     pub site: Site,
     /// The rank of its layer; `None` below all layers.
     pub layer: Option<usize>,
+    /// Its place among those that are decided about.
+    pub number: usize,
     /// Whether `key` stands for more than this path.
     pub pattern: bool,
     /// Whether [devices] says it.
@@ -56,11 +57,12 @@ pub struct Rule {
 
 impl Rule {
     /// A rule of which nothing is known yet but what it says.
-    pub fn new(key: &str, site: Site, layer: Option<usize>, view: View, path: PathBuf) -> Self {
+    pub fn new(key: &str, site: Site, layer: Option<usize>, view: &View, path: PathBuf) -> Self {
         Self {
             key: key.to_owned(),
             site,
             layer,
+            number: 0,
             pattern: false,
             device: false,
             beside: false,
@@ -132,7 +134,8 @@ impl Rule {
 
 /// All rules that hold, one a place, in the order of the places.
 pub fn place(draft: &mut Draft) -> Vec<Rule> {
-    let mut rules = Vec::new();
+    // Patterns stand for a few more.
+    let mut rules = Vec::with_capacity(draft.said.len() * 5 / 4);
     gather(draft, &mut rules);
     gather_devices(draft, &mut rules);
     gather_desktop(draft, &mut rules);
@@ -146,14 +149,19 @@ pub fn place(draft: &mut Draft) -> Vec<Rule> {
         );
         return Vec::new();
     }
-    let rules = decide(draft, rules, |rule| rule.path.clone());
-    let mut rules = look_up(draft, rules);
+    decide(draft, &mut rules, |rule| &rule.path);
+    look_up(draft, &mut rules);
     settle(draft, &mut rules);
-    without_seen(decide(draft, rules, |rule| rule.place.clone()))
+    decide(draft, &mut rules, |rule| &rule.place);
+    drop_seen(&mut rules);
+    rules
 }
 
 /// Drops what is needed beside devices where the host's own is seen anyway, with whichever access.
-fn without_seen(rules: Vec<Rule>) -> Vec<Rule> {
+fn drop_seen(rules: &mut Vec<Rule>) {
+    if !rules.iter().any(|rule| rule.beside) {
+        return;
+    }
     let host_shown = |rule: &Rule| match &rule.view {
         View::Host(access) => *access != Access::Hidden,
         _ => false,
@@ -167,29 +175,25 @@ fn without_seen(rules: Vec<Rule>) -> Vec<Rule> {
         let nearest = told.nearest(&rule.place);
         nearest.is_none_or(|(_, shown)| *shown)
     };
-    rules
-        .into_iter()
-        .filter(|rule| !rule.beside || !seen(rule))
-        .collect()
+    rules.retain(|rule| !rule.beside || !seen(rule));
 }
 
-/// Keeps one rule for each value of `at`, and says which ones lost.
-fn decide(draft: &mut Draft, rules: Vec<Rule>, at: impl Fn(&Rule) -> PathBuf) -> Vec<Rule> {
-    let mut winners: PathMap<Rule> = PathMap::new();
+/// Keeps one rule for each value of `at`, in the order of the paths, and says which ones lost.
+fn decide(draft: &mut Draft, rules: &mut Vec<Rule>, at: impl Fn(&Rule) -> &PathBuf) {
     let mut lost = Vec::new();
-    for rule in rules {
-        let mut entry = match winners.entry(at(&rule)) {
-            Entry::Occupied(entry) => entry,
-            Entry::Vacant(entry) => {
-                entry.insert(rule);
-                continue;
-            }
-        };
-        let loser = match rule.beats(entry.get()) {
-            true => entry.insert(rule),
-            false => rule,
-        };
-        let winner = entry.get();
+    for (number, rule) in rules.iter_mut().enumerate() {
+        rule.number = number;
+    }
+    rules.sort_by_cached_key(|rule| Key::from(at(rule).clone()));
+    rules.dedup_by(|rule, winner| {
+        if at(rule) != at(winner) {
+            return false;
+        }
+        let number = rule.number;
+        if rule.beats(winner) {
+            std::mem::swap(rule, winner);
+        }
+        let loser = rule;
         // What a class needs beside its nodes is no rule that anybody wrote.
         if (&loser.view, loser.terms) != (&winner.view, winner.terms)
             && loser.layer.is_some()
@@ -199,24 +203,28 @@ fn decide(draft: &mut Draft, rules: Vec<Rule>, at: impl Fn(&Rule) -> PathBuf) ->
                 "`{}` has no effect: `{}` decides about `{}`",
                 loser.key,
                 winner.key,
-                entry.key().display()
+                at(winner).display()
             );
             draft.decisive.insert(winner.key.clone());
-            lost.push((loser.pattern, loser.key.clone(), loser.site, text));
+            lost.push((number, loser.pattern, loser.key.clone(), loser.site, text));
         }
         // By its other name it must still be found.
-        entry.get_mut().links.extend(loser.links);
+        winner.links.append(&mut loser.links);
+        true
+    });
+    if lost.is_empty() {
+        return;
     }
-    let winners: Vec<Rule> = winners.into_values().collect();
     // That a pattern has exceptions is what they are for.
     let mut left: BTreeSet<(String, Site)> = BTreeSet::new();
-    left.extend(winners.iter().map(|rule| (rule.key.clone(), rule.site)));
-    for (pattern, key, site, text) in lost {
+    left.extend(rules.iter().map(|rule| (rule.key.clone(), rule.site)));
+    // As they were gathered.
+    lost.sort_by_key(|(number, ..)| *number);
+    for (_, pattern, key, site, text) in lost {
         if !pattern || left.insert((key, site)) {
             draft.note(site, text);
         }
     }
-    winners
 }
 
 /// Finds each rule's place. Where one sits depends on what the others show above it, so that this is repeated

@@ -45,23 +45,23 @@ pub fn host_place(path: &Path, fact: &PathFact) -> PathBuf {
 /// What is known of paths without links.
 #[must_use]
 pub fn known(facts: &Facts) -> PathMap<PathKind> {
-    let mut out = PathMap::new();
-    for (path, fact) in &facts.paths {
-        if fact.error.is_none() {
-            out.insert(host_place(path, fact), fact.kind);
-        }
-    }
+    let seen = facts.paths.iter().filter(|(_, fact)| fact.error.is_none());
+    let mut out: PathMap<PathKind> = seen
+        .map(|(path, fact)| (host_place(path, fact), fact.kind))
+        .collect();
     // Whatever something lies below is a directory.
-    let mut parents = PathSet::default();
+    let mut parents = Vec::new();
+    let mut before: Option<&Path> = None;
     for (path, kind) in &out {
         if *kind != PathKind::Missing {
-            for at in tree::ancestors(path).skip(1) {
-                // Above one that was seen before, all were.
-                if parents.contains(at) {
-                    break;
-                }
-                parents.insert(at.to_owned());
-            }
+            let above = tree::ancestors(path).skip(1);
+            // What is above the last one, too, was seen there.
+            let seen = |at: &Path| {
+                let rest = before.and_then(|before| tree::rest(before, at));
+                rest.is_some_and(|rest| !rest.as_os_str().is_empty())
+            };
+            parents.extend(above.take_while(|at| !seen(at)).map(Path::to_owned));
+            before = Some(path);
         }
     }
     out.extend(parents.into_iter().map(|path| (path, PathKind::Directory)));
@@ -151,6 +151,9 @@ pub fn moved_below(all: &PathSet, place: &Path, source: &Path) -> Vec<PathBuf> {
 
 /// A path with `..` taken as text: where it leads when there is no link.
 pub fn normal(path: &Path) -> PathBuf {
+    if tree::is_plain(path) {
+        return path.to_owned();
+    }
     let mut out = PathBuf::from("/");
     for part in path.components() {
         match part {

@@ -1,0 +1,108 @@
+use super::*;
+
+const PATHS: [&str; 24] = [
+    "/",
+    "/a",
+    "/a/b",
+    "/a-b",
+    "/a-b/c",
+    "/ab",
+    "/a/b/c",
+    "/a.b",
+    "/a/.b",
+    "/a/..b",
+    "/.",
+    "/..",
+    "/a/..",
+    "/a/.",
+    "/a/",
+    "//a",
+    "/a//b",
+    "a",
+    "a/b",
+    "",
+    ".",
+    "/a/b-long-enough-for-words/c",
+    "/a/b-long-enough-for-words",
+    "/a/b-long-enough/for-words",
+];
+
+#[test]
+fn paths_are_ordered_as_the_standard_library_does() {
+    for one in PATHS.map(Path::new) {
+        for other in PATHS.map(Path::new) {
+            let ours = Key::from(one.to_owned()).cmp(&Key::from(other.to_owned()));
+            assert_eq!(ours, one.cmp(other), "{one:?} {other:?}");
+        }
+        assert!(ancestors(one).eq(one.ancestors()), "{one:?}");
+    }
+}
+
+#[test]
+fn what_is_above_and_below_is_what_the_standard_library_says() {
+    // The empty path is the beginning of every other, and above no absolute one.
+    let paths = PATHS.into_iter().filter(|path| !path.is_empty());
+    let map: PathMap<()> = paths.map(|path| (PathBuf::from(path), ())).collect();
+    for path in PATHS.map(Path::new) {
+        for other in PATHS.map(Path::new) {
+            assert_eq!(
+                rest(path, other),
+                path.strip_prefix(other).ok(),
+                "{path:?} {other:?}"
+            );
+        }
+        for few in 0..map.len() {
+            let map: PathMap<()> = map
+                .keys()
+                .skip(few)
+                .step_by(3)
+                .map(|path| (path.clone(), ()))
+                .collect();
+            let above = path.ancestors().filter_map(|at| map.get_key_value(at));
+            assert!(map.above(path).eq(above), "{path:?} in {map:?}");
+            map.each_below_others(|line| {
+                let (last, _) = line.last().unwrap();
+                let above = map.above(last).map(|(at, ())| at.as_path());
+                assert!(
+                    line.iter().rev().map(|(at, ())| &***at).eq(above),
+                    "{last:?}"
+                );
+            });
+            let below = map
+                .iter()
+                .filter(|(at, _)| at.as_path() != path && at.starts_with(path));
+            assert!(map.below(path).eq(below), "{path:?} in {map:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_plain_is_what_its_components_say() {
+    for path in PATHS {
+        let names = path.strip_prefix('/').map(|rest| rest.split('/'));
+        let plain =
+            names.is_some_and(|mut names| names.all(|name| !matches!(name, "" | "." | "..")));
+        assert_eq!(is_plain(Path::new(path)), plain || path == "/", "{path}");
+    }
+}
+
+#[test]
+fn what_is_near_and_below_is_found() {
+    let all = ["/a", "/a/b/c", "/a-b", "/"].map(|path| (PathBuf::from(path), path.len()));
+    let mut map = PathMap::from(all);
+    let near =
+        |map: &PathMap<usize>, path: &str| map.nearest(Path::new(path)).map(|(_, length)| *length);
+    assert_eq!(near(&map, "/a/b"), Some(2));
+    assert_eq!(near(&map, "/a/b/c/"), Some(6));
+    assert_eq!(near(&map, "/x/../y"), Some(1));
+    let below: Vec<_> = map
+        .below(Path::new("/a"))
+        .map(|(path, _)| path.as_path())
+        .collect();
+    assert_eq!(below, [Path::new("/a/b/c")]);
+    assert_eq!(map.remove(Path::new("/a/")), Some(2));
+    assert_eq!(map.get(Path::new("/a")), None);
+    let set: PathSet = ["/a", "/a/b", "/b"].map(PathBuf::from).into();
+    assert_eq!(set.from(Path::new("/a")).count(), 2);
+    assert!(set.contains(Path::new("/b")) && !set.contains(Path::new("/c")));
+}
