@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::control::run_directory::RunDirectory;
 use crate::control::{name, share};
 use crate::exec;
-use crate::kernel::Errno;
+use crate::kernel::{Errno, heap};
 use crate::plan::{Action, Plan, Step, outline, show};
 use crate::report::{Diagnostic, SourceMap, escape};
 
@@ -48,7 +48,7 @@ impl<'a> Run<'a> {
 
     /// Runs the program, and returns the exit status. Where this host gives no user namespace, the same is tried with what
     /// does without: under the same name, and still in the background.
-    pub(super) fn carry_out(mut self, ready: Ready, sources: SourceMap) -> i32 {
+    pub(super) fn carry_out(mut self, ready: Ready, mut sources: SourceMap) -> i32 {
         self.warn(&ready, &sources);
         let shared = match share(&ready.plan) {
             Ok(shared) => shared,
@@ -66,7 +66,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let unstarted = match self.attempt(ready, shared, &sources) {
+        let unstarted = match self.attempt(ready, shared, &mut sources) {
             Ok(status) => return status,
             Err(unstarted) => unstarted,
         };
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
         }
         self.warn(&ready, &sources);
         // What shares namespaces needs a user namespace, and was refused.
-        self.attempt(ready, Vec::new(), &sources)
+        self.attempt(ready, Vec::new(), &mut sources)
             .unwrap_or_else(|unstarted| {
                 self.speak_to_foreground();
                 self.failed(&unstarted.error, &unstarted.plan, &sources)
@@ -139,10 +139,12 @@ impl<'a> Run<'a> {
         &mut self,
         mut ready: Ready,
         shared: Vec<exec::Shared>,
-        sources: &SourceMap,
+        sources: &mut SourceMap,
     ) -> Result<i32, Box<Unstarted>> {
         let launch = self.launch;
         self.registered.keep(ready.policy, ready.again);
+        // They have been told.
+        drop((ready.warnings, ready.chosen, ready.documents));
         let _in_use = ready.roots;
         if let Some(background) = &self.background {
             let Some(name) = self.registered.name() else {
@@ -195,7 +197,7 @@ impl<'a> Run<'a> {
             let text = match remark {
                 exec::Remark::Started(started) => {
                     registered.started(launch, &started, &ready.plan, sources);
-                    keep_for_the_end(&mut ready.plan);
+                    keep_for_the_end(&mut ready.plan, sources);
                     if let Some(background) = background {
                         background.started(&name);
                     }
@@ -279,11 +281,25 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Lets go of all steps but those that are told about at the end. Once the program runs, none fails any more.
-fn keep_for_the_end(plan: &mut Plan) {
-    let steps = std::mem::take(&mut plan.steps);
-    let told = |step: &Step| matches!(step.action, Action::EnterGroup(_) | Action::Timeout { .. });
-    plan.steps = steps.into_iter().filter(told).collect();
+/// Lets go of all but what is told about at the end: of other steps, notes and texts. Once the program runs, no step fails any
+/// more. What is kept is copied to where it lies together.
+fn keep_for_the_end(plan: &mut Plan, sources: &mut SourceMap) {
+    heap::begin_page();
+    let told = |step: &&Step| matches!(step.action, Action::EnterGroup(_) | Action::Timeout { .. });
+    *plan = Plan {
+        steps: plan.steps.iter().filter(told).cloned().collect(),
+        ..Plan::default()
+    };
+    let mut sites = Vec::new();
+    for step in &plan.steps {
+        sites.push(step.site);
+        if let Action::EnterGroup(group) = &step.action {
+            sites.extend(group.writes.iter().map(|write| write.site));
+            sites.extend(group.soft.iter().map(|soft| soft.site));
+        }
+    }
+    *sources = sources.clone();
+    sources.keep_only(&sites);
 }
 
 /// Makes the directory of the run, if the plan asks for one.

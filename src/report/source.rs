@@ -197,6 +197,19 @@ impl SourceMap {
         }
     }
 
+    /// Lets go of all text but what is needed to tell these places.
+    pub fn keep_only(&mut self, sites: &[Site]) {
+        self.lines = self.sources.iter().map(|_| OnceLock::new()).collect();
+        for (number, source) in self.sources.iter_mut().enumerate() {
+            if !matches!(source.kind, SourceKind::File(_) | SourceKind::Embedded) {
+                continue;
+            }
+            let sites = sites.iter().filter(|site| site.source.0 as usize == number);
+            let end = sites.map(|site| site.end as usize).max().unwrap_or(0);
+            source.text = source.text.get(..end).unwrap_or_default().to_owned();
+        }
+    }
+
     /// The text at a place.
     #[must_use]
     pub fn text(&self, site: Site) -> &str {
