@@ -19,7 +19,7 @@ use super::{complain, ending, failed, fallback, inspect, keep, status};
 
 /// What stays the same when a launch has to be tried in another way.
 pub(super) struct Run<'a> {
-    launch: &'a Launch,
+    launch: &'a mut Launch,
     registered: Registered,
     background: Option<Background>,
     notifier: &'a mut Notifier,
@@ -34,7 +34,7 @@ struct Unstarted {
 impl<'a> Run<'a> {
     /// A run under a name that was taken.
     pub(super) fn new(
-        launch: &'a Launch,
+        launch: &'a mut Launch,
         registered: Registered,
         notifier: &'a mut Notifier,
     ) -> Self {
@@ -141,7 +141,7 @@ impl<'a> Run<'a> {
         shared: Vec<exec::Shared>,
         sources: &mut SourceMap,
     ) -> Result<i32, Box<Unstarted>> {
-        let launch = self.launch;
+        let launch = &*self.launch;
         self.registered.keep(ready.policy, ready.again);
         // They have been told.
         drop((ready.warnings, ready.chosen, ready.documents));
@@ -175,13 +175,15 @@ impl<'a> Run<'a> {
                 return Ok(status::NOT_SET_UP);
             }
         };
-        let (registered, background, notifier) = (
+        drop(called);
+        let (launch, registered, background, notifier) = (
+            &mut *self.launch,
             &mut self.registered,
             &mut self.background,
             &mut *self.notifier,
         );
-        let name = registered.name().unwrap_or_default().to_owned();
-        let reader = ending::Reader {
+        let mut name = registered.name().unwrap_or_default().to_owned();
+        let mut reader = ending::Reader {
             profile: ready.asked,
             directory: inspect::own_profiles(),
             may_change: Some(may_change),
@@ -197,7 +199,14 @@ impl<'a> Run<'a> {
             let text = match remark {
                 exec::Remark::Started(started) => {
                     registered.started(launch, &started, &ready.plan, sources);
-                    keep_for_the_end(&mut ready.plan, sources);
+                    heap::gather(|| {
+                        *launch = launch.clone();
+                        registered.gather();
+                        notifier.gather();
+                        reader = reader.clone();
+                        name = name.clone();
+                        keep_for_the_end(&mut ready.plan, sources);
+                    });
                     if let Some(background) = background {
                         background.started(&name);
                     }
@@ -282,24 +291,23 @@ impl<'a> Run<'a> {
 }
 
 /// Lets go of all but what is told about at the end: of other steps, notes and texts. Once the program runs, no step fails any
-/// more. What is kept is copied to where it lies together.
+/// more.
 fn keep_for_the_end(plan: &mut Plan, sources: &mut SourceMap) {
-    heap::begin_page();
     let told = |step: &&Step| matches!(step.action, Action::EnterGroup(_) | Action::Timeout { .. });
-    *plan = Plan {
-        steps: plan.steps.iter().filter(told).cloned().collect(),
-        ..Plan::default()
-    };
+    let steps: Vec<Step> = plan.steps.iter().filter(told).cloned().collect();
     let mut sites = Vec::new();
-    for step in &plan.steps {
+    for step in &steps {
         sites.push(step.site);
         if let Action::EnterGroup(group) = &step.action {
             sites.extend(group.writes.iter().map(|write| write.site));
             sites.extend(group.soft.iter().map(|soft| soft.site));
         }
     }
-    *sources = sources.clone();
-    sources.keep_only(&sites);
+    *sources = sources.only(&sites);
+    *plan = Plan {
+        steps,
+        ..Plan::default()
+    };
 }
 
 /// Makes the directory of the run, if the plan asks for one.

@@ -39,6 +39,8 @@ struct State {
     next: usize,
     /// Up to here something was given out since pages were last given back.
     top: usize,
+    /// Whether what is given back now is not given out again.
+    gathers: bool,
     /// The first free block of each class, as its place behind the start and one more; 0: none. Each free block begins
     /// with the next one.
     free: [u32; CLASSES],
@@ -56,12 +58,7 @@ unsafe impl Sync for Locked {}
 
 static LOCKED: Locked = Locked {
     taken: AtomicBool::new(false),
-    state: UnsafeCell::new(State {
-        next: 0,
-        top: 0,
-        free: [0; CLASSES],
-        used: [0; PAGES],
-    }),
+    state: UnsafeCell::new(State::EMPTY),
 };
 
 /// Does something with the state, alone.
@@ -115,6 +112,14 @@ fn pages(at: usize, size: usize) -> std::ops::Range<usize> {
 }
 
 impl State {
+    const EMPTY: Self = Self {
+        next: 0,
+        top: 0,
+        gathers: false,
+        free: [0; CLASSES],
+        used: [0; PAGES],
+    };
+
     fn take(&mut self, class: usize, size: usize) -> Option<usize> {
         let head = self.free.get_mut(class)?;
         let at = match head.checked_sub(1) {
@@ -149,6 +154,9 @@ impl State {
         }
         if at + size == self.next {
             self.next = at;
+            return;
+        }
+        if self.gathers {
             return;
         }
         let Some(head) = self.free.get_mut(class) else {
@@ -241,14 +249,16 @@ pub fn give_back() {
     });
 }
 
-/// What is allocated from now on lies together, apart from all that is there: to be copied there is what stays, before most
-/// of the rest goes.
-pub fn begin_page() {
+/// Copies what stays, where little of a heap does: what is allocated meanwhile lies together, apart from all that is there, so
+/// that pages come free. What is free between what is used goes with its page, and is not given out before.
+pub fn gather(copy: impl FnOnce()) {
     locked(|state| {
-        // What is free between what is used is not given out again, and goes with its page.
         state.free = [0; CLASSES];
         state.begin_page();
+        state.gathers = true;
     });
+    copy();
+    locked(|state| state.gathers = false);
 }
 
 /// Gives everything back but the copy that is made of some of it.
@@ -345,6 +355,8 @@ mod tests {
     #[test]
     fn what_is_kept_is_apart_from_all_that_goes() {
         let _alone = ALONE.lock();
+        // The other test fills it, and leaves nothing used.
+        locked(|state| *state = State::EMPTY);
         let layout = |size: usize| Layout::from_size_align(size, 8).unwrap();
         // SAFETY: the sizes are not zero.
         let take = |size: usize| unsafe { Heap.alloc(layout(size)) };
@@ -353,12 +365,14 @@ mod tests {
             // SAFETY: the block is ours and so long.
             unsafe { block.write_bytes(7, 300) };
         }
-        // What lies at the top and is given back leaves its pages to be given back.
-        // SAFETY: the block is ours, with this layout.
-        unsafe { Heap.dealloc(blocks[99], layout(300)) };
-        begin_page();
-        let next = take(300);
-        assert_eq!(next as usize % PAGE, 0);
+        gather(|| {
+            // SAFETY: the block is ours, with this layout.
+            unsafe { Heap.dealloc(blocks[9], layout(300)) };
+            let next = take(300);
+            assert_eq!(next as usize % PAGE, 0);
+            // SAFETY: as above. Now it lies above what is used.
+            unsafe { Heap.dealloc(next, layout(300)) };
+        });
         // SAFETY: nothing but the copy is used.
         let copy = unsafe {
             keep_only(|| {
@@ -399,6 +413,7 @@ mod tests {
     #[test]
     fn blocks_are_apart_and_pages_come_back() {
         let _alone = ALONE.lock();
+        locked(|state| *state = State::EMPTY);
         let layout = |size: usize| Layout::from_size_align(size, 8).unwrap();
         let mut blocks: Vec<(*mut u8, usize, u8)> = Vec::new();
         let mut seed = 1_u32;

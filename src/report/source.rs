@@ -197,16 +197,27 @@ impl SourceMap {
         }
     }
 
-    /// Lets go of all text but what is needed to tell these places.
-    pub fn keep_only(&mut self, sites: &[Site]) {
-        self.lines = self.sources.iter().map(|_| OnceLock::new()).collect();
-        for (number, source) in self.sources.iter_mut().enumerate() {
-            if !matches!(source.kind, SourceKind::File(_) | SourceKind::Embedded) {
-                continue;
-            }
+    /// A copy with no more text than is needed to tell these places.
+    #[must_use]
+    pub fn only(&self, sites: &[Site]) -> Self {
+        let only = |(number, source): (usize, &Source)| {
             let sites = sites.iter().filter(|site| site.source.0 as usize == number);
-            let end = sites.map(|site| site.end as usize).max().unwrap_or(0);
-            source.text = source.text.get(..end).unwrap_or_default().to_owned();
+            let end = match source.kind {
+                SourceKind::File(_) | SourceKind::Embedded => {
+                    sites.map(|site| site.end as usize).max().unwrap_or(0)
+                }
+                // Told as a whole.
+                SourceKind::Default | SourceKind::CommandLine => source.text.len(),
+            };
+            Source {
+                name: source.name.clone(),
+                kind: source.kind.clone(),
+                text: source.text.get(..end).unwrap_or(&source.text).to_owned(),
+            }
+        };
+        Self {
+            sources: self.sources.iter().enumerate().map(only).collect(),
+            lines: self.sources.iter().map(|_| OnceLock::new()).collect(),
         }
     }
 
