@@ -29,6 +29,7 @@ mod groups;
 mod implied;
 mod interpret;
 mod key;
+mod only;
 mod parse;
 mod program;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use groups::{Group, groups};
 pub use implied::Implied;
 pub use interpret::{SeccompData, interpret};
 pub use key::{ArgumentRule, Key, KeyError};
+pub use only::{Listed, Test, only};
 pub use program::{Instruction, MAX_INSTRUCTIONS, Malformed, Program};
 
 /// One line of `[syscalls]`: what happens to the calls that the key stands for.

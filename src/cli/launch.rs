@@ -88,7 +88,7 @@ pub fn main() -> i32 {
             match registered::take_name(&launch, place) {
                 Ok(registered) => {
                     drop(turn);
-                    Run::new(&launch, registered, &mut notifier).carry_out(ready, sources)
+                    Run::new(&mut launch, registered, &mut notifier).carry_out(ready, sources)
                 }
                 Err(status) => status,
             }

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 
 use super::ending::Kind;
 use crate::kernel::notification::{Notification, send};
+use crate::kernel::{descriptor, terminal};
 use crate::report::escape;
 
 /// When notifications are sent.
@@ -82,6 +83,13 @@ impl Notifier {
             program: program.to_owned(),
             sent: BTreeMap::new(),
         }
+    }
+
+    /// Moves what it keeps to where memory is asked for now.
+    pub fn gather(&mut self) {
+        self.bus = self.bus.clone();
+        self.entry = self.entry.clone();
+        self.program = self.program.clone();
     }
 
     /// Whether [`When::Always`] can be kept.
@@ -202,16 +210,16 @@ pub(super) fn session_bus() -> Option<String> {
 }
 
 fn look_around() -> Surroundings {
-    use std::io::IsTerminal;
+    let is_terminal = |number| terminal::is_terminal(descriptor::stream(number));
     let bus = session_bus();
     // GLib's launcher names the process that it started: an entry's terminal, say, hands the variable on.
     let started = variable("GIO_LAUNCHED_DESKTOP_FILE_PID");
     let display = variable("DISPLAY").or_else(|| variable("WAYLAND_DISPLAY"));
-    let on_terminal = std::io::stdin().is_terminal() || std::io::stdout().is_terminal();
+    let on_terminal = [0, 1].into_iter().any(is_terminal);
     Surroundings {
         bus,
         on_display_alone: display.is_some() && !on_terminal,
-        stderr_is_terminal: std::io::stderr().is_terminal(),
+        stderr_is_terminal: is_terminal(2),
         has_terminal: File::open("/dev/tty").is_ok(),
         from_entry: started.is_some_and(|pid| pid == std::process::id().to_string()),
     }

@@ -144,6 +144,13 @@ impl Registered {
         }
     }
 
+    /// Moves what it keeps to where memory is asked for now.
+    pub(super) fn gather(&mut self) {
+        if let Some(registration) = &mut self.registration {
+            registration.gather();
+        }
+    }
+
     /// Tells those who wait how it ended, and removes the record.
     pub(super) fn ended(&mut self, outcome: &Outcome) {
         if let Some(registration) = self.registration.take() {

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::control::run_directory::RunDirectory;
 use crate::control::{name, share};
 use crate::exec;
-use crate::kernel::Errno;
+use crate::kernel::{Errno, heap};
 use crate::plan::{Action, Plan, Step, outline, show};
 use crate::report::{Diagnostic, SourceMap, escape};
 
@@ -19,7 +19,7 @@ use super::{complain, ending, failed, fallback, inspect, keep, status};
 
 /// What stays the same when a launch has to be tried in another way.
 pub(super) struct Run<'a> {
-    launch: &'a Launch,
+    launch: &'a mut Launch,
     registered: Registered,
     background: Option<Background>,
     notifier: &'a mut Notifier,
@@ -34,7 +34,7 @@ struct Unstarted {
 impl<'a> Run<'a> {
     /// A run under a name that was taken.
     pub(super) fn new(
-        launch: &'a Launch,
+        launch: &'a mut Launch,
         registered: Registered,
         notifier: &'a mut Notifier,
     ) -> Self {
@@ -48,7 +48,7 @@ impl<'a> Run<'a> {
 
     /// Runs the program, and returns the exit status. Where this host gives no user namespace, the same is tried with what
     /// does without: under the same name, and still in the background.
-    pub(super) fn carry_out(mut self, ready: Ready, sources: SourceMap) -> i32 {
+    pub(super) fn carry_out(mut self, ready: Ready, mut sources: SourceMap) -> i32 {
         self.warn(&ready, &sources);
         let shared = match share(&ready.plan) {
             Ok(shared) => shared,
@@ -66,7 +66,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let unstarted = match self.attempt(ready, shared, &sources) {
+        let unstarted = match self.attempt(ready, shared, &mut sources) {
             Ok(status) => return status,
             Err(unstarted) => unstarted,
         };
@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
         }
         self.warn(&ready, &sources);
         // What shares namespaces needs a user namespace, and was refused.
-        self.attempt(ready, Vec::new(), &sources)
+        self.attempt(ready, Vec::new(), &mut sources)
             .unwrap_or_else(|unstarted| {
                 self.speak_to_foreground();
                 self.failed(&unstarted.error, &unstarted.plan, &sources)
@@ -139,10 +139,12 @@ impl<'a> Run<'a> {
         &mut self,
         mut ready: Ready,
         shared: Vec<exec::Shared>,
-        sources: &SourceMap,
+        sources: &mut SourceMap,
     ) -> Result<i32, Box<Unstarted>> {
-        let launch = self.launch;
+        let launch = &*self.launch;
         self.registered.keep(ready.policy, ready.again);
+        // They have been told.
+        drop((ready.warnings, ready.chosen, ready.documents));
         let _in_use = ready.roots;
         if let Some(background) = &self.background {
             let Some(name) = self.registered.name() else {
@@ -173,13 +175,15 @@ impl<'a> Run<'a> {
                 return Ok(status::NOT_SET_UP);
             }
         };
-        let (registered, background, notifier) = (
+        drop(called);
+        let (launch, registered, background, notifier) = (
+            &mut *self.launch,
             &mut self.registered,
             &mut self.background,
             &mut *self.notifier,
         );
-        let name = registered.name().unwrap_or_default().to_owned();
-        let reader = ending::Reader {
+        let mut name = registered.name().unwrap_or_default().to_owned();
+        let mut reader = ending::Reader {
             profile: ready.asked,
             directory: inspect::own_profiles(),
             may_change: Some(may_change),
@@ -199,7 +203,14 @@ impl<'a> Run<'a> {
                 }
                 exec::Remark::Started(started) => {
                     registered.started(launch, &started, &ready.plan, sources);
-                    keep_for_the_end(&mut ready.plan);
+                    heap::gather(|| {
+                        *launch = launch.clone();
+                        registered.gather();
+                        notifier.gather();
+                        reader = reader.clone();
+                        name = name.clone();
+                        keep_for_the_end(&mut ready.plan, sources);
+                    });
                     if let Some(background) = background {
                         background.started(&name);
                     }
@@ -283,11 +294,24 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Lets go of all steps but those that are told about at the end. Once the program runs, none fails any more.
-fn keep_for_the_end(plan: &mut Plan) {
-    let steps = std::mem::take(&mut plan.steps);
-    let told = |step: &Step| matches!(step.action, Action::EnterGroup(_) | Action::Timeout { .. });
-    plan.steps = steps.into_iter().filter(told).collect();
+/// Lets go of all but what is told about at the end: of other steps, notes and texts. Once the program runs, no step fails any
+/// more.
+fn keep_for_the_end(plan: &mut Plan, sources: &mut SourceMap) {
+    let told = |step: &&Step| matches!(step.action, Action::EnterGroup(_) | Action::Timeout { .. });
+    let steps: Vec<Step> = plan.steps.iter().filter(told).cloned().collect();
+    let mut sites = Vec::new();
+    for step in &steps {
+        sites.push(step.site);
+        if let Action::EnterGroup(group) = &step.action {
+            sites.extend(group.writes.iter().map(|write| write.site));
+            sites.extend(group.soft.iter().map(|soft| soft.site));
+        }
+    }
+    *sources = sources.only(&sites);
+    *plan = Plan {
+        steps,
+        ..Plan::default()
+    };
 }
 
 /// Makes the directory of the run, if the plan asks for one.

@@ -131,6 +131,21 @@ fn give_all_back() {
     unsafe { memory::abandon_callers() };
 }
 
+/// Lives on as another process of ours that stays, with a copy of what it needs and nothing else of the launcher's memory.
+/// The copy holds everything that it points to: nothing of what it was made of is left.
+pub(super) fn live_apart<T>(copy: impl FnOnce() -> Box<T>, live: fn(Box<T>) -> !) -> ! {
+    // SAFETY: what follows uses the copy alone, and never returns to who has the rest.
+    live_on(unsafe { heap::keep_only(copy) }, live)
+}
+
+#[inline(never)]
+fn live_on<T>(own: Box<T>, live: fn(Box<T>) -> !) -> ! {
+    memory::give_stack_back();
+    // SAFETY: it never returns to what called this, and its arguments fit into registers.
+    unsafe { memory::abandon_callers() };
+    live(own)
+}
+
 /// Carries one operation out. What fails ends the child, unless the launch may go on without it: then it is told.
 fn do_one<'a>(todo: &'a Todo, state: &mut State<'a>, socket: BorrowedFd<'_>) {
     match carry_out(&todo.op, state, socket) {

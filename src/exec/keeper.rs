@@ -6,9 +6,12 @@
 //! matter as the program sees them (`tree`), and mounts something closed over what appears (`cover`). It lives as long as the
 //! launcher's child, whatever becomes of the launcher.
 //!
+//! Before it looks at the first name it gives up all privileges but those that it needs for that (`privileges`).
+//!
 //! What cannot be hidden ends the program. What cannot be watched is told.
 
 mod cover;
+mod privileges;
 mod tree;
 
 use std::fs::File;
@@ -18,13 +21,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::kernel::clone::{Side, clone3};
-use crate::kernel::{Errno, at, descriptor, memory, namespace, process, signal};
+use crate::kernel::{Errno, at, descriptor, inotify, memory, namespace, process, signal, status};
 use crate::report::escape;
 use crate::section::filesystem::later::Names;
 
 use cover::Covers;
 use tree::{Lost, Tree, Unwatched};
 
+use super::child::live_apart;
 use super::failure::LaunchError;
 use super::prepared::Prepared;
 
@@ -212,18 +216,32 @@ fn lost(path: &str, errno: Errno) -> String {
 
 /// Its life.
 fn live(names: &Names, view: &View, child: BorrowedFd<'_>, socket: &OwnedFd) -> ! {
-    let kept = match settle(view, child, socket) {
-        Ok(kept) => kept,
+    match settle(view, child, socket) {
+        Ok(kept) => {
+            let names = || names.clone();
+            live_apart(|| Box::new((names(), kept)), serve)
+        }
         Err(errno) => {
             say(socket.as_fd(), FAILED, errno, Path::new(""));
             process::exit(125);
         }
-    };
-    let socket = kept.socket.as_fd();
+    }
+}
+
+/// Its life without anything of the launcher.
+#[allow(clippy::needless_pass_by_value)] // it is all that there is
+fn serve(own: Box<(Names, Kept)>) -> ! {
+    let (names, kept) = *own;
+    let Kept {
+        socket,
+        child,
+        place,
+    } = kept;
+    let socket = socket.as_fd();
     let mut tell = |not: Unwatched| say(socket, UNWATCHED, not.errno, &not.path);
-    let begun = enter(&kept).and_then(|covers| Tree::new(names, covers, &mut tell));
+    let begun = enter(place);
     let mut tree = match begun {
-        Ok(tree) => tree,
+        Ok((covers, queue)) => Tree::new(&names, covers, queue, &mut tell),
         Err(errno) => {
             say(socket, FAILED, errno, Path::new(""));
             process::exit(125);
@@ -233,19 +251,20 @@ fn live(names: &Names, view: &View, child: BorrowedFd<'_>, socket: &OwnedFd) -> 
         say(socket, FAILED, errno, Path::new(""));
         process::exit(125);
     }
-    memory::give_back();
     if descriptor::send(socket, &[READY]).is_err() {
         process::exit(125);
     }
-    let Some(lost) = watch(&mut tree, kept.child.as_fd()) else {
+    // Nobody waits for this.
+    memory::give_back();
+    let Some(lost) = watch(&mut tree, child.as_fd()) else {
         // The view is let go of first: taking the watches down takes the kernel tens of milliseconds.
         let queue = tree.into_queue();
-        drop(kept);
+        drop(child);
         std::mem::forget(queue);
         process::exit(0);
     };
     say(socket, LOST, lost.errno, &lost.path);
-    let _ = signal::send(kept.child.as_fd(), libc::SIGKILL);
+    let _ = signal::send(child.as_fd(), libc::SIGKILL);
     process::exit(1)
 }
 
@@ -292,6 +311,11 @@ fn say(socket: BorrowedFd<'_>, what: u8, errno: Errno, path: &Path) {
 struct Kept {
     socket: OwnedFd,
     child: OwnedFd,
+    place: Place,
+}
+
+/// What it needs on its way to where the program's files are.
+struct Place {
     mount: OwnedFd,
     user: Option<OwnedFd>,
     /// The root of the host.
@@ -330,18 +354,21 @@ fn settle(view: &View, child: BorrowedFd<'_>, socket: &OwnedFd) -> Result<Kept, 
     Ok(Kept {
         socket,
         child,
-        mount,
-        user,
-        host,
+        place: Place { mount, user, host },
     })
 }
 
-/// Goes where the program's files are.
-fn enter(kept: &Kept) -> Result<Covers, Errno> {
-    if let Some(user) = &kept.user {
+/// Goes where the program's files are, for good: neither the way back is kept nor a privilege that is not needed there.
+fn enter(place: Place) -> Result<(Covers, OwnedFd), Errno> {
+    let Place { mount, user, host } = place;
+    if let Some(user) = user {
         namespace::setns(user.as_fd(), libc::CLONE_NEWUSER)?;
     }
     // A change of privileges may have opened it to others.
     process::undumpable()?;
-    Covers::new(kept.mount.as_fd(), kept.host.as_fd())
+    let covers = Covers::new(mount, host)?;
+    let queue = inotify::queue()?;
+    let tells = status::magic(covers.root.as_fd())?.is_some();
+    privileges::drop_all(!tells)?;
+    Ok((covers, queue))
 }

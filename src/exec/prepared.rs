@@ -224,6 +224,10 @@ impl Prepared {
         self.made = Vec::new();
         self.created = Vec::new();
         self.own_directories = Vec::new();
+        self.maps = None;
+        self.share = Vec::new();
+        self.companions = Vec::new();
+        self.priorities = Vec::new();
         self.execute = ExecOp {
             step: self.execute.step,
             candidates: Vec::new(),

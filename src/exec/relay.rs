@@ -9,15 +9,7 @@ use super::prepared::Op;
 /// One of the descriptors 0, 1, 2.
 #[must_use]
 pub fn standard(fd: usize) -> BorrowedFd<'static> {
-    // The standard streams are never closed, so that borrowing them for ever is right.
-    static IN: std::sync::LazyLock<std::io::Stdin> = std::sync::LazyLock::new(std::io::stdin);
-    static OUT: std::sync::LazyLock<std::io::Stdout> = std::sync::LazyLock::new(std::io::stdout);
-    static ERR: std::sync::LazyLock<std::io::Stderr> = std::sync::LazyLock::new(std::io::stderr);
-    match fd {
-        0 => IN.as_fd(),
-        1 => OUT.as_fd(),
-        _ => ERR.as_fd(),
-    }
+    descriptor::stream(fd)
 }
 
 /// The launcher's side of the program's terminal.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::kernel::clone::Child;
 use crate::kernel::process::Change;
 use crate::kernel::{Errno, descriptor, memory, namespace, process, signal};
+use crate::section::filesystem::later::Names;
 
 use super::audit::UNHELD;
 use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY};
@@ -66,6 +67,7 @@ pub fn launch(
         start(prepared, run, group, &mut companions, &mut *tell)
     });
     prepared.release();
+    let names = prepared.names.take();
     let prepared = &*prepared;
     let result = made.and_then(|(child, lines)| {
         let mut supervisor = Supervisor {
@@ -77,6 +79,7 @@ pub fn launch(
             group: group.as_mut(),
             tell,
             relay: None,
+            names,
             keeper: None,
             terminal_group: relay::own_foreground(),
             ready: false,
@@ -130,6 +133,8 @@ struct Supervisor<'a> {
     group: Option<&'a mut Group>,
     tell: &'a mut dyn FnMut(Remark),
     relay: Option<Relay>,
+    /// For the keeper, until there is one.
+    names: Option<(u32, Names)>,
     keeper: Option<Keeper>,
     terminal_group: Option<libc::pid_t>,
     /// Whether the child has said that only exec is left.

@@ -38,6 +38,18 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     Ok((own(pair[0]), own(pair[1])))
 }
 
+/// One of the descriptors 0, 1 and 2. The handles of the standard library would be made with buffers of eight thousand bytes.
+#[must_use]
+pub fn stream(number: usize) -> BorrowedFd<'static> {
+    let number = match number {
+        0 => libc::STDIN_FILENO,
+        1 => libc::STDOUT_FILENO,
+        _ => libc::STDERR_FILENO,
+    };
+    // SAFETY: the standard streams are never closed, so that borrowing them for ever is right.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
 /// One of the descriptors 0, 1 and 2 with the type and mode bits of its file, if it is open.
 pub fn standard(number: RawFd) -> Option<(BorrowedFd<'static>, u32)> {
     // SAFETY: an all-zero stat is valid.

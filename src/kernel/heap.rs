@@ -35,8 +35,12 @@ static ARENA: Arena = Arena(UnsafeCell::new([0; SIZE]));
 
 /// What is known of the arena.
 struct State {
-    /// Where nothing was given out yet.
+    /// Where nothing was given out yet, or nothing is any more.
     next: usize,
+    /// Up to here something was given out since pages were last given back.
+    top: usize,
+    /// Whether what is given back now is not given out again.
+    gathers: bool,
     /// The first free block of each class, as its place behind the start and one more; 0: none. Each free block begins
     /// with the next one.
     free: [u32; CLASSES],
@@ -54,11 +58,7 @@ unsafe impl Sync for Locked {}
 
 static LOCKED: Locked = Locked {
     taken: AtomicBool::new(false),
-    state: UnsafeCell::new(State {
-        next: 0,
-        free: [0; CLASSES],
-        used: [0; PAGES],
-    }),
+    state: UnsafeCell::new(State::EMPTY),
 };
 
 /// Does something with the state, alone.
@@ -112,6 +112,14 @@ fn pages(at: usize, size: usize) -> std::ops::Range<usize> {
 }
 
 impl State {
+    const EMPTY: Self = Self {
+        next: 0,
+        top: 0,
+        gathers: false,
+        free: [0; CLASSES],
+        used: [0; PAGES],
+    };
+
     fn take(&mut self, class: usize, size: usize) -> Option<usize> {
         let head = self.free.get_mut(class)?;
         let at = match head.checked_sub(1) {
@@ -130,6 +138,7 @@ impl State {
                     populate();
                 }
                 self.next = at + size;
+                self.top = self.top.max(self.next);
                 at
             }
         };
@@ -147,6 +156,9 @@ impl State {
             self.next = at;
             return;
         }
+        if self.gathers {
+            return;
+        }
         let Some(head) = self.free.get_mut(class) else {
             return;
         };
@@ -157,10 +169,16 @@ impl State {
         *head = place;
     }
 
+    /// What is given out next begins a page.
+    fn begin_page(&mut self) {
+        self.next = self.next.next_multiple_of(PAGE).min(SIZE);
+        self.top = self.top.max(self.next);
+    }
+
     /// Forgets free blocks that touch a page in which nothing is used; returns those pages.
     fn sweep(&mut self) -> impl Iterator<Item = usize> + '_ {
         // The first pages were asked for whether or not they were needed.
-        let end = self.next.max(FIRST).div_ceil(PAGE);
+        let end = self.next.max(self.top).max(FIRST).div_ceil(PAGE);
         for number in 0..CLASSES {
             let Some(size) = size_of_class(number) else {
                 continue;
@@ -184,7 +202,8 @@ impl State {
             }
         }
         // What was not given out yet is not begun in the midst of a page that is given back.
-        self.next = self.next.next_multiple_of(PAGE).min(SIZE);
+        self.begin_page();
+        self.top = self.next;
         let used = self.used.iter().take(end).enumerate();
         used.filter(|(_, used)| **used == 0).map(|(page, _)| page)
     }
@@ -228,6 +247,36 @@ pub fn give_back() {
         }
         discard(run.start * PAGE, run.len() * PAGE);
     });
+}
+
+/// Copies what stays, where little of a heap does: what is allocated meanwhile lies together, apart from all that is there, so
+/// that pages come free. What is free between what is used goes with its page, and is not given out before.
+pub fn gather(copy: impl FnOnce()) {
+    locked(|state| {
+        state.free = [0; CLASSES];
+        state.begin_page();
+        state.gathers = true;
+    });
+    copy();
+    locked(|state| state.gathers = false);
+}
+
+/// Gives everything back but the copy that is made of some of it.
+///
+/// # Safety
+/// The copy has nothing in common with what was allocated before, and the process uses nothing of that any more.
+pub unsafe fn keep_only<T>(copy: impl FnOnce() -> T) -> T {
+    let before = locked(|state| {
+        // Above all that was ever written to.
+        state.next = state.top;
+        state.begin_page();
+        state.free = [0; CLASSES];
+        state.used = [0; PAGES];
+        state.next
+    });
+    let copy = copy();
+    discard(0, before);
+    copy
 }
 
 /// Gives everything back, used or not, and with it the values that lie there.
@@ -300,6 +349,48 @@ unsafe impl GlobalAlloc for Heap {
 mod tests {
     use super::*;
 
+    /// The arena is one for all tests of this program, which run beside each other.
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+    #[test]
+    fn what_is_kept_is_apart_from_all_that_goes() {
+        let _alone = ALONE.lock();
+        // The other test fills it, and leaves nothing used.
+        locked(|state| *state = State::EMPTY);
+        let layout = |size: usize| Layout::from_size_align(size, 8).unwrap();
+        // SAFETY: the sizes are not zero.
+        let take = |size: usize| unsafe { Heap.alloc(layout(size)) };
+        let blocks: Vec<*mut u8> = (0..100).map(|_| take(300)).collect();
+        for block in &blocks {
+            // SAFETY: the block is ours and so long.
+            unsafe { block.write_bytes(7, 300) };
+        }
+        gather(|| {
+            // SAFETY: the block is ours, with this layout.
+            unsafe { Heap.dealloc(blocks[9], layout(300)) };
+            let next = take(300);
+            assert_eq!(next as usize % PAGE, 0);
+            // SAFETY: as above. Now it lies above what is used.
+            unsafe { Heap.dealloc(next, layout(300)) };
+        });
+        // SAFETY: nothing but the copy is used.
+        let copy = unsafe {
+            keep_only(|| {
+                let copy = take(300);
+                copy.copy_from(blocks[50], 300);
+                copy
+            })
+        };
+        // SAFETY: the arena is readable, used or not.
+        let found = |block: *mut u8| unsafe { block.read() };
+        assert_eq!((found(copy), found(blocks[50])), (7, 0));
+        // SAFETY: the block is ours, with this layout.
+        unsafe { Heap.dealloc(copy, layout(300)) };
+        assert!(locked(|state| state.used.iter().all(|used| *used == 0)));
+        // SAFETY: nothing of it is used.
+        unsafe { abandon() };
+    }
+
     #[test]
     fn classes_hold_what_they_are_for() {
         let mut before = (0, 0);
@@ -321,6 +412,8 @@ mod tests {
     /// The heap of this test run is another one, so that the arena is this test's alone.
     #[test]
     fn blocks_are_apart_and_pages_come_back() {
+        let _alone = ALONE.lock();
+        locked(|state| *state = State::EMPTY);
         let layout = |size: usize| Layout::from_size_align(size, 8).unwrap();
         let mut blocks: Vec<(*mut u8, usize, u8)> = Vec::new();
         let mut seed = 1_u32;

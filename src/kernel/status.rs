@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::{Errno, Result, check_int};
+use super::{Errno, Result, check_int, clone};
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,8 +135,8 @@ pub fn magic(file: BorrowedFd<'_>) -> Result<Option<u64>> {
 /// # Errors
 /// fork(2), and what the file system answers.
 pub fn answers(file: BorrowedFd<'_>, milliseconds: u16) -> Result<bool> {
-    // SAFETY: the child makes system calls only, and ends.
-    let child = check_int(unsafe { libc::fork() })?;
+    // The child makes system calls only, and ends. Who is filtered makes no other calls for it than these.
+    let child = clone::fork()?;
     if child == 0 {
         // One that cannot be killed is not to hold the caller's pipes open as well. Without the calls it does.
         // SAFETY: plain integers.

@@ -197,6 +197,30 @@ impl SourceMap {
         }
     }
 
+    /// A copy with no more text than is needed to tell these places.
+    #[must_use]
+    pub fn only(&self, sites: &[Site]) -> Self {
+        let only = |(number, source): (usize, &Source)| {
+            let sites = sites.iter().filter(|site| site.source.0 as usize == number);
+            let end = match source.kind {
+                SourceKind::File(_) | SourceKind::Embedded => {
+                    sites.map(|site| site.end as usize).max().unwrap_or(0)
+                }
+                // Told as a whole.
+                SourceKind::Default | SourceKind::CommandLine => source.text.len(),
+            };
+            Source {
+                name: source.name.clone(),
+                kind: source.kind.clone(),
+                text: source.text.get(..end).unwrap_or(&source.text).to_owned(),
+            }
+        };
+        Self {
+            sources: self.sources.iter().enumerate().map(only).collect(),
+            lines: self.sources.iter().map(|_| OnceLock::new()).collect(),
+        }
+    }
+
     /// The text at a place.
     #[must_use]
     pub fn text(&self, site: Site) -> &str {

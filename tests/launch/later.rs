@@ -48,6 +48,7 @@ pub fn cases() -> Vec<Case> {
         ),
         case("ends_with_the_keeper", USERNS, ends_with_the_keeper),
         case("out_of_reach", USERNS, out_of_reach),
+        case("least_privilege", USERNS, least_privilege),
         case("outlives_the_launcher", USERNS, outlives_the_launcher),
         case(
             "nobody_stays_without_patterns",
@@ -388,6 +389,65 @@ fn out_of_reach(scene: &Scene) -> Outcome {
     scene.write("home/keeper", &format!("{keeper}\n"))?;
     scene.write("home/go1", "")?;
     run.wait()?.prints("ready\nsandbox-keeper\nend")
+}
+
+/// The process that hides names has what it needs for that, and nothing else.
+fn least_privilege(scene: &Scene) -> Outcome {
+    let mut run = script(
+        scene,
+        PROFILE,
+        "echo ready; go 1; closed work/.env; echo again; go 2",
+    )?
+    .spawn()?;
+    run.wait_for("ready")?;
+    let keeper = keepers(&run);
+    let keeper = keeper.first().ok_or("no keeper")?;
+    // Once something was hidden it has made every kind of call.
+    scene.write("home/work/.env", "secret")?;
+    scene.write("home/go1", "")?;
+    run.wait_for("again")?;
+    let status = fs::read_to_string(format!("/proc/{keeper}/status"))?;
+    let field = |name: &str| -> &str {
+        let mut lines = status.lines();
+        let found = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+        found.unwrap_or_default()
+    };
+    // CAP_DAC_READ_SEARCH, CAP_SYS_CHROOT, CAP_SYS_ADMIN.
+    let kept = "0000000000240004";
+    for (name, expected) in [
+        ("NoNewPrivs", "1"),
+        ("Seccomp", "2"),
+        ("CapPrm", kept),
+        ("CapEff", kept),
+        ("CapInh", "0000000000000000"),
+        ("CapAmb", "0000000000000000"),
+        ("CapBnd", "0000000000000000"),
+    ] {
+        assert_eq!(field(name), expected, "{name}: {status}");
+    }
+    match fs::read_dir(format!("/proc/{keeper}/fd")) {
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied),
+        Ok(open) => {
+            let mut open: Vec<String> = open
+                .map(|entry| Ok(fs::read_link(entry?.path())?.to_string_lossy().into_owned()))
+                .collect::<std::io::Result<_>>()?;
+            open.sort();
+            let kinds: Vec<&str> = (open.iter())
+                .map(|name| name.split(':').next().unwrap_or_default())
+                .collect();
+            // The root of the view and where covers come from; the queue; the child; both mount namespaces; the launcher.
+            let expected = ["/", "/", "anon_inode", "anon_inode", "mnt", "mnt", "socket"];
+            assert_eq!(kinds, expected, "{open:?}");
+        }
+    }
+    if !nix::unistd::geteuid().is_root() {
+        assert!(
+            fs::read(format!("/proc/{keeper}/environ")).is_err(),
+            "it is not dumpable"
+        );
+    }
+    scene.write("home/go2", "")?;
+    run.wait()?.prints("ready\nclosed work/.env\nagain")
 }
 
 fn outlives_the_launcher(scene: &Scene) -> Outcome {

@@ -19,14 +19,13 @@ pub(super) struct Covers {
 }
 
 impl Covers {
-    /// Moves this process into the view.
-    pub(super) fn new(view: BorrowedFd<'_>, host: BorrowedFd<'_>) -> Result<Self, Errno> {
-        let view = view.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
+    /// Moves this process into the view, away from the root of the host.
+    pub(super) fn new(view: OwnedFd, host: OwnedFd) -> Result<Self, Errno> {
         namespace::setns(view.as_fd(), libc::CLONE_NEWNS)?;
         namespace::unshare(libc::CLONE_NEWNS)?;
         mount::make_private()?;
         let scratch = make_scratch()?;
-        let own = at::open(host, c"proc/self/ns/mnt", libc::O_RDONLY, 0)?;
+        let own = at::open(host.as_fd(), c"proc/self/ns/mnt", libc::O_RDONLY, 0)?;
         namespace::setns(view.as_fd(), libc::CLONE_NEWNS)?;
         // A program that has made a namespace of its own before finds hidden what is hidden later.
         mount::make_shared()?;

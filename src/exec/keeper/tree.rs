@@ -89,12 +89,13 @@ impl<'n> Tree<'n> {
     pub(super) fn new(
         names: &'n Names,
         covers: Covers,
+        queue: OwnedFd,
         tell: &'n mut dyn FnMut(Unwatched),
-    ) -> Result<Self, Errno> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             names,
             covers,
-            queue: inotify::queue()?,
+            queue,
             kinds: Kinds::default(),
             numbers: BTreeMap::new(),
             places: HashMap::new(),
@@ -104,7 +105,7 @@ impl<'n> Tree<'n> {
             covered: BTreeSet::new(),
             tell: Some(tell),
             buffer: vec![0; EVENTS],
-        })
+        }
     }
 
     /// Lets go of all but the watches.

@@ -13,13 +13,12 @@ use super::{Supervisor, interest};
 impl Supervisor<'_> {
     /// The view stands: what gets a hidden name in it is hidden from now on.
     pub(super) fn keep_away(&mut self) {
-        let (Some((step, names)), Some(view)) = (&self.prepared.names, self.lines.view.take())
-        else {
+        let (Some((step, names)), Some(view)) = (self.names.take(), self.lines.view.take()) else {
             return;
         };
-        match Keeper::start(*step, names, view, self.child.pidfd.as_fd()) {
+        match Keeper::start(step, &names, view, self.child.pidfd.as_fd()) {
             Ok(keeper) => self.keeper = Some(keeper),
-            Err(errno) => self.give_up(*step as usize, errno),
+            Err(errno) => self.give_up(step as usize, errno),
         }
     }
 
