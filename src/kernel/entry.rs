@@ -28,11 +28,13 @@ pub fn fill_standard_descriptors() -> Result<()> {
     Ok(())
 }
 
-/// Has writing to a pipe that nobody reads fail with EPIPE, as the standard library does: a reader that has left must
-/// not kill the launcher.
-pub fn ignore_broken_pipes() {
-    // SAFETY: no handler is installed.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+/// Has writing fail with EPIPE where nobody reads any more, as the standard library does, and with EFBIG where a file may
+/// not grow (`ulimit -f`): neither must kill the launcher without a word.
+pub fn ignore_refused_writes() {
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: no handler is installed.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
 }
 
 /// Starts the program with a function that returns its exit status.
@@ -50,7 +52,7 @@ macro_rules! entry {
             if $crate::kernel::entry::fill_standard_descriptors().is_err() {
                 ::std::process::abort();
             }
-            $crate::kernel::entry::ignore_broken_pipes();
+            $crate::kernel::entry::ignore_refused_writes();
             ::std::process::exit($main())
         }
 

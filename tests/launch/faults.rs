@@ -6,35 +6,96 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sandbox::bpf::Arch;
 
 use super::attacks::STRICT;
+use super::dbus::Bus;
+use super::support::sandbox::Running;
 use super::support::{Case, Finished, Need, Outcome, Scene, Traces, binary, case, own_path};
 
 const USERNS: &[Need] = &[Need::UserNamespaces];
+const BUS: &[Need] = &[
+    Need::UserNamespaces,
+    Need::Program("dbus-daemon"),
+    Need::Program("xdg-dbus-proxy"),
+];
 
 pub fn cases() -> Vec<Case> {
     vec![
-        case("calls_of_strict", USERNS, |scene| each_call(scene, STRICT)),
+        case("calls_of_strict", USERNS, |scene| {
+            each_call(scene, &Launch::new(scene, STRICT)?)
+        }),
         case(
             "calls_with_limits",
             &[Need::UserNamespaces, Need::Limits],
-            |scene| each_call(scene, &format!("{STRICT}{LIMITS}")),
+            |scene| each_call(scene, &Launch::new(scene, &format!("{STRICT}{LIMITS}"))?),
         ),
         case(
             "calls_with_landlock",
             &[Need::UserNamespaces, Need::Landlock(1)],
             |scene| {
-                each_call(
-                    scene,
-                    &STRICT.replace("[process]\n", "[process]\nlandlock = true\n"),
-                )
+                let profile = STRICT.replace("[process]\n", "[process]\nlandlock = true\n");
+                each_call(scene, &Launch::new(scene, &profile)?)
             },
         ),
+        case("calls_with_a_keeper", USERNS, with_a_keeper),
+        case("calls_with_a_filtered_bus", BUS, with_a_filtered_bus),
+        case("calls_of_a_second_start", USERNS, of_a_second_start),
     ]
+}
+
+/// What gets a hidden name later is hidden by a process of its own, the third one.
+fn with_a_keeper(scene: &Scene) -> Outcome {
+    let rule = "\"~/secret\" = \"hidden\"\n";
+    let profile = STRICT.replace(rule, &format!("{rule}\"~/late/**/.env*\" = \"hidden\"\n"));
+    fs::create_dir_all(scene.home().join("late/deep"))?;
+    let made = scene.home().join("late/deep/.env");
+    let mut launch = Launch::new(scene, &profile)?;
+    launch.deeds.push(format!("later@{}", made.display()));
+    launch.made = Some(made);
+    launch.mostly = Some(2);
+    each_call(scene, &launch)
+}
+
+/// The filter of a bus is a program beside the program, the third process.
+fn with_a_filtered_bus(scene: &Scene) -> Outcome {
+    let bus = Bus::start(scene)?;
+    let profile =
+        format!("{STRICT}[dbus]\n\"org.test.Good\" = \"talk\"\n[desktop]\nportals = true\n");
+    let mut launch = Launch::new(scene, &profile)?;
+    launch
+        .line
+        .extend(["--app-id", "org.test.App"].map(str::to_owned));
+    let address = bus.address();
+    let socket = address.trim_start_matches("unix:path=");
+    // Where the bus was, the filter is.
+    launch.others.push((
+        format!("inode@{socket}"),
+        fs::metadata(socket)?.ino().to_string(),
+    ));
+    launch.deeds.push(format!("connect@{socket}"));
+    launch
+        .variables
+        .push(("DBUS_SESSION_BUS_ADDRESS", address.clone()));
+    launch.mostly = Some(2);
+    each_call(scene, &launch)
+}
+
+/// It is run in the sandbox that is there already, or in one of its own.
+fn of_a_second_start(scene: &Scene) -> Outcome {
+    let profile = STRICT.replace("[process]\n", "[process]\nagain = \"join\"\n");
+    let mut launch = Launch::new(scene, &profile)?;
+    let first = launch.first(scene)?;
+    launch.mostly = Some(1);
+    let outcome = each_call(scene, &launch);
+    let killed = scene.sandboxctl().args(["kill", "launch"]).run()?;
+    killed.succeeds()?;
+    first.wait()?;
+    outcome
 }
 
 const LIMITS: &str = "[limits]\nmemory = \"256M\"\npids = 200\n";
@@ -83,6 +144,8 @@ const ERRORS: &[(&str, &[i32])] = {
         ("getsockopt", &[EPERM]),
         ("ioctl", &[EIO, EPERM, EACCES]),
         ("keyctl", &[ENOSYS, EPERM, ENOMEM]),
+        ("inotify_add_watch", &[ENOSPC, ENOMEM, EACCES]),
+        ("inotify_init1", &[EMFILE, ENOMEM]),
         ("kill", &[EPERM, ESRCH]),
         ("landlock_add_rule", &[EBADF, ENOMEM, EPERM]),
         (
@@ -145,6 +208,7 @@ const ERRORS: &[(&str, &[i32])] = {
         ("setgid", &[EPERM]),
         ("setgroups", &[EPERM]),
         ("sethostname", &[EPERM]),
+        ("setns", &[EPERM, EINVAL, ENOMEM]),
         ("setpgid", &[EPERM]),
         ("setpriority", &[EACCES]),
         ("setresgid", &[EPERM, EAGAIN]),
@@ -207,8 +271,16 @@ struct Site {
 
 /// A launch and what it may do.
 struct Launch {
+    /// The launcher with its options.
     line: Vec<String>,
     deeds: Vec<String>,
+    /// Deeds, and what each of them would answer outside.
+    others: Vec<(String, String)>,
+    variables: Vec<(&'static str, String)>,
+    /// A file that the program makes each time.
+    made: Option<PathBuf>,
+    /// The process whose calls are tried; of the others' then only some, unless all are.
+    mostly: Option<usize>,
     record: String,
 }
 
@@ -234,24 +306,52 @@ impl Launch {
             "call@add_key@0@0@0@0@0".to_owned(),
             "limit@Max open files".to_owned(),
         ];
-        let mut line = vec![binary("sandbox").display().to_string()];
-        line.extend(["--profile".to_owned(), profile, "--".to_owned()]);
-        line.extend([
-            own_path().display().to_string(),
-            "probe".to_owned(),
-            "do".to_owned(),
-        ]);
+        let line = vec![
+            binary("sandbox").display().to_string(),
+            "--profile".to_owned(),
+            profile,
+        ];
+        let namespaces = ["net", "pid", "user", "mnt"].map(|kind| {
+            let outside = fs::read_link(format!("/proc/self/ns/{kind}")).unwrap_or_default();
+            (format!("ns@{kind}"), outside.display().to_string())
+        });
         Ok(Launch {
             line,
             deeds: deeds.to_vec(),
+            others: namespaces.to_vec(),
+            variables: Vec::new(),
+            made: None,
+            mostly: None,
             record: scene.folder().join("calls").display().to_string(),
         })
     }
 
+    /// One that stays until it is ended, once it has said where it is.
+    fn first(&self, scene: &Scene) -> std::io::Result<Running> {
+        let own = own_path().display().to_string();
+        let record = scene.folder().join("first").display().to_string();
+        // Behind the same filter as the second: who is less confined is not joined.
+        let mut run = scene
+            .command(&own)
+            .limit(Duration::from_secs(4 * 3600))
+            .args(["probe", "inject", &record, "none"])
+            .args(&self.line)
+            .args(["--", &own, "probe", "do", "where", "wait@14400"])
+            .spawn()?;
+        run.wait_for("where: ")?;
+        Ok(run)
+    }
+
     fn run(&self, scene: &Scene, place: &str) -> std::io::Result<Finished> {
         let own = own_path().display().to_string();
-        scene
-            .command(&own)
+        if let Some(made) = &self.made {
+            let _ = fs::remove_file(made);
+        }
+        let mut command = scene.command(&own);
+        for (name, value) in &self.variables {
+            command = command.env(name, value);
+        }
+        let out = command
             .limit(Duration::from_secs(if scene.host.is_virtual() {
                 120
             } else {
@@ -259,9 +359,14 @@ impl Launch {
             }))
             .args(["probe", "inject", &self.record, place])
             .args(&self.line)
+            .args(["--", &own, "probe", "do"])
             .args(&self.deeds)
-            .args(["ns@net", "ns@pid", "ns@user", "ns@mnt"])
-            .run()
+            .args(self.others.iter().map(|(deed, _)| deed))
+            .run();
+        if let Some(made) = &self.made {
+            let _ = fs::remove_file(made);
+        }
+        out
     }
 
     /// The calls of a launch in which nothing fails.
@@ -307,8 +412,7 @@ fn listing(folder: &Path) -> Vec<String> {
     found
 }
 
-fn each_call(scene: &Scene, profile: &str) -> Outcome {
-    let launch = Launch::new(scene, profile)?;
+fn each_call(scene: &Scene, launch: &Launch) -> Outcome {
     let good = launch.run(scene, "none")?;
     good.succeeds()?;
     let again = launch.run(scene, "none")?;
@@ -320,20 +424,15 @@ fn each_call(scene: &Scene, profile: &str) -> Outcome {
     for (deed, answer) in &expected {
         assert_eq!(&again.answer(deed), answer, "{deed}");
     }
-    let spaces: Vec<(String, String, bool)> = ["net", "pid", "user", "mnt"]
+    let others: Vec<&(String, String)> = launch
+        .others
         .iter()
-        .map(|kind| {
-            let outside = fs::read_link(format!("/proc/self/ns/{kind}")).unwrap_or_default();
-            let outside = outside.display().to_string();
-            let deed = format!("ns@{kind}");
-            let other = good.answer(&deed).trim_matches('`') != outside;
-            (deed, outside, other)
-        })
+        .filter(|(deed, outside)| good.answer(deed) != *outside)
         .collect();
     let before = (listing(&scene.runtime()), listing(&scene.home()));
     let all = std::env::var("SANDBOX_TEST_FAULTS").is_ok_and(|wish| wish == "all");
     let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let (mut ran, mut refused, mut missed, mut turn) = (0, 0, 0, 0);
+    let (mut ran, mut refused, mut missed, mut turn) = (0, 0, 0, 0_usize);
     let mut swept = 0;
     let mut wrong = Vec::new();
     for site in launch.sites()? {
@@ -350,6 +449,10 @@ fn each_call(scene: &Scene, profile: &str) -> Outcome {
                 continue;
             }
             turn += 1;
+            let elsewhere = launch.mostly.is_some_and(|process| process != site.process);
+            if elsewhere && !turn.is_multiple_of(11) && !all {
+                continue;
+            }
             let some = if all {
                 errors
             } else {
@@ -377,7 +480,7 @@ fn each_call(scene: &Scene, profile: &str) -> Outcome {
                         ran += u32::from(has_run && hit);
                         refused += u32::from(!has_run);
                         faults.extend(
-                            judge(&site, &out, has_run, &expected, &spaces)
+                            judge(&site, &out, has_run, &expected, &others)
                                 .into_iter()
                                 .filter(|fault| {
                                     !(tells_of_nothing(&site, errno) && is_secret(fault))
@@ -454,7 +557,7 @@ fn judge(
     out: &Finished,
     has_run: bool,
     expected: &[(&String, String)],
-    spaces: &[(String, String, bool)],
+    others: &[&(String, String)],
 ) -> Vec<String> {
     let mut faults = Vec::new();
     let (stdout, stderr) = (out.stdout(), out.stderr());
@@ -481,14 +584,24 @@ fn judge(
         }
         return faults;
     }
+    if stderr.contains("nothing was run") {
+        faults.push(format!("it has run, and it is told: {stderr}"));
+    }
+    // It is said by then that nothing is hidden any more, or that it could not be looked after.
+    let killed = out.code() == 137 && stderr.contains("; the program is ended")
+        || out.code() == 125 && stderr.contains("if the program had begun, it was killed");
+    let unwatched = stderr.contains(" are seen: it is not watched, since ");
     for (deed, answer) in expected {
         let now = out.answer(deed);
-        if now != *answer {
+        let borne = killed && now.starts_with("no answer to")
+            || unwatched && deed.starts_with("later@") && now == "seen";
+        if now != *answer && !borne {
+            let now = now.lines().next().unwrap_or_default();
             faults.push(format!("{deed}: {now}, not {answer}"));
         }
     }
-    for (deed, outside, other) in spaces {
-        if *other && out.answer(deed).trim_matches('`') == outside {
+    for (deed, outside) in others {
+        if out.answer(deed) == *outside {
             faults.push(format!("{deed} is that outside"));
         }
     }
