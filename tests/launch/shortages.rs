@@ -469,6 +469,21 @@ os.execv(sys.argv[2], sys.argv[2:])
         let killed = start(way)?.program(["sh", "-c", "kill -9 $$"]).run()?;
         killed.exits_with(137)?;
     }
+    // Nor is the end of one that is not looked after any more.
+    std::fs::create_dir(scene.home().join("late"))?;
+    let hiding = "[filesystem]\n\"~/late/**/.env*\" = \"hidden\"\n";
+    let mut run = start("waits")?
+        .profile_text(hiding)?
+        .program(["sh", "-c", "echo ready; sleep 100"])
+        .spawn()?;
+    run.wait_for("ready")?;
+    let is_keeper = |pid: &nix::unistd::Pid| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        name.is_ok_and(|name| name.trim() == "sandbox-keeper")
+    };
+    let keeper = run.descendants().into_iter().find(is_keeper);
+    nix::sys::signal::kill(keeper.ok_or("no keeper")?, nix::sys::signal::SIGKILL)?;
+    run.wait()?.exits_with(137)?;
     // What cannot be told changes nothing about what is done.
     let out = start("fails")?
         .profile_text("[filesystem]\n\"/usr\" = \"nonsense\"\n")?
