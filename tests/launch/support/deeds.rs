@@ -22,7 +22,7 @@
 //! | `signal@PID`                 | look whether PID could be signalled                  |
 //! | `pty`                        | open a pseudo-terminal of the sandbox's own          |
 //! | `ns@KIND` `inode@P`          | answers the namespace's inode, P's inode             |
-//! | `later@P`                    | make P, and wait two seconds until it cannot be read |
+//! | `later@P@SECONDS`            | make P, and wait so long until it cannot be read     |
 //! | `ids`                        | answers `UID GID GROUPS`                             |
 //! | `status@KEY`                 | answers a line of /proc/self/status                  |
 //! | `limit@NAME`                 | answers `SOFT HARD` of /proc/self/limits             |
@@ -226,9 +226,10 @@ fn attempt(words: &[&str]) -> Answer {
             Ok(link.to_string_lossy().into_owned())
         }
         ["inode", path] => Ok(fs::symlink_metadata(path)?.ino().to_string()),
-        ["later", path] => {
+        ["later", path, seconds] => {
             fs::write(path, "")?;
-            let until = Instant::now() + Duration::from_secs(2);
+            let patience = u64::from(number(seconds)?.unsigned_abs());
+            let until = Instant::now() + Duration::from_secs(patience);
             loop {
                 match fs::read(path) {
                     Err(_) => break Ok("closed".to_owned()),
