@@ -12,7 +12,7 @@ use crate::kernel::process::Change;
 use crate::kernel::{Errno, descriptor, memory, namespace, process, signal};
 
 use super::audit::UNHELD;
-use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY};
+use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, LATE_LENGTH, READY};
 use super::companion::Companions;
 use super::failure::LaunchError;
 use super::group::{Group, WATCHES};
@@ -432,7 +432,8 @@ impl Supervisor<'_> {
                     // The kernel leaves out what there is no number for.
                     None => self.lose("taking the program's terminal", Errno::EMFILE),
                 },
-                Some(failure) if length == FAILURE_LENGTH => self.failed(failure),
+                Some(failure) if length == FAILURE_LENGTH => self.failed(failure, false),
+                Some(failure) if length == LATE_LENGTH => self.failed(failure, true),
                 Some(dropped) if length == DROPPED_LENGTH => {
                     let (step, errno) = words(dropped);
                     (self.tell)(Remark::Dropped {
@@ -473,8 +474,8 @@ impl Supervisor<'_> {
         }));
     }
 
-    fn failed(&mut self, message: &[u8]) {
-        self.failure = Some(match words(message) {
+    fn failed(&mut self, message: &[u8], begun: bool) {
+        let error = match words(message) {
             (u32::MAX, errno) => LaunchError::doing("preparing the child", errno),
             (ENTERING, errno) => {
                 LaunchError::doing("entering the namespaces of the sandbox", errno)
@@ -483,7 +484,8 @@ impl Supervisor<'_> {
                 LaunchError::unheld((step & !UNHELD) as usize, errno)
             }
             (step, errno) => LaunchError::at_step(step as usize, errno),
-        });
+        };
+        self.failure = Some(LaunchError { begun, ..error });
     }
 
     /// Process 1 has said that the program was stopped on its terminal.
