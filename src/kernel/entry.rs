@@ -49,8 +49,16 @@ macro_rules! entry {
             _count: ::std::ffi::c_int,
             _words: *const *const ::std::ffi::c_char,
         ) -> ::std::ffi::c_int {
-            if $crate::kernel::entry::fill_standard_descriptors().is_err() {
-                ::std::process::abort();
+            if let Err(errno) = $crate::kernel::entry::fill_standard_descriptors() {
+                // What is closed stays so: nothing else can be in its place yet.
+                let _ = ::std::io::Write::write_all(
+                    &mut ::std::io::stderr(),
+                    format!(
+                        "sandbox: it cannot be found out which standard streams are open: {errno}\n"
+                    )
+                    .as_bytes(),
+                );
+                ::std::process::exit(125);
             }
             $crate::kernel::entry::ignore_refused_writes();
             ::std::process::exit($main())
