@@ -246,6 +246,10 @@ fn shortage(errno: Errno) -> Meaning {
             "memory is short, or a limit on it is reached",
             &["see `ulimit -v`, and the limits of the caller's control group"],
         ),
+        Errno::EFBIG => meaning(
+            "the limit on the size of files is reached",
+            &["see `ulimit -f`"],
+        ),
         Errno::ENOSYS => meaning(
             "this kernel, or a filter around `sandbox`, lacks a call that this takes",
             &[DOCTOR],
@@ -255,6 +259,18 @@ fn shortage(errno: Errno) -> Meaning {
             &["mount it where `sandbox` is started: mount -t proc proc /proc"],
         ),
         _ => Meaning::default(),
+    }
+}
+
+/// What to do where nobody knows better.
+fn way_out(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EAGAIN | Errno::EBUSY | Errno::EINTR | Errno::ENOENT | Errno::EPIPE => {
+            "something has changed meanwhile: start it again"
+        }
+        Errno::EIO => "a disk, or what is mounted, fails: see the kernel's messages (dmesg)",
+        Errno::EROFS => "see in /proc/self/mountinfo what is mounted read-only",
+        _ => DOCTOR,
     }
 }
 
@@ -288,7 +304,11 @@ pub(super) fn tell_of(
     {
         return not_executed(program, environment, errno);
     }
-    let mut text = format!("{headline}; nothing was run\n");
+    let end = match error.begun {
+        true => "if the program had begun, it was killed",
+        false => "nothing was run",
+    };
+    let mut text = format!("{headline}; {end}\n");
     let mut help = Vec::new();
     let mut errno = error.errno;
     match step {
@@ -338,6 +358,12 @@ pub(super) fn tell_of(
     }
     if !error.detail.is_empty() {
         let _ = writeln!(text, "  {}", escape::line(&error.detail));
+    }
+    if let Some(errno) = errno
+        && help.is_empty()
+        && error.help.is_empty()
+    {
+        help.push(way_out(errno).to_owned());
     }
     for line in help.iter().chain(&error.help) {
         let _ = writeln!(text, "  help: {}", escape::line(line));

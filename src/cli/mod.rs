@@ -58,6 +58,19 @@ fn complain(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
+/// The same while a program runs that has to be looked after: who has read nothing for a second is told nothing.
+fn complain_in_passing(text: &str) {
+    use std::os::fd::AsRawFd;
+    let mut ready = [libc::pollfd {
+        fd: std::io::stderr().as_raw_fd(),
+        events: libc::POLLOUT,
+        revents: 0,
+    }];
+    if crate::kernel::descriptor::poll(&mut ready, 1000) != Ok(0) {
+        complain(text);
+    }
+}
+
 /// Prints to standard output. A reader that left early is no failure.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use super::background::{self, Background, Side};
 use super::launch::{Ready, prepare_again};
 use super::notice::Notifier;
 use super::registered::Registered;
-use super::{complain, ending, failed, fallback, inspect, keep, status};
+use super::{complain, complain_in_passing, ending, failed, fallback, inspect, keep, status};
 
 /// What stays the same when a launch has to be tried in another way.
 pub(super) struct Run<'a> {
@@ -167,7 +167,7 @@ impl<'a> Run<'a> {
             Err(why) => {
                 let why = format!("changes cannot be kept: {why}");
                 complain(&format!(
-                    "sandbox: {}\n  help: --name chooses another name to keep them under\n",
+                    "sandbox: {}\n  help: XDG_DATA_HOME says below which directory they are kept, --name under which name\n",
                     escape::line(&why)
                 ));
                 self.notifier.failed(&why);
@@ -195,6 +195,7 @@ impl<'a> Run<'a> {
             Err(error) => Err(error.clone()),
         };
         let mut diary = ending::Diary::default();
+        let mut begun = false;
         let mut tell = |remark| {
             let text = match remark {
                 exec::Remark::LetGo => {
@@ -202,6 +203,7 @@ impl<'a> Run<'a> {
                     return;
                 }
                 exec::Remark::Started(started) => {
+                    begun = true;
                     registered.started(launch, &started, &ready.plan, sources);
                     heap::gather(|| {
                         *launch = launch.clone();
@@ -225,7 +227,7 @@ impl<'a> Run<'a> {
                     }
                     // The terminal is the program's now; the report at the end says it.
                     if launch.verbose {
-                        complain(&format!(
+                        complain_in_passing(&format!(
                             "sandbox: {}\r\n",
                             escape::line(&event.to_string())
                         ));
@@ -240,8 +242,11 @@ impl<'a> Run<'a> {
                 exec::Remark::Group(text) | exec::Remark::View(text) => text,
                 exec::Remark::Dropped { step, errno } => dropped(&ready.plan, step, errno, sources),
             };
-            if !launch.quiet {
-                complain(&format!("sandbox: warning: {}\n", escape::line(&text)));
+            let text = format!("sandbox: warning: {}\n", escape::line(&text));
+            match begun {
+                _ if launch.quiet => {}
+                true => complain_in_passing(&text),
+                false => complain(&text),
             }
         };
         let outcome = prepared.and_then(|mut prepared| {

@@ -22,6 +22,8 @@ pub(super) const ENTERING: u32 = u32::MAX - 1;
 pub(super) const FAILURE_LENGTH: usize = 8;
 /// The same, one byte longer: the step was passed over, as it may be.
 pub(super) const DROPPED_LENGTH: usize = 9;
+/// The same, two bytes longer: it failed beside the program, which may have begun.
+pub(super) const LATE_LENGTH: usize = 10;
 
 /// What the child gets beside [`Prepared`].
 pub(super) struct Lines<'a> {
@@ -190,6 +192,14 @@ pub(super) fn fail(socket: BorrowedFd<'_>, step: u32, errno: Errno) -> ! {
     let mut message = [0u8; FAILURE_LENGTH];
     write_words(&mut message, step, errno);
     // Nobody is left to be told if this fails; the exit status says it as well.
+    let _ = descriptor::send(socket, &message);
+    exit(125)
+}
+
+/// The same beside the program, which ends with this process.
+pub(super) fn fail_late(socket: BorrowedFd<'_>, step: u32, errno: Errno) -> ! {
+    let mut message = [0u8; LATE_LENGTH];
+    write_words(&mut message, step, errno);
     let _ = descriptor::send(socket, &message);
     exit(125)
 }

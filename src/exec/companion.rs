@@ -186,16 +186,16 @@ impl Companions {
         Ok(())
     }
 
-    /// Looks whether one has ended, and tells it; whether the program is to end too.
-    pub(super) fn look(&mut self, tell: &mut dyn FnMut(Remark)) -> bool {
-        let mut lost = false;
+    /// Looks whether one has ended: what is to be told of it, and whether the program is to end too.
+    pub(super) fn look(&mut self) -> (Vec<Remark>, bool) {
+        let (mut told, mut lost) = (Vec::new(), false);
         for running in self.0.iter_mut().filter(|running| !running.ended) {
             let flags = libc::WEXITED | libc::WNOHANG;
             if let Ok(Some(change)) = process::wait_for(running.pidfd.as_fd(), flags) {
                 running.ended = true;
                 let ends = running.loss == Loss::EndsProgram;
                 lost |= ends;
-                tell(Remark::Companion(format!(
+                told.push(Remark::Companion(format!(
                     "the {} {}{}{}",
                     running.name,
                     how(change),
@@ -204,7 +204,7 @@ impl Companions {
                 )));
             }
         }
-        lost
+        (told, lost)
     }
 }
 

@@ -18,6 +18,8 @@ pub struct LaunchError {
     pub detail: String,
     /// What would help.
     pub help: Vec<String>,
+    /// Whether the program may have begun before; it was killed then.
+    pub begun: bool,
 }
 
 impl LaunchError {
@@ -31,6 +33,7 @@ impl LaunchError {
             site: None,
             detail: String::new(),
             help: Vec::new(),
+            begun: false,
         }
     }
 
@@ -69,6 +72,7 @@ impl LaunchError {
             site: None,
             detail: String::new(),
             help: Vec::new(),
+            begun: false,
         }
     }
 

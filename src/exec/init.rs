@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::kernel::process::{Change, exit};
 use crate::kernel::{Errno, capability, descriptor, process, seccomp, signal, terminal};
 
-use super::child::{Lines, fail};
+use super::child::{Lines, fail_late};
 use super::prepared::Prepared;
 
 /// Written to the launcher when the program was stopped from its terminal.
@@ -31,20 +31,20 @@ pub(super) fn become_init(
     process::forget_arguments_and_environment(c"sandbox-init");
     let step = prepared.init_step.unwrap_or(prepared.execute.step);
     if let Err(errno) = settle(prepared) {
-        fail(socket.as_fd(), step, errno);
+        fail_late(socket.as_fd(), step, errno);
     }
     let filter = prepared.init_filter.as_ref();
     if let Some(filter) = filter.filter(|filter| filter.permits_keeping)
         && let Err(errno) = seccomp::install(&filter.instructions)
     {
-        fail(socket.as_fd(), filter.step, errno);
+        fail_late(socket.as_fd(), filter.step, errno);
     }
     // The launcher learns from the end of the socket that the program was started: this copy must not hold it open. It
     // is closed with everything else; until then a failure can be told.
     let socket = ManuallyDrop::new(socket);
     let kept = match keep(terminal, status) {
         Ok(kept) => kept,
-        Err(errno) => fail(socket.as_fd(), step, errno),
+        Err(errno) => fail_late(socket.as_fd(), step, errno),
     };
     if let Some(filter) = filter.filter(|filter| !filter.permits_keeping)
         && seccomp::install(&filter.instructions).is_err()

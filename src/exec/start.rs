@@ -27,6 +27,7 @@ pub(super) fn refused(step: u32, error: GroupError) -> LaunchError {
         site: Some(error.site),
         detail: error.to_string(),
         help: error.help,
+        begun: false,
     }
 }
 

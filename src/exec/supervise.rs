@@ -13,7 +13,7 @@ use crate::kernel::{Errno, descriptor, memory, namespace, process, signal};
 use crate::section::filesystem::later::Names;
 
 use super::audit::UNHELD;
-use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY};
+use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, LATE_LENGTH, READY};
 use super::companion::Companions;
 use super::failure::LaunchError;
 use super::group::{Group, WATCHES};
@@ -44,8 +44,9 @@ pub fn launch(
 ) -> Result<Outcome, LaunchError> {
     // SIGCHLD ignored, as some callers leave it, would let the child's status get lost.
     signal::reset_actions();
-    // A reader of our messages who has left must not end us: how the program ends would be lost.
-    signal::block(&[&signal::WATCHED[..], &[libc::SIGPIPE]].concat())
+    // A reader of our messages who has left, or a file that may not grow, must not end us: how the program ends would be
+    // lost.
+    signal::block(&[&signal::WATCHED[..], &[libc::SIGPIPE, libc::SIGXFSZ]].concat())
         .map_err(|errno| LaunchError::doing("blocking signals", errno))?;
     let signals = signal::descriptor(&signal::WATCHED)
         .map_err(|errno| LaunchError::doing("making a descriptor for signals", errno))?;
@@ -182,6 +183,9 @@ impl Supervisor<'_> {
         }
         (self.tell)(Remark::LetGo);
         let change = self.watch();
+        if let Err(errno) = change {
+            self.lose("waiting for the child", errno);
+        }
         if let Some(relay) = self.relay.take() {
             relay.finish();
         }
@@ -216,6 +220,12 @@ impl Supervisor<'_> {
                     Ending::Exited(status) => format!(
                         "the child ended with status {status} before the program was started"
                     ),
+                },
+                help: match ending {
+                    Ending::Killed(libc::SIGSEGV) => {
+                        vec!["the limit on the stack may be too small: see `ulimit -s`".to_owned()]
+                    }
+                    _ => Vec::new(),
                 },
                 ..LaunchError::doing("setting the sandbox up", Errno::ECHILD)
             });
@@ -376,9 +386,12 @@ impl Supervisor<'_> {
         while let Ok(Some(came)) = signal::next(self.signals.as_fd()) {
             match came.number {
                 libc::SIGCHLD => {
-                    if self.companions.look(self.tell) {
+                    let (told, lost) = self.companions.look();
+                    // First, as telling waits for whoever reads it.
+                    if lost {
                         self.send(libc::SIGKILL);
                     }
+                    told.into_iter().for_each(&mut *self.tell);
                     if self.keeper.as_ref().is_some_and(Keeper::is_stopped) {
                         self.without_keeper("stopped");
                     }
@@ -415,12 +428,18 @@ impl Supervisor<'_> {
         };
         let mut message = [0u8; 16];
         match descriptor::receive(socket.as_fd(), &mut message) {
-            Ok((0, _)) | Err(_) => self.lines.socket = None,
+            Ok((0, _)) => self.lines.socket = None,
+            Err(errno) => self.lose("hearing from the child", errno),
             Ok((length, file)) => match message.get(..length) {
                 Some(READY) => self.ready = true,
                 Some(VIEW) => self.keep_away(),
-                Some(TERMINAL) => self.relay = file.map(Relay::start),
-                Some(failure) if length == FAILURE_LENGTH => self.failed(failure),
+                Some(TERMINAL) => match file {
+                    Some(file) => self.relay = Some(Relay::start(file)),
+                    // The kernel leaves out what there is no number for.
+                    None => self.lose("taking the program's terminal", Errno::EMFILE),
+                },
+                Some(failure) if length == FAILURE_LENGTH => self.failed(failure, false),
+                Some(failure) if length == LATE_LENGTH => self.failed(failure, true),
                 Some(dropped) if length == DROPPED_LENGTH => {
                     let (step, errno) = words(dropped);
                     (self.tell)(Remark::Dropped {
@@ -431,6 +450,17 @@ impl Supervisor<'_> {
                 _ => {}
             },
         }
+    }
+
+    /// The child can be looked after no more, and is not to go on alone, whatever it has become by now.
+    fn lose(&mut self, doing: &str, errno: Errno) {
+        self.lines.socket = None;
+        self.send(libc::SIGKILL);
+        let error = LaunchError {
+            begun: true,
+            ..LaunchError::doing(doing, errno)
+        };
+        self.failure.get_or_insert(error);
     }
 
     fn tell_started(&mut self) {
@@ -450,8 +480,8 @@ impl Supervisor<'_> {
         }));
     }
 
-    fn failed(&mut self, message: &[u8]) {
-        self.failure = Some(match words(message) {
+    fn failed(&mut self, message: &[u8], begun: bool) {
+        let error = match words(message) {
             (u32::MAX, errno) => LaunchError::doing("preparing the child", errno),
             (ENTERING, errno) => {
                 LaunchError::doing("entering the namespaces of the sandbox", errno)
@@ -460,7 +490,8 @@ impl Supervisor<'_> {
                 LaunchError::unheld((step & !UNHELD) as usize, errno)
             }
             (step, errno) => LaunchError::at_step(step as usize, errno),
-        });
+        };
+        self.failure = Some(LaunchError { begun, ..error });
     }
 
     /// Process 1 has said that the program was stopped on its terminal.

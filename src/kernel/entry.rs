@@ -28,11 +28,13 @@ pub fn fill_standard_descriptors() -> Result<()> {
     Ok(())
 }
 
-/// Has writing to a pipe that nobody reads fail with EPIPE, as the standard library does: a reader that has left must
-/// not kill the launcher.
-pub fn ignore_broken_pipes() {
-    // SAFETY: no handler is installed.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+/// Has writing fail with EPIPE where nobody reads any more, as the standard library does, and with EFBIG where a file may
+/// not grow (`ulimit -f`): neither must kill the launcher without a word.
+pub fn ignore_refused_writes() {
+    for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
+        // SAFETY: no handler is installed.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
 }
 
 /// Starts the program with a function that returns its exit status.
@@ -47,10 +49,18 @@ macro_rules! entry {
             _count: ::std::ffi::c_int,
             _words: *const *const ::std::ffi::c_char,
         ) -> ::std::ffi::c_int {
-            if $crate::kernel::entry::fill_standard_descriptors().is_err() {
-                ::std::process::abort();
+            if let Err(errno) = $crate::kernel::entry::fill_standard_descriptors() {
+                // What is closed stays so: nothing else can be in its place yet.
+                let _ = ::std::io::Write::write_all(
+                    &mut ::std::io::stderr(),
+                    format!(
+                        "sandbox: it cannot be found out which standard streams are open: {errno}\n"
+                    )
+                    .as_bytes(),
+                );
+                ::std::process::exit(125);
             }
-            $crate::kernel::entry::ignore_broken_pipes();
+            $crate::kernel::entry::ignore_refused_writes();
             ::std::process::exit($main())
         }
 

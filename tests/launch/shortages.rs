@@ -13,6 +13,8 @@ const USERNS: &[Need] = &[Need::UserNamespaces];
 pub fn cases() -> Vec<Case> {
     vec![
         case("address_space", USERNS, address_space),
+        case("stack", USERNS, stack),
+        case("size_of_files", USERNS, size_of_files),
         case(
             "memory_of_a_group",
             &[Need::UserNamespaces, Need::Limits],
@@ -30,12 +32,19 @@ pub fn cases() -> Vec<Case> {
             full_group,
         ),
         case("disk_full", USERNS, disk_full),
+        case("store_full", USERNS, store_full),
         case("runtime_full", USERNS, runtime_full),
         case("no_proc", USERNS, no_proc),
         case("no_control_groups", USERNS, no_control_groups),
+        case("read_only_control_groups", USERNS, read_only_control_groups),
         case("no_pressure", USERNS, no_pressure),
         case("calls_that_this_kernel_lacks", USERNS, missing_calls),
         case("closed_streams", USERNS, closed_streams),
+        case(
+            "nobody_reads_what_is_said",
+            &[Need::UserNamespaces, Need::Program("python3")],
+            nobody_reads,
+        ),
         case("read_only_tmp", USERNS, read_only_tmp),
         case("homes", USERNS, homes),
     ]
@@ -78,8 +87,9 @@ fn judge(
         0,
         "{what}: nothing was run, and it is success\n{out}"
     );
-    // The loader, or the first page of the program, may have met it before there was anybody to tell it.
-    let early = what.contains("address space") && matches!(out.code(), 127 | 134 | 139);
+    // The kernel or the loader may have met it before there was anybody to tell it, and a stack has no room for words.
+    let early = what.contains("address space") && matches!(out.code(), 127 | 134 | 139)
+        || what.contains("stack") && matches!(out.code(), 126 | 127 | 137 | 139);
     assert!(
         early || stderr.split_whitespace().count() > 4,
         "{what}: it is not told why\n{out}"
@@ -129,6 +139,23 @@ fn each(scene: &Scene, what: &str, amounts: &[&str], before: &str) -> Outcome {
         ran = judge(&format!("{what} {amount}"), &out, &promised)?;
     }
     assert!(ran, "even {amounts:?} is too little");
+    tidy(scene)
+}
+
+/// Nothing stays where records, logs and sockets of sandboxes lie, but for the directory itself.
+fn tidy(scene: &Scene) -> Outcome {
+    let mut left = Vec::new();
+    let mut open = vec![scene.runtime()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => open.push(entry.path()),
+                false => left.push(entry.path()),
+            }
+        }
+    }
+    assert!(left.is_empty(), "left behind: {left:?}");
     Ok(())
 }
 
@@ -137,6 +164,40 @@ fn address_space(scene: &Scene) -> Outcome {
         "3000", "4000", "5000", "6000", "8000", "10000", "14000", "20000", "40000", "4000000",
     ];
     each(scene, "kB of address space", &sizes, "ulimit -v N")
+}
+
+fn stack(scene: &Scene) -> Outcome {
+    let sizes = [
+        "8", "16", "32", "64", "96", "128", "192", "256", "512", "8192",
+    ];
+    each(scene, "kB of stack", &sizes, "ulimit -s N")
+}
+
+/// Who writes more is killed by SIGXFSZ, which says nothing.
+fn size_of_files(scene: &Scene) -> Outcome {
+    each(
+        scene,
+        "blocks of a file",
+        &["0", "1", "unlimited"],
+        "ulimit -f N",
+    )?;
+    let promised = promised(scene)?;
+    let before = "ulimit -f 0";
+    // What says how long a sandbox is there cannot be written: it runs, and that is told.
+    let out = after(scene, false, before)?
+        .program(["sh", "-c", "sleep 0.3; echo it ran"])
+        .run()?;
+    out.succeeds()?.prints("it ran")?;
+    out.complains("by its name only")?;
+    let out = after(scene, false, before)?.args(["--copy", "~"]).run()?;
+    assert!(!judge("changes that cannot be kept", &out, &promised)?);
+    out.complains("changes cannot be kept")?;
+    let text = "[filesystem]\n\"/etc/hosts\" = { text = \"127.0.0.1 localhost\" }\n";
+    let out = after(scene, false, before)?.profile_text(text)?.run()?;
+    assert!(!judge("a text that cannot be written", &out, &promised)?);
+    out.complains("/etc/hosts")?;
+    out.complains("ulimit -f")?;
+    tidy(scene)
 }
 
 fn descriptors(scene: &Scene) -> Outcome {
@@ -152,7 +213,7 @@ fn processes(scene: &Scene) -> Outcome {
         let out = after(scene, false, &format!("exec prlimit --nproc={most} \"$@\""))?.run()?;
         judge(&format!("processes {most}"), &out, &promised)?;
     }
-    Ok(())
+    tidy(scene)
 }
 
 /// The command line of a launcher with all deeds, to be run inside a sandbox.
@@ -189,7 +250,7 @@ fn memory_of_a_group(scene: &Scene) -> Outcome {
         ran = judge(&format!("memory of a group {size}"), &out, &promised)?;
     }
     assert!(ran, "64M is too little");
-    Ok(())
+    tidy(scene)
 }
 
 fn full_group(scene: &Scene) -> Outcome {
@@ -200,7 +261,7 @@ fn full_group(scene: &Scene) -> Outcome {
         ran = judge(&format!("group of processes {most}"), &out, &promised)?;
     }
     assert!(ran, "8 processes are too few");
-    Ok(())
+    tidy(scene)
 }
 
 /// The folder as a file system without room.
@@ -225,7 +286,25 @@ fn disk_full(scene: &Scene) -> Outcome {
         &out,
         &promised,
     )?;
-    Ok(())
+    tidy(scene)
+}
+
+/// The store of changes that are kept apart.
+fn store_full(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    let store = scene.home().join(".local/share");
+    std::fs::create_dir(scene.home().join("work"))?;
+    for before in [
+        full(&store),
+        format!("mount -t tmpfs -o ro none {}", store.display()),
+    ] {
+        let out = after(scene, true, &before)?
+            .args(["--copy", "~/work"])
+            .run()?;
+        assert!(!judge("a store without room", &out, &promised)?, "{out}");
+        out.complains("changes cannot be kept")?;
+    }
+    tidy(scene)
 }
 
 fn runtime_full(scene: &Scene) -> Outcome {
@@ -255,7 +334,7 @@ fn no_proc(scene: &Scene) -> Outcome {
     )?
     .run()?;
     judge("an empty mountinfo", &out, &promised)?;
-    Ok(())
+    tidy(scene)
 }
 
 fn no_control_groups(scene: &Scene) -> Outcome {
@@ -274,6 +353,22 @@ fn no_control_groups(scene: &Scene) -> Outcome {
     out.complains("memory")
 }
 
+fn read_only_control_groups(scene: &Scene) -> Outcome {
+    let promised = promised(scene)?;
+    let before = "grep -E ' (cgroup|cgroup2) ' /proc/self/mounts | while read -r _ at _; do mount -o remount,bind,ro \"$at\"; done";
+    let out = after(scene, true, before)?.run()?;
+    assert!(judge("no control group can be made", &out, &promised)?);
+    let out = after(scene, true, before)?
+        .args(["--memory", "64M"])
+        .run()?;
+    assert!(
+        !judge("no control group can be made, and a limit", &out, &promised)?,
+        "{out}"
+    );
+    out.complains("memory")?;
+    tidy(scene)
+}
+
 fn no_pressure(scene: &Scene) -> Outcome {
     let promised = promised(scene)?;
     let out = after(
@@ -283,7 +378,7 @@ fn no_pressure(scene: &Scene) -> Outcome {
     )?
     .run()?;
     judge("no /proc/pressure", &out, &promised)?;
-    Ok(())
+    tidy(scene)
 }
 
 /// A filter around the launcher, by a launcher.
@@ -326,7 +421,7 @@ fn missing_calls(scene: &Scene) -> Outcome {
             .collect();
         judge(&format!("no {call}"), &out, &promised)?;
     }
-    Ok(())
+    tidy(scene)
 }
 
 fn closed_streams(scene: &Scene) -> Outcome {
@@ -342,7 +437,61 @@ fn closed_streams(scene: &Scene) -> Outcome {
             .run()?;
         assert!(!out.stdout().contains('x'), "{closed}\n{out}");
     }
-    Ok(())
+    tidy(scene)
+}
+
+/// Standard error is a pipe that is full, and nobody reads it.
+fn nobody_reads(scene: &Scene) -> Outcome {
+    const FULL: &str = "import os, sys
+read, write = os.pipe()
+os.set_blocking(write, False)
+for size in (4096, 1):
+    try:
+        while True: os.write(write, b'x' * size)
+    except BlockingIOError: pass
+os.set_blocking(write, sys.argv[1] == 'waits')
+os.set_inheritable(read, True)
+os.dup2(write, 2)
+os.execv(sys.argv[2], sys.argv[2:])
+";
+    let promised = promised(scene)?;
+    let start = |way: &str| -> std::io::Result<Sandbox<'_>> {
+        Ok(scene
+            .sandbox()
+            .behind(["python3", "-c", FULL, way])
+            .profile_text(STRICT)?
+            .limit(Duration::from_secs(60)))
+    };
+    for way in ["waits", "fails"] {
+        let out = start(way)?.deeds(DEEDS).run()?;
+        assert!(judge(way, &out, &promised)?, "{out}");
+        // The program's end is not held up, however it ends.
+        let killed = start(way)?.program(["sh", "-c", "kill -9 $$"]).run()?;
+        killed.exits_with(137)?;
+    }
+    // Nor is the end of one that is not looked after any more.
+    std::fs::create_dir(scene.home().join("late"))?;
+    let hiding = "[filesystem]\n\"~/late/**/.env*\" = \"hidden\"\n";
+    let mut run = start("waits")?
+        .profile_text(hiding)?
+        .program(["sh", "-c", "echo ready; sleep 100"])
+        .spawn()?;
+    run.wait_for("ready")?;
+    let is_keeper = |pid: &nix::unistd::Pid| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        name.is_ok_and(|name| name.trim() == "sandbox-keeper")
+    };
+    let keeper = run.descendants().into_iter().find(is_keeper);
+    nix::sys::signal::kill(keeper.ok_or("no keeper")?, nix::sys::signal::SIGKILL)?;
+    run.wait()?.exits_with(137)?;
+    // What cannot be told changes nothing about what is done.
+    let out = start("fails")?
+        .profile_text("[filesystem]\n\"/usr\" = \"nonsense\"\n")?
+        .deeds(DEEDS)
+        .run()?;
+    assert!(!out.stdout().contains(": "), "{out}");
+    assert_eq!(out.code(), 2, "{out}");
+    tidy(scene)
 }
 
 fn read_only_tmp(scene: &Scene) -> Outcome {
@@ -391,5 +540,5 @@ fn homes(scene: &Scene) -> Outcome {
         folder.join("closed"),
         std::fs::Permissions::from_mode(0o700),
     )?;
-    Ok(())
+    tidy(scene)
 }

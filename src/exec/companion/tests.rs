@@ -89,7 +89,8 @@ fn an_early_end_is_told_once() {
     result.unwrap();
     let mut told = Vec::new();
     for _ in 0..200 {
-        companions.look(&mut |remark| told.push(format!("{remark:?}")));
+        let (remarks, _) = companions.look();
+        told.extend(remarks.iter().map(|remark| format!("{remark:?}")));
         if told.is_empty() {
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -49,6 +49,11 @@ impl Covers {
         let tree = mount::clone_tree_at(self.scratch.as_fd(), name)
             .and_then(|tree| mount::set_attributes(tree.as_fd(), COVER, true).map(|()| tree));
         namespace::setns(self.view.as_fd(), libc::CLONE_NEWNS)?;
-        mount::attach(tree?.as_fd(), what).map(|()| true)
+        // That the cover is gone does not say that what it is for is.
+        let tree = tree.map_err(|errno| match errno {
+            Errno::ENOENT | Errno::ENOTDIR => Errno::ESTALE,
+            other => other,
+        })?;
+        mount::attach(tree.as_fd(), what).map(|()| true)
     }
 }

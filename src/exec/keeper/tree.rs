@@ -251,8 +251,12 @@ impl<'n> Tree<'n> {
         }
         let opened = c_name(directory.as_os_str())
             .and_then(|directory| at::resolve(self.covers.root.as_fd(), &directory));
-        // It has gone; where it went, that is an event too.
-        let Ok(opened) = opened else { return Ok(()) };
+        let opened = match opened {
+            Ok(opened) => opened,
+            // It has gone: where it went, that is an event too. Or it is out of the program's reach as well.
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EACCES) => return Ok(()),
+            Err(errno) => return Err(Lost { errno, path }),
+        };
         let around = self.kinds.of(opened.as_fd()).ok();
         let mut next = Vec::new();
         self.look(&opened, path, None, around, &mut next)?;
@@ -339,8 +343,13 @@ impl<'n> Tree<'n> {
             if kind == "autofs" || (onward == Onward::All && apart()) {
                 continue;
             }
-            if at::mode(directory.as_fd()).map(|mode| mode & libc::S_IFMT) != Ok(libc::S_IFDIR) {
-                continue;
+            match at::mode(directory.as_fd()).map(|mode| mode & libc::S_IFMT) {
+                Ok(libc::S_IFDIR) => {}
+                Ok(_) => continue,
+                Err(errno) => {
+                    self.tell(errno, &path);
+                    continue;
+                }
             }
             // Those that are watched already keep their places, whatever was made since.
             if !self.numbers.contains_key(path.as_path())

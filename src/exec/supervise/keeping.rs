@@ -52,10 +52,11 @@ impl Supervisor<'_> {
 
     /// Nobody hides what appears: the program is not to be there then.
     pub(super) fn without_keeper(&mut self, what: &str) {
+        // First, as telling waits for whoever reads it.
+        self.send(libc::SIGKILL);
         (self.tell)(Remark::View(format!(
             "the process that hides files which get a hidden name later was {what}; the program is ended"
         )));
-        self.send(libc::SIGKILL);
     }
 
     /// A step that the launcher had to do could not be done: nothing is started.

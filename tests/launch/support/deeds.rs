@@ -21,7 +21,8 @@
 //! | `map@P`                      | map P for execution                                  |
 //! | `signal@PID`                 | look whether PID could be signalled                  |
 //! | `pty`                        | open a pseudo-terminal of the sandbox's own          |
-//! | `ns@KIND`                    | answers the namespace's inode                        |
+//! | `ns@KIND` `inode@P`          | answers the namespace's inode, P's inode             |
+//! | `later@P@SECONDS`            | make P, and wait so long until it cannot be read     |
 //! | `ids`                        | answers `UID GID GROUPS`                             |
 //! | `status@KEY`                 | answers a line of /proc/self/status                  |
 //! | `limit@NAME`                 | answers `SOFT HARD` of /proc/self/limits             |
@@ -37,6 +38,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixStream};
+
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -221,6 +225,19 @@ fn attempt(words: &[&str]) -> Answer {
             let link = fs::read_link(format!("/proc/self/ns/{kind}"))?;
             Ok(link.to_string_lossy().into_owned())
         }
+        ["inode", path] => Ok(fs::symlink_metadata(path)?.ino().to_string()),
+        ["later", path, seconds] => {
+            fs::write(path, "")?;
+            let patience = u64::from(number(seconds)?.unsigned_abs());
+            let until = Instant::now() + Duration::from_secs(patience);
+            loop {
+                match fs::read(path) {
+                    Err(_) => break Ok("closed".to_owned()),
+                    Ok(_) if Instant::now() > until => break Ok("seen".to_owned()),
+                    Ok(_) => thread::sleep(Duration::from_millis(2)),
+                }
+            }
+        }
         ["ids"] => {
             let groups = nix::unistd::getgroups()?;
             let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
@@ -263,7 +280,7 @@ fn attempt(words: &[&str]) -> Answer {
         ["serve", port] => {
             let address = (std::net::Ipv4Addr::LOCALHOST, port.parse().unwrap_or(0));
             let listener = std::net::TcpListener::bind(address)?;
-            std::thread::spawn(move || {
+            thread::spawn(move || {
                 for stream in listener.incoming().flatten() {
                     let mut stream = stream;
                     let _ = stream.write_all(b"hello");
@@ -285,7 +302,7 @@ fn attempt(words: &[&str]) -> Answer {
         ["where"] => Ok(std::env::current_dir()?.display().to_string()),
         ["wait", seconds] => {
             let seconds = number(seconds)?.unsigned_abs();
-            std::thread::sleep(std::time::Duration::from_secs(seconds.into()));
+            thread::sleep(Duration::from_secs(seconds.into()));
             Ok(String::new())
         }
         ["call", name, ref rest @ ..] => system_call(name, rest),

@@ -125,6 +125,8 @@ impl Traces {
         let name = |group: &PathBuf| group.file_name().map(ToOwned::to_owned);
         new.into_iter()
             .filter(|group| !is_foreign(group) && !elsewhere.contains(&name(group)))
+            // What another run of launchers has removed meanwhile has lost what shows that it is foreign.
+            .filter(|group| group.exists())
             .collect()
     }
 
