@@ -65,13 +65,18 @@ struct Account<'t> {
     home: &'t str,
 }
 
+/// A number that somebody can have: the highest one means «none» to the kernel.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id != u32::MAX)
+}
+
 fn accounts(passwd: &str) -> impl Iterator<Item = Account<'_>> {
     passwd.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
         let _password = fields.next()?;
-        let uid = fields.next()?.parse().ok()?;
-        let gid = fields.next()?.parse().ok()?;
+        let uid = id(fields.next()?)?;
+        let gid = id(fields.next()?)?;
         let _comment = fields.next()?;
         let home = fields.next()?;
         Some(Account {
@@ -98,7 +103,7 @@ impl Config {
         let said = self.user.clone().unwrap_or_default();
         let (user, its_group) = said.split_once(':').unwrap_or((said.as_str(), ""));
         let user = if user.is_empty() { "0" } else { user };
-        let number = user.parse::<u32>().ok();
+        let number = id(user);
         let account = accounts(passwd).find(|account| match number {
             Some(uid) => account.uid == uid,
             None => account.name == user,
@@ -106,12 +111,12 @@ impl Config {
         let uid = number.or(account.as_ref().map(|account| account.uid));
         let gid = match its_group {
             "" => account.as_ref().map(|account| account.gid).or(Some(0)),
-            said => said.parse().ok().or_else(|| {
+            said => id(said).or_else(|| {
                 let mut lines = group
                     .lines()
                     .map(|line| line.split(':').collect::<Vec<_>>());
                 lines.find_map(|line| match line.as_slice() {
-                    [name, _, gid, ..] if *name == said => gid.parse().ok(),
+                    [name, _, gid, ..] if *name == said => id(gid),
                     _ => None,
                 })
             }),
@@ -195,6 +200,7 @@ impl Config {
             && path.starts_with('/')
             && !path.contains(|c: char| c.is_control() || matches!(c, '*' | '?' | '['))
             && !path.split('/').any(|name| name == "..")
+            && !path.contains("${")
         {
             out.push_str(&format!(
                 "[process]\nworking-directory = {}\n",
@@ -253,7 +259,7 @@ mod tests {
                 "{user:?}"
             );
         }
-        for user in ["nobody", "web:nobody"] {
+        for user in ["nobody", "web:nobody", "4294967295", "web:4294967295"] {
             let mut config = Config {
                 user: Some(user.to_owned()),
                 ..Config::default()
@@ -308,7 +314,7 @@ mod tests {
             keys,
             ["PATH", "A", "C", "HOME", "working-directory", "uid", "gid"]
         );
-        for bad in ["relative", "/a/../b", "/a*", "/a\nb"] {
+        for bad in ["relative", "/a/../b", "/a*", "/a\nb", "/a/${HOME}"] {
             let config = Config {
                 working_directory: Some(bad.to_owned()),
                 ..Config::default()

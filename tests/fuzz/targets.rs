@@ -33,14 +33,22 @@ use sandbox::report::render::{Style, lines, render};
 use sandbox::report::{Diagnostic, Site, Source, SourceKind, SourceMap};
 use sandbox::section::expand::{Expanded, expand, is_pattern};
 
+#[path = "calls.rs"]
+pub mod calls;
+#[path = "names.rs"]
+pub mod names;
+#[path = "privileged.rs"]
+pub mod privileged;
 #[path = "small.rs"]
 pub mod small;
+#[path = "written.rs"]
+pub mod written;
 
-/// A function of this file, or of `small`.
+/// A function of this file, or of those beside it.
 pub type Check = fn(&[u8]);
 
 /// All of them, by the names of the fuzzers.
-pub const ALL: [(&str, Check); 15] = [
+pub const ALL: [(&str, Check); 24] = [
     ("profile", profile),
     ("merge", merge),
     ("syscall_key", syscall_key),
@@ -56,6 +64,15 @@ pub const ALL: [(&str, Check); 15] = [
     ("dbus", small::dbus),
     ("wayland", small::wayland),
     ("authority", small::authority),
+    ("calls", calls::calls),
+    ("devices", calls::devices),
+    ("pattern", names::pattern),
+    ("argument", privileged::argument),
+    ("verdict", privileged::verdict),
+    ("record", written::record),
+    ("stat", written::stat),
+    ("image", written::image),
+    ("identity", written::identity),
 ];
 
 fn add(sources: &mut SourceMap, name: &str, text: &str) -> Parsed {
