@@ -14,7 +14,7 @@ use crate::report::{Located, Site, Source, SourceId, SourceKind, SourceMap};
 /// A place beyond this line is shown at it: the files that profiles come from are shorter.
 const LAST_LINE: u64 = 1 << 14;
 /// Bytes of empty lines for all sources together. What needs more was written by nobody who meant well: no place is told of it.
-const MOST_BYTES: usize = 1 << 24;
+const MOST_BYTES: usize = 1 << 21;
 
 /// A value of such JSON as a profile writes it.
 #[must_use]
