@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::Run;
 use super::{Ids, Ranges};
+use crate::profile::read::path;
 use crate::profile::write;
 
 /// What is known about an imported root.
@@ -196,15 +197,15 @@ impl Config {
                 write::quoted(value)
             ));
         }
-        if let Some(path) = &self.working_directory
-            && path.starts_with('/')
-            && !path.contains(|c: char| c.is_control() || matches!(c, '*' | '?' | '['))
-            && !path.split('/').any(|name| name == "..")
-            && !path.contains("${")
+        if let Some(said) = &self.working_directory
+            && said.starts_with('/')
+            && !said.contains(|c: char| c.is_control() || matches!(c, '*' | '?' | '['))
+            && !said.split('/').any(|name| name == "..")
+            && path::value(said).is_ok()
         {
             out.push_str(&format!(
                 "[process]\nworking-directory = {}\n",
-                write::quoted(path)
+                write::quoted(said)
             ));
         }
         // The ids that the files have are ids of this map.

@@ -321,6 +321,10 @@ fn kept_away(
         verdict(place).or_else(there).unwrap_or(false)
     });
     let by_name = |path: &Path| literals.contains_key(path);
+    // What is shown from elsewhere is so by a key that names the place alone.
+    if trees.contains_key(place) {
+        return;
+    }
     if by_name(place) || shown.as_deref().is_some_and(by_name) {
         // What names one path alone is there from the start, or comes in as what the start has covered.
         assert!(!closes || expected, "{place:?}");
