@@ -83,7 +83,7 @@ fn run(target: &str) {
     }
     let mut numbers = Numbers::seeded(target.as_bytes());
     let mutations = match target {
-        "syscall_key" => MUTATED_FILTERS,
+        "syscall_key" | "calls" => MUTATED_FILTERS,
         _ => MUTATIONS,
     };
     for round in 0..mutations {
@@ -165,6 +165,51 @@ fn events_of_compositors_are_read() {
 #[test]
 fn cookies_of_displays_are_read() {
     run("authority");
+}
+
+#[test]
+fn filters_answer_what_their_rules_say() {
+    run("calls");
+}
+
+#[test]
+fn lists_of_devices_allow_what_they_say() {
+    run("devices");
+}
+
+#[test]
+fn names_of_later_are_kept_away() {
+    run("pattern");
+}
+
+#[test]
+fn arguments_are_matched() {
+    run("argument");
+}
+
+#[test]
+fn requests_are_decided() {
+    run("verdict");
+}
+
+#[test]
+fn records_of_sandboxes_are_read() {
+    run("record");
+}
+
+#[test]
+fn states_of_processes_are_read() {
+    run("stat");
+}
+
+#[test]
+fn what_images_say_is_read() {
+    run("image");
+}
+
+#[test]
+fn desktops_know_programs_by_texts() {
+    run("identity");
 }
 
 /// Every check on ever new mutations for as long as `SANDBOX_TEST_FUZZ` says, in seconds of each check (else 60).

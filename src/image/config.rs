@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::Run;
 use super::{Ids, Ranges};
+use crate::profile::read::path;
 use crate::profile::write;
 
 /// What is known about an imported root.
@@ -65,13 +66,18 @@ struct Account<'t> {
     home: &'t str,
 }
 
+/// A number that somebody can have: the highest one means «none» to the kernel.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id != u32::MAX)
+}
+
 fn accounts(passwd: &str) -> impl Iterator<Item = Account<'_>> {
     passwd.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
         let _password = fields.next()?;
-        let uid = fields.next()?.parse().ok()?;
-        let gid = fields.next()?.parse().ok()?;
+        let uid = id(fields.next()?)?;
+        let gid = id(fields.next()?)?;
         let _comment = fields.next()?;
         let home = fields.next()?;
         Some(Account {
@@ -98,7 +104,7 @@ impl Config {
         let said = self.user.clone().unwrap_or_default();
         let (user, its_group) = said.split_once(':').unwrap_or((said.as_str(), ""));
         let user = if user.is_empty() { "0" } else { user };
-        let number = user.parse::<u32>().ok();
+        let number = id(user);
         let account = accounts(passwd).find(|account| match number {
             Some(uid) => account.uid == uid,
             None => account.name == user,
@@ -106,12 +112,12 @@ impl Config {
         let uid = number.or(account.as_ref().map(|account| account.uid));
         let gid = match its_group {
             "" => account.as_ref().map(|account| account.gid).or(Some(0)),
-            said => said.parse().ok().or_else(|| {
+            said => id(said).or_else(|| {
                 let mut lines = group
                     .lines()
                     .map(|line| line.split(':').collect::<Vec<_>>());
                 lines.find_map(|line| match line.as_slice() {
-                    [name, _, gid, ..] if *name == said => gid.parse().ok(),
+                    [name, _, gid, ..] if *name == said => id(gid),
                     _ => None,
                 })
             }),
@@ -191,14 +197,15 @@ impl Config {
                 write::quoted(value)
             ));
         }
-        if let Some(path) = &self.working_directory
-            && path.starts_with('/')
-            && !path.contains(|c: char| c.is_control() || matches!(c, '*' | '?' | '['))
-            && !path.split('/').any(|name| name == "..")
+        if let Some(said) = &self.working_directory
+            && said.starts_with('/')
+            && !said.contains(|c: char| c.is_control() || matches!(c, '*' | '?' | '['))
+            && !said.split('/').any(|name| name == "..")
+            && path::value(said).is_ok()
         {
             out.push_str(&format!(
                 "[process]\nworking-directory = {}\n",
-                write::quoted(path)
+                write::quoted(said)
             ));
         }
         // The ids that the files have are ids of this map.
@@ -253,7 +260,7 @@ mod tests {
                 "{user:?}"
             );
         }
-        for user in ["nobody", "web:nobody"] {
+        for user in ["nobody", "web:nobody", "4294967295", "web:4294967295"] {
             let mut config = Config {
                 user: Some(user.to_owned()),
                 ..Config::default()
@@ -308,7 +315,7 @@ mod tests {
             keys,
             ["PATH", "A", "C", "HOME", "working-directory", "uid", "gid"]
         );
-        for bad in ["relative", "/a/../b", "/a*", "/a\nb"] {
+        for bad in ["relative", "/a/../b", "/a*", "/a\nb", "/a/${HOME}"] {
             let config = Config {
                 working_directory: Some(bad.to_owned()),
                 ..Config::default()

@@ -43,7 +43,9 @@ impl Stat {
         Self::parse(&text).ok_or(Errno::EIO)
     }
 
-    fn parse(text: &[u8]) -> Option<Self> {
+    /// Reads the file's text; `None` for what is none.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
         const PAGE: u64 = 4096;
         const PF_KTHREAD: u64 = 0x0020_0000;
         let text = String::from_utf8_lossy(text);
@@ -59,7 +61,7 @@ impl Stat {
             state: fields.first()?.chars().next()?,
             parent: fields.get(1)?.parse().ok()?,
             kernel: number(9)? & PF_KTHREAD != 0,
-            ticks: number(14)? + number(15)?,
+            ticks: number(14)?.saturating_add(number(15)?),
             threads: number(20)?,
             started: number(22)?,
             resident: number(24)?.saturating_mul(PAGE),

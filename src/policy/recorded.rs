@@ -13,6 +13,8 @@ use crate::report::{Located, Site, Source, SourceId, SourceKind, SourceMap};
 
 /// A place beyond this line is shown at it: the files that profiles come from are shorter.
 const LAST_LINE: u64 = 1 << 14;
+/// Bytes of empty lines for all sources together. What needs more was written by nobody who meant well: no place is told of it.
+const MOST_BYTES: usize = 1 << 21;
 
 /// A value of such JSON as a profile writes it.
 #[must_use]
@@ -154,8 +156,10 @@ impl Places {
                 note(before.get("origin"));
             }
         }
-        let sources = last.into_iter().map(|(name, (lines, columns))| {
+        let mut left = MOST_BYTES;
+        let sources = last.into_iter().filter_map(|(name, (lines, columns))| {
             let width = usize::try_from(columns).unwrap_or(0);
+            left = left.checked_sub((width + 1) * usize::try_from(lines).unwrap_or(0))?;
             let line = format!("{}\n", " ".repeat(width));
             let has_lines = lines > 0;
             let id = sources.add(Source {
@@ -167,7 +171,7 @@ impl Places {
                 },
                 text: line.repeat(usize::try_from(lines).unwrap_or(0)),
             });
-            (name, (id, width))
+            Some((name, (id, width)))
         });
         Self {
             sources: sources.collect(),

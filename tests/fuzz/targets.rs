@@ -16,6 +16,7 @@ use sandbox::desktop::exec::{self, Codes};
 use sandbox::desktop::manifest::Manifest;
 use sandbox::host::cgroup::{directory, memberships, mounts};
 use sandbox::host::facts::Caller;
+use sandbox::host::paths::mount_points;
 use sandbox::image::config::Config;
 use sandbox::image::stream::{Budget, Stream};
 use sandbox::image::tape::{self, Tape};
@@ -33,14 +34,22 @@ use sandbox::report::render::{Style, lines, render};
 use sandbox::report::{Diagnostic, Site, Source, SourceKind, SourceMap};
 use sandbox::section::expand::{Expanded, expand, is_pattern};
 
+#[path = "calls.rs"]
+pub mod calls;
+#[path = "names.rs"]
+pub mod names;
+#[path = "privileged.rs"]
+pub mod privileged;
 #[path = "small.rs"]
 pub mod small;
+#[path = "written.rs"]
+pub mod written;
 
-/// A function of this file, or of `small`.
+/// A function of this file, or of those beside it.
 pub type Check = fn(&[u8]);
 
 /// All of them, by the names of the fuzzers.
-pub const ALL: [(&str, Check); 15] = [
+pub const ALL: [(&str, Check); 24] = [
     ("profile", profile),
     ("merge", merge),
     ("syscall_key", syscall_key),
@@ -56,6 +65,15 @@ pub const ALL: [(&str, Check); 15] = [
     ("dbus", small::dbus),
     ("wayland", small::wayland),
     ("authority", small::authority),
+    ("calls", calls::calls),
+    ("devices", calls::devices),
+    ("pattern", names::pattern),
+    ("argument", privileged::argument),
+    ("verdict", privileged::verdict),
+    ("record", written::record),
+    ("stat", written::stat),
+    ("image", written::image),
+    ("identity", written::identity),
 ];
 
 fn add(sources: &mut SourceMap, name: &str, text: &str) -> Parsed {
@@ -500,6 +518,35 @@ pub fn mountinfo(data: &[u8]) {
             );
         }
     }
+    assert!(mount_points(data).iter().count() <= lines);
+    named_as_the_kernel_does(data);
+}
+
+/// A mount point of any name, with what the kernel writes for blanks and the like (`mangle` of fs/seq_file.c), is one line and comes back.
+fn named_as_the_kernel_does(data: &[u8]) {
+    let name = String::from_utf8_lossy(data).replace('\0', "");
+    let point: PathBuf = Path::new("/")
+        .components()
+        .chain(Path::new(&name).components())
+        .filter(|part| matches!(part, Component::RootDir | Component::Normal(_)))
+        .collect();
+    let mut written = String::new();
+    for letter in point.to_str().expect("text").chars() {
+        match letter {
+            ' ' | '\t' | '\n' | '\\' | '#' => {
+                written.push_str(&format!("\\{:03o}", u32::from(letter)))
+            }
+            letter => written.push(letter),
+        }
+    }
+    let table = format!(
+        "36 35 0:20 / {written} rw shared:1 - cgroup2 cgroup rw\n37 35 0:21 {written} /autofs rw - autofs x rw\n"
+    );
+    let points = mount_points(table.as_bytes());
+    assert!(points.iter().eq([&point]), "{points:?} is not {point:?}");
+    let found = mounts(table.as_bytes());
+    assert_eq!(found.len(), 1, "{table:?}");
+    assert_eq!((found[0].version, &found[0].point), (2, &point));
 }
 
 /// Options, apart by NUL, each `NAME ARGUMENT`: a layer is as if each were a layer of its own, over those before it.

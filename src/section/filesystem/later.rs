@@ -47,6 +47,16 @@ pub struct Names {
 }
 
 impl Names {
+    /// Rules, the strongest first; what names a path alone; and where what lies below is something else than around it.
+    #[must_use]
+    pub fn new(rules: Vec<Rule>, literals: PathMap<bool>, trees: PathMap<Tree>) -> Self {
+        Self {
+            rules,
+            literals,
+            trees,
+        }
+    }
+
     /// The patterns that keep files away, as written.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         let rules = self.rules.iter().filter(|rule| rule.closes);
@@ -288,15 +298,10 @@ mod tests {
     }
 
     fn names(rules: &[(&str, bool)], literals: &[(&str, bool)], trees: &[(&str, Tree)]) -> Names {
-        Names {
-            rules: rules.iter().map(|(at, closes)| rule(at, *closes)).collect(),
-            literals: (literals.iter())
-                .map(|(at, closes)| (at.into(), *closes))
-                .collect(),
-            trees: (trees.iter())
-                .map(|(at, tree)| (at.into(), tree.clone()))
-                .collect(),
-        }
+        let rules = rules.iter().map(|(at, closes)| rule(at, *closes));
+        let literals = literals.iter().map(|(at, closes)| (at.into(), *closes));
+        let trees = trees.iter().map(|(at, tree)| (at.into(), tree.clone()));
+        Names::new(rules.collect(), literals.collect(), trees.collect())
     }
 
     fn closed(names: &Names, place: &str) -> bool {
