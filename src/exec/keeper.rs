@@ -229,7 +229,7 @@ fn live(names: &Names, view: &View, child: BorrowedFd<'_>, socket: &OwnedFd) -> 
 }
 
 /// Its life without anything of the launcher.
-#[allow(clippy::needless_pass_by_value)] // it is all that there is
+#[allow(clippy::boxed_local)] // the stack of who calls it is gone
 fn serve(own: Box<(Names, Kept)>) -> ! {
     let (names, kept) = *own;
     let Kept {
