@@ -155,7 +155,7 @@ fn rank(action: Action) -> (u8, i32) {
 
 /// What the rules say about a call of one name, by its arguments, before anything is implied.
 fn said(filter: &Filter, name: &str, is_in_groups_as: &str, args: &[u64; 6]) -> Action {
-    let mut found: Vec<((usize, Reverse<usize>, (u8, i32)), Action)> = Vec::new();
+    let mut found = Vec::new();
     for rule in &filter.rules {
         let (kind, specific) = match &rule.key {
             Key::Default => (1, usize::MAX),
@@ -437,7 +437,7 @@ pub fn devices(data: &[u8]) {
             .chain([None])
             .collect::<Vec<_>>());
         let near = |said: Option<u32>, bytes: &mut Bytes| match said {
-            Some(said) if bytes.next() % 4 != 0 => said,
+            Some(said) if !bytes.next().is_multiple_of(4) => said,
             _ => number(bytes),
         };
         let major = near(device.and_then(|rule| rule.major), &mut bytes);
