@@ -49,8 +49,9 @@ pub fn record(data: &[u8]) {
         .and_then(|text| serde_json::from_str::<Confinement>(text).ok());
     if let (Some(record), Some(confinement)) = (&content.record, &confinement) {
         let none = serde_json::Value::Null;
-        let lines = Content::lines(record, policy.as_ref().unwrap_or(&none), confinement)
-            .expect("it can be said");
+        let rules = Content::rules(policy.as_ref().unwrap_or(&none), confinement)
+            .expect("they can be said");
+        let lines = Content::lines(record, &rules).expect("it can be said");
         let again = std::str::from_utf8(&lines).expect("text");
         let again = Content::parse(again).expect("what was written");
         assert_eq!(again.record.as_ref(), Some(record));

@@ -347,13 +347,10 @@ pub fn pin(draft: &mut Draft) {
         if !stricter {
             continue;
         }
-        let cover = draft.cover_or_root(parent);
+        let mut cover = draft.cover_or_root(parent);
         let Some((tree, Access::ReadWrite)) = Draft::shown_by(cover, parent) else {
             continue;
         };
-        let (at, around) = cover;
-        let devices = matches!(around.what, What::Show { devices: true, .. });
-        let execute = around.execute;
         let name = place.file_name().unwrap_or_default();
         if draft
             .known
@@ -362,23 +359,43 @@ pub fn pin(draft: &mut Draft) {
         {
             continue;
         }
-        for directory in parent.ancestors().take_while(|directory| *directory != at) {
-            let Some((source, _)) = draft.shown(directory) else {
-                continue;
-            };
-            let above = source.parent().unwrap_or(&source);
-            if !draft.around.real_root && draft.is_roots(above) {
-                continue;
+        let mut from = parent;
+        loop {
+            let (at, around) = cover;
+            let devices = matches!(around.what, What::Show { devices: true, .. });
+            for directory in from.ancestors().take_while(|directory| *directory != at) {
+                let Some((source, _)) = draft.shown(directory) else {
+                    continue;
+                };
+                let above = source.parent().unwrap_or(&source);
+                if !draft.around.real_root && draft.is_roots(above) {
+                    continue;
+                }
+                let what = What::Show {
+                    source,
+                    access: Access::ReadWrite,
+                    devices,
+                    directory: true,
+                };
+                let because = format!("so that it is not moved aside below `{}`", item.name);
+                pins.entry(directory.to_owned()).or_insert((
+                    what,
+                    around.execute,
+                    item.site,
+                    because,
+                ));
             }
-            let what = What::Show {
-                source,
-                access: Access::ReadWrite,
-                devices,
-                directory: true,
+            // A part that is shown where it is anyway, and is as writable, does not end the tree.
+            let Some(above) = at.parent() else {
+                break;
             };
-            let because = format!("so that it is not moved aside below `{}`", item.name);
-            pins.entry(directory.to_owned())
-                .or_insert((what, execute, item.site, because));
+            let next = draft.cover_or_root(above);
+            let shown = Draft::shown_by(cover, at);
+            if !matches!(shown, Some((_, Access::ReadWrite))) || Draft::shown_by(next, at) != shown
+            {
+                break;
+            }
+            (from, cover) = (above, next);
         }
     }
     for (place, (what, execute, site, because)) in pins {

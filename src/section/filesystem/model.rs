@@ -500,6 +500,25 @@ fn the_nearest_rule_decides_everywhere() {
     );
 }
 
+#[test]
+fn a_writable_part_of_a_writable_tree_does_not_end_it() {
+    let terms = |execute| Terms {
+        execute: Some(execute),
+        create: None,
+        required: false,
+    };
+    let writable = |execute| View::With(Box::new(View::Host(Access::ReadWrite)), terms(execute));
+    let rules = Rules::from([
+        ("/".into(), writable(false)),
+        ("/a/b/c".into(), writable(true)),
+        ("/a/b/c/f".into(), View::Host(Access::Hidden)),
+    ]);
+    let table = simulate(&rules, &HandMade::new(&HOST.join(" ")))
+        .unwrap()
+        .unwrap();
+    check(&rules, &table).unwrap();
+}
+
 /// Links on the host, in a place of root's and in one that is not.
 const LINKS: &str = "/k>a/b /a/up>../e /home/u/n>/a/b/c /m>/k/c";
 
