@@ -300,11 +300,11 @@ fn a_view() {
     // above the profile each is looked at. Some twenty are the second wall: one for the kernel's version of it, two to make
     // and to enforce it, two for each place, and up to three for each standard descriptor.
     let budget = Budget {
-        calls: [360, 470],
+        calls: [345, 410],
         mounts: 16,
         forks: 2,
         proc_bytes: 1600,
-        instructions: 1_540,
+        instructions: 1_510,
     };
     hold("view", Who::Ordinary, &["--profile", PROFILE], &budget);
 }
@@ -313,11 +313,11 @@ fn a_view() {
 fn memory_limits() {
     // Limits of control groups depend on how many hierarchies and groups the host has.
     let budget = Budget {
-        calls: [294, 430],
+        calls: [294, 350],
         mounts: 0,
         forks: 1,
         proc_bytes: 5400,
-        instructions: 960,
+        instructions: 920,
     };
     hold("memlimit", Who::Caller, &["--profile", "memlimit"], &budget);
 }
@@ -326,11 +326,11 @@ fn memory_limits() {
 fn next_to_nothing() {
     let options = ["--no-profile", "--set", "process.no-new-privileges=true"];
     let budget = Budget {
-        calls: [124, 175],
+        calls: [118, 155],
         mounts: 0,
         forks: 1,
         proc_bytes: 1600,
-        instructions: 550,
+        instructions: 535,
     };
     hold("no namespaces", Who::Ordinary, &options, &budget);
 }
@@ -339,11 +339,11 @@ fn next_to_nothing() {
 fn the_default() {
     // A process, three mounts and some eighty calls are the keeper's: this profile hides names by patterns.
     let budget = Budget {
-        calls: [1100, 1420],
+        calls: [1075, 1260],
         mounts: 57,
         forks: 3,
         proc_bytes: 4100,
-        instructions: 15_500,
+        instructions: 15_100,
     };
     hold("default", Who::Ordinary, &["--profile", "default"], &budget);
 }
@@ -351,11 +351,11 @@ fn the_default() {
 #[test]
 fn a_build() {
     let budget = Budget {
-        calls: [980, 1280],
+        calls: [950, 1110],
         mounts: 54,
         forks: 2,
         proc_bytes: 4100,
-        instructions: 15_200,
+        instructions: 14_750,
     };
     hold("build", Who::Ordinary, &["--profile", "build"], &budget);
 }
@@ -363,11 +363,11 @@ fn a_build() {
 #[test]
 fn a_browser() {
     let budget = Budget {
-        calls: [1040, 1340],
+        calls: [1030, 1200],
         mounts: 53,
         forks: 2,
-        proc_bytes: 9400,
-        instructions: 11_500,
+        proc_bytes: 6000,
+        instructions: 11_100,
     };
     hold("firefox", Who::Ordinary, &["--profile", "firefox"], &budget);
 }

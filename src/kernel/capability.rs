@@ -37,15 +37,6 @@ pub fn drop_bounding(number: u32) -> Result<()> {
         .map(drop)
 }
 
-/// Whether the caller may take capabilities out of the bounding set: CAP_SETPCAP is effective.
-///
-/// # Errors
-/// capget(2).
-pub fn may_drop_bounding() -> Result<bool> {
-    const CAP_SETPCAP: u32 = 8;
-    Ok(get()?[0].effective & (1 << CAP_SETPCAP) != 0)
-}
-
 /// Whether a capability is in the bounding set.
 ///
 /// # Errors

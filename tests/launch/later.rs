@@ -421,7 +421,6 @@ fn least_privilege(scene: &Scene) -> Outcome {
         ("CapEff", kept),
         ("CapInh", "0000000000000000"),
         ("CapAmb", "0000000000000000"),
-        ("CapBnd", "0000000000000000"),
     ] {
         assert_eq!(field(name), expected, "{name}: {status}");
     }

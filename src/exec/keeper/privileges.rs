@@ -99,17 +99,7 @@ const COPIES: &[Listed] = &[
 /// Gives up, for good, all that watching and covering does not need. `copies`: whether file systems are asked by copies of this
 /// process.
 pub(super) fn drop_all(copies: bool) -> Result<(), Errno> {
-    // Without CAP_SETPCAP the bounding set stays, which counts for who executes a program only; that is not to be done.
-    if capability::may_drop_bounding()? {
-        for number in 0..64 {
-            match capability::drop_bounding(number) {
-                Ok(()) => {}
-                // The kernel has no more.
-                Err(Errno::EINVAL) => break,
-                Err(errno) => return Err(errno),
-            }
-        }
-    }
+    // The bounding set stays: it counts for who executes a program, which the filter leaves nobody.
     capability::keep_only(CAPABILITIES, false)?;
     // A change of privileges may have opened it to others.
     process::undumpable()?;
