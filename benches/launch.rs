@@ -34,14 +34,14 @@ const PLAIN: &str = "no sandbox";
 /// The ordinary user that root starts them as where there is no account of a person.
 const NOBODY: u32 = 65534;
 
-/// An ordinary user: the first account of a person (some of the ways serve nobody else), or nobody's.
+/// An ordinary user: the newest account of a person (some of the ways serve nobody else), or nobody's.
 fn ordinary_user() -> u32 {
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let numbers = accounts
         .lines()
         .filter_map(|line| line.split(':').nth(2)?.parse::<u32>().ok());
     let people = numbers.filter(|number| (1000..60_000).contains(number));
-    people.min().unwrap_or(NOBODY)
+    people.max().unwrap_or(NOBODY)
 }
 
 struct Options {

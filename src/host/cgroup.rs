@@ -243,15 +243,18 @@ fn hierarchy(mount: &Mount, group: Option<&Membership>, uid: u32, wanted: &Wante
     let own = group
         .and_then(|line| directory(mount, &line.group))
         .filter(|path| path.is_dir());
-    let delegated = mount.point.join(DELEGATED).join(uid.to_string());
+    let own_writable = own.as_deref().is_some_and(may_make_groups);
+    // What was delegated is for who may make no group below the own one.
+    let delegated = || mount.point.join(DELEGATED).join(uid.to_string());
+    let delegated = (!own_writable).then(delegated);
     let shows = own.as_deref().unwrap_or(&mount.point);
     let is_root = shows == mount.point && mount.root == Path::new("/");
     Hierarchy {
         controllers: mount.controllers.clone(),
-        own_writable: own.as_deref().is_some_and(may_make_groups),
+        own_writable,
         missing: missing(shows, is_root, mount, wanted),
         own,
-        delegated: Some(delegated).filter(|path| may_make_groups(path)),
+        delegated: delegated.filter(|path| may_make_groups(path)),
         mount: mount.point.clone(),
     }
 }
