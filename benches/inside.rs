@@ -3,7 +3,8 @@
 //! `cargo bench --bench inside [-- [--rounds N] [--sandbox FILE] [--json]]`. Each kind of work is a program of the system, so
 //! that every view shows it. In each round every profile does each kind once, in an order that moves on; of the least times
 //! what the same profile takes for `true` is taken off, so that the launch does not count. The result is the ratio to the
-//! same work without a sandbox: 1.02 is two per cent slower.
+//! same work without a sandbox: 1.02 is two per cent slower. `any filter` is what the kernel takes for a filter that permits
+//! everything: a profile with a filter cannot be below it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -56,8 +57,28 @@ const PROFILES: [&str; 11] = [
     "chromium",
 ];
 
+const FILTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/filter.c");
+
+#[derive(Clone, Copy)]
+enum Way {
+    Plain,
+    /// Under a filter that permits everything, by this program.
+    AnyFilter,
+    Profile(&'static str),
+}
+
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::AnyFilter => "any filter",
+            Self::Profile(name) => name,
+        }
+    }
+}
+
 struct Row {
-    profile: Option<&'static str>,
+    way: Way,
     /// The least of each kind of work in seconds.
     least: [f64; WORK.len()],
     obstacle: Option<String>,
@@ -102,8 +123,11 @@ impl Row {
     fn time(&self, options: &Options, home: &Path, words: &[&str]) -> Result<f64, String> {
         let mut line: Vec<&str> = Vec::new();
         let sandbox = options.sandbox.to_string_lossy();
-        if let Some(profile) = self.profile {
-            line.extend([&*sandbox, "--profile", profile, "--"]);
+        let filter = home.join("filter");
+        match self.way {
+            Way::Plain => {}
+            Way::AnyFilter => line.push(filter.to_str().ok_or("a home directory without a name")?),
+            Way::Profile(profile) => line.extend([&*sandbox, "--profile", profile, "--"]),
         }
         line.extend(words);
         let (program, rest) = line.split_first().ok_or("no program")?;
@@ -143,10 +167,16 @@ impl Row {
 fn run() -> Result<(), String> {
     let options = options()?;
     let home = tempfile::tempdir_in("/tmp").map_err(|error| format!("/tmp: {error}"))?;
-    let all = std::iter::once(None).chain(PROFILES.into_iter().map(Some));
+    // Where it cannot be built, the file is missing, and that is said.
+    let _ = Command::new("cc")
+        .args(["-O2", "-o"])
+        .args([&home.path().join("filter"), Path::new(FILTER)])
+        .status();
+    let all = [Way::Plain, Way::AnyFilter].into_iter();
+    let all = all.chain(PROFILES.into_iter().map(Way::Profile));
     let mut rows: Vec<Row> = all
-        .map(|profile| Row {
-            profile,
+        .map(|way| Row {
+            way,
             least: [f64::INFINITY; WORK.len()],
             obstacle: None,
         })
@@ -189,7 +219,7 @@ fn run() -> Result<(), String> {
             .skip(1)
             .map(|row| {
                 serde_json::json!({
-                    "profile": row.profile, "obstacle": row.obstacle, "ratios": ratios(row),
+                    "profile": row.way.name(), "obstacle": row.obstacle, "ratios": ratios(row),
                 })
             })
             .collect();
@@ -206,7 +236,7 @@ fn run() -> Result<(), String> {
     }
     println!();
     for row in rows.iter().skip(1) {
-        print!("{:<16}", row.profile.unwrap_or_default());
+        print!("{:<16}", row.way.name());
         match &row.obstacle {
             Some(why) => print!("  {why}"),
             None => ratios(row).iter().for_each(|ratio| print!("{ratio:>16.3}")),
