@@ -59,7 +59,7 @@ pub fn main() -> i32 {
         );
     }
     // Before the host is looked at: what is there then is hidden from the program.
-    let place = registry::make_place();
+    registry::make_place();
     let mut sources = SourceMap::new();
     let ready = prepare(&mut launch, &matches, &mut sources, None);
     // While the program runs, the launcher is to be small.
@@ -85,7 +85,7 @@ pub fn main() -> i32 {
                 }
             };
             second::warn_of_another(&launch, &ready, &sources);
-            match registered::take_name(&launch, place) {
+            match registered::take_name(&launch) {
                 Ok(registered) => {
                     drop(turn);
                     Run::new(&mut launch, registered, &mut notifier).carry_out(ready, sources)

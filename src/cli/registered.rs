@@ -7,7 +7,7 @@ use crate::control::confinement::{Caller, Confinement, Inherited};
 use crate::control::name;
 use crate::control::process;
 use crate::control::record::{self, Content, Ended, Layer, Limit, ProcessId, Record};
-use crate::control::registry::{Place, Refused, Registration, Wanted};
+use crate::control::registry::{Refused, Registration, Wanted};
 use crate::control::sandbox::now;
 use crate::exec::{Outcome, Started};
 use crate::kernel::signal;
@@ -38,7 +38,7 @@ pub(super) struct Registered {
 ///
 /// # Errors
 /// The exit status; the reason has been told.
-pub(super) fn take_name(launch: &Launch, place: Place) -> Result<Registered, i32> {
+pub(super) fn take_name(launch: &Launch) -> Result<Registered, i32> {
     // From here on there is something to be removed: a signal that would end this process waits until the program runs, which
     // it is passed on to.
     let _ = signal::block(&signal::WATCHED);
@@ -48,7 +48,7 @@ pub(super) fn take_name(launch: &Launch, place: Place) -> Result<Registered, i32
             launch.program().unwrap_or_else(|| OsStr::new("")),
         )),
     };
-    let registration = match (Registration::make(&wanted, place), &launch.name) {
+    let registration = match (Registration::make(&wanted), &launch.name) {
         (Ok(registration), _) => Some(registration),
         (Err(Refused::Taken(by)), name) => {
             complain(&format!(

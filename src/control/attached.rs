@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::name;
 use super::process;
 use super::record::{self, Content, Layer, Limit, ProcessId, Record};
-use super::registry::{Refused, Registration, Wanted, make_place};
+use super::registry::{Refused, Registration, Wanted};
 use super::sandbox::{self, Refusal, Sandbox, Status, now};
 use crate::exec::group::{GroupDirectory, sweep};
 use crate::kernel::stat::Stat;
@@ -49,11 +49,10 @@ impl Attached {
         let comm = Stat::of(pid).map_err(|_| gone())?.name;
         let program = words.next().unwrap_or_else(|| comm.clone().into());
         let like = self.name.unwrap_or_else(|| name::of_program(comm.as_ref()));
-        let mut registration = Registration::make(&Wanted::Like(like), make_place()).map_err(
-            |refused| match refused {
+        let mut registration =
+            Registration::make(&Wanted::Like(like)).map_err(|refused| match refused {
                 Refused::Taken(why) | Refused::Unusable(why) => why,
-            },
-        )?;
+            })?;
         let namespace = process::own_namespace().map_err(|error| error.to_string())?;
         let record = Record {
             version: record::VERSION,

@@ -48,14 +48,10 @@ pub enum Refused {
     Unusable(String),
 }
 
-/// Where the caller's records are kept; or why there is no such place.
-#[derive(Debug)]
-pub struct Place(Result<Rc<Directory>, String>);
-
-/// Opens the directory that the caller's records are kept in; makes it where it is missing and can be made.
-#[must_use]
-pub fn make_place() -> Place {
-    Place(writable().map(Rc::new))
+/// Makes the directory that the caller's records are kept in, where it is missing and can be made.
+pub fn make_place() {
+    // Why not is told when a name is to be taken. Not kept open: the caller may have few descriptors to give.
+    drop(writable());
 }
 
 /// The right to look around and to take a name, before anybody else who asks for it does.
@@ -98,8 +94,8 @@ impl Registration {
     ///
     /// # Errors
     /// The name is taken; or there is no directory to write to.
-    pub fn make(wanted: &Wanted, Place(directory): Place) -> Result<Self, Refused> {
-        let directory = directory.map_err(Refused::Unusable)?;
+    pub fn make(wanted: &Wanted) -> Result<Self, Refused> {
+        let directory = Rc::new(writable().map_err(Refused::Unusable)?);
         let (name, exactly) = match wanted {
             Wanted::Exactly(name) => (name, true),
             Wanted::Like(name) => (name, false),

@@ -491,7 +491,8 @@ impl Supervisor<'_> {
             }
             (step, errno) => LaunchError::at_step(step as usize, errno),
         };
-        self.failure = Some(LaunchError { begun, ..error });
+        // Where the program's own process failed, process 1 goes on until it fails too, or has seen that.
+        self.failure.get_or_insert(LaunchError { begun, ..error });
     }
 
     /// Process 1 has said that the program was stopped on its terminal.

@@ -97,7 +97,10 @@ fn of_a_second_start(scene: &Scene) -> Outcome {
     let first = launch.first(scene)?;
     launch.mostly = Some(1);
     let outcome = each_call(scene, &launch);
-    let killed = scene.sandboxctl().args(["kill", "launch"]).run()?;
+    // It is called after its program, which is this one.
+    let own = own_path();
+    let name = own.file_name().unwrap_or_default();
+    let killed = scene.sandboxctl().args(["kill"]).args([name]).run()?;
     killed.succeeds()?;
     first.wait()?;
     outcome
