@@ -65,6 +65,8 @@ enum Way {
     /// Under a filter that permits everything, by this program.
     AnyFilter,
     Profile(&'static str),
+    /// `default` without the second wall.
+    WithoutLandlock,
 }
 
 impl Way {
@@ -73,6 +75,7 @@ impl Way {
             Self::Plain => "",
             Self::AnyFilter => "any filter",
             Self::Profile(name) => name,
+            Self::WithoutLandlock => "default, process.landlock = false",
         }
     }
 }
@@ -128,6 +131,10 @@ impl Row {
             Way::Plain => {}
             Way::AnyFilter => line.push(filter.to_str().ok_or("a home directory without a name")?),
             Way::Profile(profile) => line.extend([&*sandbox, "--profile", profile, "--"]),
+            Way::WithoutLandlock => {
+                let without = "process.landlock=false";
+                line.extend([&*sandbox, "--profile", "default", "--set", without, "--"]);
+            }
         }
         line.extend(words);
         let (program, rest) = line.split_first().ok_or("no program")?;
@@ -174,6 +181,7 @@ fn run() -> Result<(), String> {
         .status();
     let all = [Way::Plain, Way::AnyFilter].into_iter();
     let all = all.chain(PROFILES.into_iter().map(Way::Profile));
+    let all = all.chain([Way::WithoutLandlock]);
     let mut rows: Vec<Row> = all
         .map(|way| Row {
             way,
@@ -230,13 +238,13 @@ fn run() -> Result<(), String> {
         "{} rounds; the least times without the launch, of those without a sandbox\n",
         options.rounds
     );
-    print!("{:<16}", "");
+    print!("{:<34}", "");
     for (name, _) in WORK.iter().skip(1) {
         print!("{name:>16}");
     }
     println!();
     for row in rows.iter().skip(1) {
-        print!("{:<16}", row.way.name());
+        print!("{:<34}", row.way.name());
         match &row.obstacle {
             Some(why) => print!("  {why}"),
             None => ratios(row).iter().for_each(|ratio| print!("{ratio:>16.3}")),
