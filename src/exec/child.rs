@@ -22,8 +22,6 @@ pub(super) const ENTERING: u32 = u32::MAX - 1;
 pub(super) const FAILURE_LENGTH: usize = 8;
 /// The same, one byte longer: the step was passed over, as it may be.
 pub(super) const DROPPED_LENGTH: usize = 9;
-/// The same, two bytes longer: it failed beside the program, which may have begun.
-pub(super) const LATE_LENGTH: usize = 10;
 
 /// What the child gets beside [`Prepared`].
 pub(super) struct Lines<'a> {
@@ -97,15 +95,25 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
     }
     held(prepared.audit.view(state.kept), socket);
     if !prepared.init {
-        become_program(prepared, &lines, &state);
+        become_program(prepared, &lines, &state, None);
     }
-    let launch = (prepared, &lines, &state);
-    match clone::fork_to_execute(|(p, l, s)| become_program(p, l, s), &launch) {
+    // Process 1 holds the one end until it has settled.
+    let (settled, settling) = match descriptor::pipe() {
+        Ok(pipe) => pipe,
         Err(errno) => fail(socket, prepared.execute.step, errno),
+    };
+    match clone::fork() {
+        Err(errno) => fail(socket, prepared.execute.step, errno),
+        Ok(0) => {
+            drop(settling);
+            become_program(prepared, &lines, &state, Some(settled))
+        }
         Ok(program) => {
             let new_session = prepared.new_session;
             let gives_back = prepared.init_gives_back;
-            let kept = become_init(prepared, state.terminal, lines);
+            // Closed with everything else.
+            std::mem::forget((settled, settling));
+            let kept = become_init(prepared, program, state.terminal, lines);
             stay(program, kept, new_session, gives_back)
         }
     }
@@ -196,16 +204,21 @@ pub(super) fn fail(socket: BorrowedFd<'_>, step: u32, errno: Errno) -> ! {
     exit(125)
 }
 
-/// The same beside the program, which ends with this process.
-pub(super) fn fail_late(socket: BorrowedFd<'_>, step: u32, errno: Errno) -> ! {
-    let mut message = [0u8; LATE_LENGTH];
-    write_words(&mut message, step, errno);
-    let _ = descriptor::send(socket, &message);
-    exit(125)
-}
-
-fn become_program(prepared: &Prepared, lines: &Lines<'_>, state: &State<'_>) -> ! {
+/// `settled` ends when process 1 is what it has to be beside a program.
+fn become_program(
+    prepared: &Prepared,
+    lines: &Lines<'_>,
+    state: &State<'_>,
+    settled: Option<OwnedFd>,
+) -> ! {
     let socket = lines.socket.as_fd();
+    let wait = || {
+        if let Some(settled) = &settled
+            && let Err(errno) = descriptor::read(settled.as_fd(), &mut [0])
+        {
+            fail(socket, prepared.execute.step, errno);
+        }
+    };
     // Process 1 takes all with it when it ends; who does its work from outside does not.
     if prepared.join.is_some() && process::die_with_parent(libc::SIGKILL).is_err() {
         fail(socket, u32::MAX, Errno::last());
@@ -225,6 +238,7 @@ fn become_program(prepared: &Prepared, lines: &Lines<'_>, state: &State<'_>) -> 
     for todo in &prepared.program {
         if matches!(todo.op, Op::Seccomp(_)) {
             // The filter may forbid everything that follows but exec.
+            wait();
             held(prepared.audit.program(), socket);
             ready(socket);
             told = true;
@@ -237,6 +251,7 @@ fn become_program(prepared: &Prepared, lines: &Lines<'_>, state: &State<'_>) -> 
     if told {
         held(prepared.audit.filter(), socket);
     } else {
+        wait();
         held(prepared.audit.program(), socket);
         // A filter that was to be installed and is not would be noticed here.
         held(prepared.audit.filter(), socket);

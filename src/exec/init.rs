@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::kernel::process::{Change, exit};
 use crate::kernel::{Errno, capability, descriptor, process, seccomp, signal, terminal};
 
-use super::child::{Lines, fail_late};
+use super::child::{Lines, fail};
 use super::prepared::Prepared;
 
 /// Written to the launcher when the program was stopped from its terminal.
@@ -23,6 +23,7 @@ pub(super) type Kept = [Option<OwnedFd>; 2];
 /// Becomes process 1. What is returned is all that [`serve`] needs: nothing of the launcher's memory.
 pub(super) fn become_init(
     prepared: &Prepared,
+    program: libc::pid_t,
     terminal: Option<OwnedFd>,
     lines: Lines<'_>,
 ) -> Kept {
@@ -30,29 +31,40 @@ pub(super) fn become_init(
     process::set_name(c"sandbox-init");
     process::forget_arguments_and_environment(c"sandbox-init");
     let step = prepared.init_step.unwrap_or(prepared.execute.step);
+    let fail = |socket, step, errno| -> ! {
+        end(program);
+        fail(socket, step, errno)
+    };
     if let Err(errno) = settle(prepared) {
-        fail_late(socket.as_fd(), step, errno);
+        fail(socket.as_fd(), step, errno);
     }
     let filter = prepared.init_filter.as_ref();
     if let Some(filter) = filter.filter(|filter| filter.permits_keeping)
         && let Err(errno) = seccomp::install(&filter.instructions)
     {
-        fail_late(socket.as_fd(), filter.step, errno);
+        fail(socket.as_fd(), filter.step, errno);
     }
     // The launcher learns from the end of the socket that the program was started: this copy must not hold it open. It
-    // is closed with everything else; until then a failure can be told.
+    // is closed with everything else, and so is what the program's process waits for; until then a failure can be told.
     let socket = ManuallyDrop::new(socket);
     let kept = match keep(terminal, status) {
         Ok(kept) => kept,
-        Err(errno) => fail_late(socket.as_fd(), step, errno),
+        Err(errno) => fail(socket.as_fd(), step, errno),
     };
     if let Some(filter) = filter.filter(|filter| !filter.permits_keeping)
         && seccomp::install(&filter.instructions).is_err()
     {
         // Nobody listens any more.
+        end(program);
         exit(125);
     }
     kept
+}
+
+/// Ends the program's process, which would take the end of this one for all being well.
+fn end(program: libc::pid_t) {
+    // ESRCH: it has ended by itself.
+    let _ = signal::send_to(program, libc::SIGKILL);
 }
 
 /// Gives up what the launcher had.

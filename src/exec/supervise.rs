@@ -13,7 +13,7 @@ use crate::kernel::{Errno, descriptor, memory, namespace, process, signal};
 use crate::section::filesystem::later::Names;
 
 use super::audit::UNHELD;
-use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, LATE_LENGTH, READY};
+use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY};
 use super::companion::Companions;
 use super::failure::LaunchError;
 use super::group::{Group, WATCHES};
@@ -438,8 +438,7 @@ impl Supervisor<'_> {
                     // The kernel leaves out what there is no number for.
                     None => self.lose("taking the program's terminal", Errno::EMFILE),
                 },
-                Some(failure) if length == FAILURE_LENGTH => self.failed(failure, false),
-                Some(failure) if length == LATE_LENGTH => self.failed(failure, true),
+                Some(failure) if length == FAILURE_LENGTH => self.failed(failure),
                 Some(dropped) if length == DROPPED_LENGTH => {
                     let (step, errno) = words(dropped);
                     (self.tell)(Remark::Dropped {
@@ -480,7 +479,7 @@ impl Supervisor<'_> {
         }));
     }
 
-    fn failed(&mut self, message: &[u8], begun: bool) {
+    fn failed(&mut self, message: &[u8]) {
         let error = match words(message) {
             (u32::MAX, errno) => LaunchError::doing("preparing the child", errno),
             (ENTERING, errno) => {
@@ -491,8 +490,8 @@ impl Supervisor<'_> {
             }
             (step, errno) => LaunchError::at_step(step as usize, errno),
         };
-        // Where the program's own process failed, process 1 goes on until it fails too, or has seen that.
-        self.failure.get_or_insert(LaunchError { begun, ..error });
+        // Where process 1 and the program's own process fail, the first one counts.
+        self.failure.get_or_insert(error);
     }
 
     /// Process 1 has said that the program was stopped on its terminal.

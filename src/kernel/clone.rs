@@ -1,9 +1,8 @@
-//! New processes: clone3(2), and fork(2) and vfork(2) by its means.
+//! New processes: clone3(2), and fork(2) by its means.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::memory::PAGE;
-use super::{Errno, Result, check, check_int};
+use super::{Errno, Result, check};
 
 /// CLONE_INTO_CGROUP of linux/sched.h, which does not fit into an int.
 const INTO_GROUP: u64 = 0x2_0000_0000;
@@ -128,126 +127,4 @@ pub fn fork() -> Result<libc::pid_t> {
     let returned = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, none, none, none, none) };
     #[allow(clippy::cast_possible_truncation)] // pids are ints
     check(returned).map(|pid| pid as libc::pid_t)
-}
-
-/// Makes a process that shares all memory with the caller, who stands still until it has executed a program or ended
-/// (vfork(2)): nothing is copied, neither tables of pages nor what both write to. It begins with `child(value)`, on a stack of
-/// its own. Descriptors, ids, capabilities, filters, limits and signals are its own, as after fork(2). Does without the heap.
-///
-/// # Errors
-/// EAGAIN: a limit on processes. ENOMEM: no memory for the stack.
-pub fn fork_to_execute<T>(child: fn(&T) -> !, value: &T) -> Result<libc::pid_t> {
-    struct Start<'a, T> {
-        child: fn(&T) -> !,
-        value: &'a T,
-    }
-    extern "C" fn begin<T>(start: *mut libc::c_void) -> libc::c_int {
-        // SAFETY: what is passed below, which lives as long as the caller stands still.
-        let start = unsafe { &*start.cast::<Start<'_, T>>() };
-        (start.child)(start.value)
-    }
-    let stack = Stack::new()?;
-    let mut start = Start { child, value };
-    let argument = (&raw mut start).cast();
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: the stack is unused, aligned, and lives until the child has left this memory, for which the kernel makes the
-    // caller wait; meanwhile nobody but the child runs here, as if it were the caller. It never returns from `begin`.
-    check_int(unsafe { libc::clone(begin::<T>, stack.top(), flags, argument) })
-}
-
-/// A stack, with a page below it that nobody can touch.
-struct Stack(*mut libc::c_void);
-
-impl Stack {
-    const SIZE: usize = 256 << 10;
-
-    fn new() -> Result<Self> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK | libc::MAP_NORESERVE;
-        let none = std::ptr::null_mut();
-        // SAFETY: a new mapping anywhere.
-        let start = unsafe { libc::mmap(none, Self::SIZE, libc::PROT_NONE, flags, -1, 0) };
-        if start == libc::MAP_FAILED {
-            return Err(Errno::last());
-        }
-        let stack = Self(start);
-        let above = start.wrapping_byte_add(PAGE);
-        // SAFETY: all of the mapping above but its first page.
-        check_int(unsafe {
-            libc::mprotect(above, Self::SIZE - PAGE, libc::PROT_READ | libc::PROT_WRITE)
-        })?;
-        Ok(stack)
-    }
-
-    fn top(&self) -> *mut libc::c_void {
-        self.0.wrapping_byte_add(Self::SIZE)
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        // SAFETY: this mapping, on which nobody runs any more.
-        unsafe { libc::munmap(self.0, Self::SIZE) };
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use std::cell::Cell;
-    use std::ffi::CString;
-
-    use super::*;
-    use crate::kernel::process;
-
-    fn ended(pid: libc::pid_t) -> Option<i32> {
-        let mut status = 0;
-        // SAFETY: the number lives through the call.
-        let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
-        (waited == pid && libc::WIFEXITED(status)).then(|| libc::WEXITSTATUS(status))
-    }
-
-    /// Uses a good part of the stack, as deep calls do.
-    #[inline(never)]
-    fn deep(depth: usize) -> usize {
-        let place = std::hint::black_box([depth; 400]);
-        match depth {
-            0 => 0,
-            _ => deep(depth - 1) + usize::from(place.contains(&depth)),
-        }
-    }
-
-    #[test]
-    fn who_is_to_execute_shares_memory_and_the_caller_goes_on_after_it() {
-        let shared = Cell::new(0);
-        let pid = fork_to_execute(
-            |shared: &Cell<usize>| -> ! {
-                shared.set(deep(20));
-                process::exit(7)
-            },
-            &shared,
-        );
-        assert_eq!(shared.get(), 20);
-        assert_eq!(ended(pid.unwrap()), Some(7));
-    }
-
-    #[test]
-    fn the_caller_goes_on_when_a_program_is_executed() {
-        let program = CString::new("/bin/cat").unwrap();
-        let arguments = [program.as_ptr(), std::ptr::null()];
-        let (read, write) = crate::kernel::descriptor::pipe().unwrap();
-        let value = (program, arguments, read);
-        let pid = fork_to_execute(
-            |(program, arguments, read): &(CString, [*const libc::c_char; 2], OwnedFd)| -> ! {
-                // SAFETY: two descriptors of this process.
-                unsafe { libc::dup2(read.as_raw_fd(), 0) };
-                let _ = process::execute(program, arguments, &[std::ptr::null()]);
-                process::exit(126)
-            },
-            &value,
-        )
-        .unwrap();
-        // It runs, and reads until this end is closed; the caller was not kept waiting for that.
-        drop(write);
-        assert_eq!(ended(pid), Some(0));
-    }
 }
