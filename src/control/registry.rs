@@ -136,16 +136,12 @@ impl Registration {
         &self.name
     }
 
-    /// Writes the record, once the program runs. Then it removes what launchers that died have left: nobody waits for it
-    /// now, as somebody does when the program has ended.
+    /// Writes the record, once the program runs.
     ///
     /// # Errors
     /// A full file system and the like.
     pub fn write(&mut self, lines: &[u8]) -> std::io::Result<()> {
-        let written = self.file.write_all(lines);
-        sweep(&self.directory, &self.name);
-        run_directory::sweep(&self.directory);
-        written
+        self.file.write_all(lines)
     }
 
     /// Moves what it keeps to where memory is asked for now.
@@ -161,6 +157,8 @@ impl Registration {
             // Nobody can be told.
             let _ = self.file.write_all(&line);
         }
+        sweep(&self.directory);
+        run_directory::sweep(&self.directory);
     }
 
     /// Leaves the record where it is, unlocked: it is stale when nothing is left of what it tells of.
@@ -182,13 +180,12 @@ impl Drop for Registration {
     }
 }
 
-/// So many records are looked at for each sandbox; more than a few are stale only after a crash of many.
+/// So many records are looked at when a sandbox ends; more than a few are stale only after a crash of many.
 const SWEPT: usize = 16;
 
-/// Removes records of launchers that have died without doing it; `own` is not looked at.
-fn sweep(directory: &Rc<Directory>, own: &str) {
-    let names = directory.names();
-    for name in names.iter().filter(|name| *name != own).take(SWEPT) {
+/// Removes records of launchers that have died without doing it.
+fn sweep(directory: &Rc<Directory>) {
+    for name in directory.names().iter().take(SWEPT) {
         if let Ok(entry) = Entry::open(directory, name) {
             let _ = entry.remove_if_stale();
         }
