@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
@@ -196,9 +197,15 @@ fn make(path: &Path, uid: u32) -> Result<Directory, Unfit> {
     Directory::checked(fd, path, uid)
 }
 
+/// Where [`writable`] found one: a launch needs it twice, and does not keep it open between.
+static FOUND: OnceLock<PathBuf> = OnceLock::new();
+
 /// The first directory that the caller can have, made if need be.
 pub(super) fn writable() -> Result<Directory, String> {
     let uid = nix::unistd::geteuid().as_raw();
+    if let Some(Ok(directory)) = FOUND.get().map(|path| Directory::own(path, uid)) {
+        return Ok(directory);
+    }
     let mut reasons = Vec::new();
     for path in own_places(uid) {
         let found = match Directory::own(&path, uid) {
@@ -206,7 +213,10 @@ pub(super) fn writable() -> Result<Directory, String> {
             other => other,
         };
         match found {
-            Ok(directory) => return Ok(directory),
+            Ok(directory) => {
+                FOUND.get_or_init(|| path);
+                return Ok(directory);
+            }
             Err(Unfit::Missing) => {}
             Err(Unfit::Because(reason)) => reasons.push(reason),
         }

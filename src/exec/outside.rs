@@ -10,6 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nix::unistd::Uid;
+
 use crate::kernel::{Errno, at};
 use crate::plan::step::IdRange;
 use crate::profile::value::Create;
@@ -24,16 +26,20 @@ fn errno(error: &std::io::Error) -> Errno {
 
 /// Makes the directories that are the caller's own, with mode 0700, where they are missing.
 pub(super) fn make_own_directories(prepared: &Prepared) -> Result<(), LaunchError> {
+    if prepared.own_directories.is_empty() {
+        return Ok(());
+    }
+    let own = nix::unistd::geteuid();
     for (step, path) in &prepared.own_directories {
         let step = *step as usize;
-        let found = make_directory(path)
+        let found = make_directory(path, own)
             .and_then(|()| std::fs::symlink_metadata(path))
             .map_err(|error| LaunchError::at_step(step, errno(&error)))?;
         if !found.is_dir() {
             return Err(LaunchError::at_step(step, Errno::ENOTDIR));
         }
         // A directory that another user put there would be his to fill.
-        if found.uid() != nix::unistd::geteuid().as_raw() {
+        if found.uid() != own.as_raw() {
             let whose = format!("it belongs to the user {}, and is not used", found.uid());
             return Err(LaunchError::at_step(step, Errno::EPERM).detail(whose));
         }
@@ -109,8 +115,8 @@ fn is_trusted(directory: &OwnedFd) -> Result<(), (Errno, String)> {
 }
 
 /// Root may have been given another user's HOME, in which links lead where that user may not write: none is followed.
-fn make_directory(path: &Path) -> std::io::Result<()> {
-    if !nix::unistd::geteuid().is_root() {
+fn make_directory(path: &Path, own: Uid) -> std::io::Result<()> {
+    if !own.is_root() {
         return DirBuilder::new().recursive(true).mode(0o700).create(path);
     }
     let path = CString::new(path.as_os_str().as_bytes())?;
