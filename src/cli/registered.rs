@@ -103,7 +103,8 @@ impl Registered {
         let Some(policy) = &self.policy else {
             return;
         };
-        let caller = std::mem::take(&mut self.caller);
+        // It is needed again where the launch is tried in another way.
+        let caller = self.caller.clone();
         let confinement =
             Confinement::of(plan, sources, caller).with_root(user::may_join_as_root(policy));
         let rules = Content::rules(&show::json(policy, sources), &confinement);
