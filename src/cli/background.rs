@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::control::log;
-use crate::exec::standard;
+use crate::kernel::descriptor::stream;
 use crate::kernel::process::Change;
 use crate::kernel::{Errno, clone, descriptor, process, signal};
 use crate::report::escape;
@@ -50,7 +50,7 @@ fn try_detach() -> Result<Side, Errno> {
             // Until the program runs, who gives up in the foreground gives it up.
             process::die_with_parent(libc::SIGTERM)?;
             process::new_session()?;
-            let stderr = standard(2)
+            let stderr = stream(2)
                 .try_clone_to_owned()
                 .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
             Ok(Side::Background(Background {

@@ -9,7 +9,7 @@ use crate::control::confinement::Entry;
 use crate::control::join::{self, Joinable};
 use crate::control::sandbox::{self, Refusal, Sandbox};
 use crate::exec::{self, Remark};
-use crate::kernel::{at, capability, machine, process, terminal};
+use crate::kernel::{at, capability, descriptor, machine, process, terminal};
 use crate::plan::Plan;
 use crate::report::{SourceMap, escape};
 
@@ -115,7 +115,7 @@ pub(super) fn text(caller: &str, refusal: &Refusal) -> String {
 
 /// What is to be run, and with which terminal.
 pub(super) fn entry(joinable: &Joinable, command: &[OsString]) -> Entry {
-    let terminal = (0..3).any(|fd| terminal::is_terminal(exec::standard(fd)));
+    let terminal = (0..3).any(|fd| terminal::is_terminal(descriptor::stream(fd)));
     let (program, arguments) = match command.split_first() {
         Some((program, arguments)) => (program.clone(), arguments.to_vec()),
         None => (shell(joinable.program), Vec::new()),

@@ -30,6 +30,5 @@ pub use join::{Target, prepare_join};
 pub use outcome::{Ending, Outcome, Remark, Started};
 pub use prepare::{prepare, prepare_sharing};
 pub use prepared::Prepared;
-pub use relay::standard;
 pub use share::Shared;
 pub use supervise::launch;

@@ -2,15 +2,10 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use crate::kernel::{Errno, descriptor, signal, terminal};
+use crate::kernel::descriptor::{self, stream};
+use crate::kernel::{Errno, signal, terminal};
 
 use super::prepared::Op;
-
-/// One of the descriptors 0, 1, 2.
-#[must_use]
-pub fn standard(fd: usize) -> BorrowedFd<'static> {
-    descriptor::stream(fd)
-}
 
 /// The launcher's side of the program's terminal.
 pub(super) struct Relay {
@@ -28,12 +23,12 @@ pub(super) struct Relay {
 impl Relay {
     /// Starts passing on between the caller's terminal and `master`.
     pub fn start(master: OwnedFd) -> Self {
-        let input = standard(0);
+        let input = stream(0);
         let saved = terminal::attributes(input).ok();
-        let output = if terminal::is_terminal(standard(1)) {
-            standard(1)
+        let output = if terminal::is_terminal(stream(1)) {
+            stream(1)
         } else {
-            standard(2)
+            stream(2)
         };
         let relay = Self {
             master,
@@ -50,20 +45,20 @@ impl Relay {
     fn make_raw(&self) {
         if let Some(saved) = &self.saved {
             // Failing leaves the caller's terminal as it is: lines are then edited twice, nothing is lost.
-            let _ = terminal::set_attributes(standard(0), &terminal::raw(saved));
+            let _ = terminal::set_attributes(stream(0), &terminal::raw(saved));
         }
     }
 
     /// Puts the caller's terminal back as it was.
     pub fn restore(&self) {
         if let Some(saved) = &self.saved {
-            let _ = terminal::set_attributes(standard(0), saved);
+            let _ = terminal::set_attributes(stream(0), saved);
         }
     }
 
     /// Gives the program's terminal the size of the caller's.
     pub fn pass_size(&self) {
-        if let Ok(size) = terminal::size(standard(0)).or_else(|_| terminal::size(self.output)) {
+        if let Ok(size) = terminal::size(stream(0)).or_else(|_| terminal::size(self.output)) {
             let _ = terminal::set_size(self.master.as_fd(), &size);
         }
     }
@@ -106,7 +101,7 @@ impl Relay {
     pub fn pass(&mut self, master: libc::c_short, input: libc::c_short) -> bool {
         let mut buffer = [0u8; 4096];
         if input != 0 {
-            match descriptor::read(standard(0), &mut buffer) {
+            match descriptor::read(stream(0), &mut buffer) {
                 Ok(length) if length > 0 => self
                     .pending
                     .extend_from_slice(buffer.get(..length).unwrap_or(&[])),
@@ -165,7 +160,7 @@ impl Relay {
 /// Takes the caller's terminal back into the foreground when the program has left it to a group that is gone.
 pub(super) fn reclaim_foreground(group: Option<libc::pid_t>) {
     let Some(group) = group else { return };
-    let input = standard(0);
+    let input = stream(0);
     if terminal::foreground(input).is_ok_and(|now| now != group && now != terminal::own_group()) {
         // SIGTTOU is blocked in the launcher.
         let _ = terminal::set_foreground(input, group);
@@ -174,7 +169,7 @@ pub(super) fn reclaim_foreground(group: Option<libc::pid_t>) {
 
 /// The group that has the caller's terminal, if it is ours.
 pub(super) fn own_foreground() -> Option<libc::pid_t> {
-    let group = terminal::foreground(standard(0)).ok()?;
+    let group = terminal::foreground(stream(0)).ok()?;
     (group == terminal::own_group()).then_some(group)
 }
 
@@ -185,7 +180,7 @@ pub(super) fn stop_self() {
 
 /// What the child needs to make a terminal like that of the caller.
 pub(super) fn terminal_op() -> Op {
-    let standard = [0, 1, 2].map(standard);
+    let standard = [0, 1, 2].map(stream);
     let replace = standard.map(terminal::is_terminal);
     let model = standard.into_iter().find(|fd| terminal::is_terminal(*fd));
     Op::NewTerminal {

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::facts::{Caller, Facts, Machine};
-use crate::kernel::{Errno, capability, landlock, machine, mount, process, terminal};
+use crate::kernel::{Errno, capability, descriptor, landlock, machine, mount, process, terminal};
 use crate::plan::step::NamespaceKind;
 use crate::report::{Diagnostic, escape};
 use crate::section::namespaces::KINDS;
@@ -121,7 +121,7 @@ fn caller(scope: Scope) -> Result<Caller, Diagnostic> {
         environment,
         capabilities: capability::effective().unwrap_or(0),
         terminals: [0, 1, 2]
-            .map(|fd| scope.terminals && terminal::is_terminal(crate::exec::standard(fd))),
+            .map(|fd| scope.terminals && terminal::is_terminal(descriptor::stream(fd))),
         ..Caller::default()
     };
     if scope.subordinate_ids {

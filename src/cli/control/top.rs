@@ -9,7 +9,7 @@ use crate::control::registry::{self, Entry};
 use crate::control::sandbox::{self, Refusal, Sandbox, user_name};
 use crate::control::statistics::{Processes, Statistics};
 use crate::exec::group::Directories;
-use crate::exec::standard;
+use crate::kernel::descriptor::stream;
 use crate::kernel::{Errno, descriptor, signal, terminal};
 
 use super::super::arguments::Interval;
@@ -127,7 +127,7 @@ pub(super) fn top(name: Option<&str>, interval: Interval) -> Result<(), i32> {
         ..Crowd::default()
     };
     let interval = Duration::from_millis(interval.0.into());
-    if !terminal::is_terminal(standard(0)) || !terminal::is_terminal(standard(1)) {
+    if !terminal::is_terminal(stream(0)) || !terminal::is_terminal(stream(1)) {
         crowd.look();
         // CPU time is told as a part of the time that passes.
         std::thread::sleep(interval.min(Duration::from_secs(1)));
@@ -154,7 +154,7 @@ fn watch(crowd: &mut Crowd, screen: &mut Screen, interval: Duration) -> Result<O
     let mut rows = crowd.look();
     let mut next = Instant::now() + interval.min(Duration::from_millis(300));
     loop {
-        let size = terminal::size(standard(1))?;
+        let size = terminal::size(stream(1))?;
         let style = frame::Style {
             width: of_terminal(size.ws_col, 80),
             height: of_terminal(size.ws_row, 24),
@@ -221,7 +221,7 @@ const SIGNALS: [i32; 7] = [
 
 impl Screen {
     fn open() -> Result<Self, Errno> {
-        let saved = terminal::attributes(standard(0))?;
+        let saved = terminal::attributes(stream(0))?;
         // From here on no signal ends us before the terminal is as it was.
         signal::block(&SIGNALS)?;
         let screen = Self {
@@ -236,14 +236,14 @@ impl Screen {
     fn enter(&self) -> Result<(), Errno> {
         let mut attributes = self.saved;
         attributes.c_lflag &= !(libc::ICANON | libc::ECHO);
-        terminal::set_attributes(standard(0), &attributes)?;
+        terminal::set_attributes(stream(0), &attributes)?;
         write(ENTER)
     }
 
     fn leave(&self) {
         // Nothing more can be done for a terminal that is gone.
         let _ = write(LEAVE);
-        let _ = terminal::set_attributes(standard(0), &self.saved);
+        let _ = terminal::set_attributes(stream(0), &self.saved);
     }
 
     /// As the suspend key demands.
@@ -263,7 +263,7 @@ impl Screen {
             events: libc::POLLIN,
             revents: 0,
         };
-        let mut fds = [entry(self.signals.as_fd()), entry(standard(0))];
+        let mut fds = [entry(self.signals.as_fd()), entry(stream(0))];
         let milliseconds = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
         match descriptor::poll(&mut fds, milliseconds) {
             Ok(0) => return Ok(Input::Nothing),
@@ -278,7 +278,7 @@ impl Screen {
             return Ok(Input::Signal(came.number));
         }
         let mut key = [0];
-        match descriptor::read(standard(0), &mut key) {
+        match descriptor::read(stream(0), &mut key) {
             Ok(1..) => Ok(Input::Key(key[0])),
             _ => Ok(Input::Gone),
         }
@@ -294,7 +294,7 @@ impl Drop for Screen {
 fn write(text: &str) -> Result<(), Errno> {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
-        let written = descriptor::write(standard(1), rest)?;
+        let written = descriptor::write(stream(1), rest)?;
         rest = rest.get(written..).unwrap_or_default();
     }
     Ok(())
