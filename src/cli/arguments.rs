@@ -9,14 +9,17 @@ use std::ffi::{OsStr, OsString};
 use clap::{ArgAction, Parser, Subcommand, ValueHint};
 
 mod changes;
+mod plain;
 mod running;
 mod shorthand;
+mod typed;
 
 use super::documents::Which;
 use super::notice::When;
 pub use changes::{Changes, Private};
 pub use running::{Interval, Running};
 pub use shorthand::Shorthand;
+pub use typed::Typed;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -3,9 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
-
 use crate::control::registry;
 use crate::exec;
 use crate::host;
@@ -18,7 +15,7 @@ use crate::report::render::{Style, render};
 use crate::report::{Diagnostic, Diagnostics, SourceMap, escape};
 use crate::section::syscalls::{self, Company};
 
-use super::arguments::Launch;
+use super::arguments::{Launch, Typed};
 use super::documents::{self, Document, Which};
 use super::inspect::Roots;
 use super::layer::{Flag, Said, layer};
@@ -31,17 +28,13 @@ use super::{answer, complain, failed, fallback, inspect, root, second, status};
 /// The program `sandbox`.
 #[must_use]
 pub fn main() -> i32 {
-    let matches = match Launch::command().try_get_matches() {
-        Ok(matches) => matches,
-        Err(error) => return usage(error),
-    };
-    let mut launch = match Launch::from_arg_matches(&matches) {
-        Ok(launch) => launch,
+    let Typed { mut launch, rules } = match typed() {
+        Ok(typed) => typed,
         Err(error) => return usage(error),
     };
     if launch.dry_run {
         let mut sources = SourceMap::new();
-        return match prepare_for_show(&mut launch, &matches, &mut sources) {
+        return match prepare_for_show(&mut launch, &rules, &mut sources) {
             Ok(ready) => {
                 let asked = ready.again.as_deref().filter(|_| !launch.new);
                 match asked.and_then(|asked| second::find(&launch, asked)) {
@@ -61,10 +54,7 @@ pub fn main() -> i32 {
     // Before the host is looked at: what is there then is hidden from the program.
     registry::make_place();
     let mut sources = SourceMap::new();
-    let ready = prepare(&mut launch, &matches, &mut sources, None);
-    // While the program runs, the launcher is to be small.
-    drop(matches);
-    match ready {
+    match prepare(&mut launch, rules, &mut sources, None) {
         Ok(ready) => {
             if reaches_the_launcher(&ready.plan)
                 && let Err(error) = exec::itself::keep_out_of_reach()
@@ -100,6 +90,11 @@ pub fn main() -> i32 {
     }
 }
 
+/// The command line of this process.
+fn typed() -> Result<Typed, clap::Error> {
+    Typed::of(&std::env::args_os().collect::<Vec<_>>())
+}
+
 /// Whether nothing but the view stands between the program and the file of the launcher: Landlock holds by whatever way a
 /// file is reached, a view only by its paths.
 fn reaches_the_launcher(plan: &Plan) -> bool {
@@ -111,14 +106,14 @@ fn reaches_the_launcher(plan: &Plan) -> bool {
 /// The plan that would be carried out: where there is no user namespace to be had, the one without.
 fn prepare_for_show(
     launch: &mut Launch,
-    matches: &ArgMatches,
+    rules: &[(Flag, String)],
     sources: &mut SourceMap,
 ) -> Result<Ready, Refused> {
-    let ready = prepare(launch, matches, sources, None)?;
+    let ready = prepare(launch, rules.to_vec(), sources, None)?;
     match fallback::refused(&ready.plan) {
         Some(refused) => {
             *sources = SourceMap::new();
-            prepare(launch, matches, sources, Some(refused))
+            prepare(launch, rules.to_vec(), sources, Some(refused))
         }
         None => Ok(ready),
     }
@@ -130,9 +125,17 @@ pub(super) fn prepare_again(
     sources: &mut SourceMap,
     refused: host::facts::Refused,
 ) -> Result<Ready, Refused> {
-    // It was parsed before: only the order of the options is looked up.
-    let matches = Launch::command().get_matches();
-    prepare(&mut launch.clone(), &matches, sources, Some(refused))
+    // It was read before: only the options that say rules are looked up, which were not kept for this.
+    let rules = match typed() {
+        Ok(typed) => typed.rules,
+        Err(error) => {
+            return Err(Refused {
+                diagnostics: vec![Diagnostic::general(error.to_string())],
+                status: status::USAGE,
+            });
+        }
+    };
+    prepare(&mut launch.clone(), rules, sources, Some(refused))
 }
 
 /// The program as a notification calls it.
@@ -185,23 +188,8 @@ pub(super) struct Ready {
     pub documents: Vec<Document>,
 }
 
-/// The options that say rules, in the order in which they were typed.
-fn said(matches: &ArgMatches) -> Result<Said, Diagnostic> {
-    let mut options: Vec<(usize, Flag, String)> = Vec::new();
-    for flag in Flag::ALL {
-        let id = flag.name().replace('-', "_");
-        if matches.value_source(&id) != Some(ValueSource::CommandLine) {
-            continue;
-        }
-        let places = matches.indices_of(&id).into_iter().flatten();
-        let values = matches.get_many::<String>(&id).into_iter().flatten();
-        options.extend(
-            places
-                .zip(values)
-                .map(|(place, value)| (place, flag, value.clone())),
-        );
-    }
-    options.sort_by_key(|(place, ..)| *place);
+/// What the options say.
+fn said(options: Vec<(Flag, String)>) -> Result<Said, Diagnostic> {
     // Only what an option names can be relative to it.
     let here = match options.is_empty() {
         true => None,
@@ -209,27 +197,21 @@ fn said(matches: &ArgMatches) -> Result<Said, Diagnostic> {
             .ok()
             .and_then(|path| path.into_os_string().into_string().ok()),
     };
-    let root = options
-        .iter()
-        .rev()
-        .find(|(_, flag, _)| *flag == Flag::Root);
+    let root = options.iter().rev().find(|(flag, _)| *flag == Flag::Root);
     let image = match root {
-        Some((_, _, argument)) => root::image_of(argument)?,
+        Some((_, argument)) => root::image_of(argument)?,
         None => None,
     };
     Ok(Said {
         image,
-        options: options
-            .into_iter()
-            .map(|(_, flag, value)| (flag, value))
-            .collect(),
+        options,
         working_directory: here,
     })
 }
 
 fn prepare(
     launch: &mut Launch,
-    matches: &ArgMatches,
+    rules: Vec<(Flag, String)>,
     sources: &mut SourceMap,
     no_user_namespaces: Option<host::facts::Refused>,
 ) -> Result<Ready, Refused> {
@@ -237,7 +219,7 @@ fn prepare(
         diagnostics,
         status: status::USAGE,
     };
-    let said = said(matches).map_err(|error| wrong(vec![error]))?;
+    let said = said(rules).map_err(|error| wrong(vec![error]))?;
     let command_line = layer(&said, sources).map_err(wrong)?;
     let library = match launch.system_profiles {
         true => inspect::system_library(&launch.profile).map_err(|error| wrong(vec![error]))?,
