@@ -102,6 +102,9 @@ pub struct Mount {
     pub controllers: BTreeSet<String>,
 }
 
+/// What the lines of hierarchies have in them, of either version.
+const KIND: &[u8] = b" - cgroup";
+
 const CONTROLLERS: &[&str] = &[
     "blkio",
     "cpu",
@@ -125,6 +128,10 @@ const CONTROLLERS: &[&str] = &[
 pub fn mounts(mountinfo: &[u8]) -> Vec<Mount> {
     let mut all = Vec::new();
     for line in mountinfo.split(|byte| *byte == b'\n') {
+        // Most are of something else, and there may be hundreds.
+        if !line.windows(KIND.len()).any(|part| part == KIND) {
+            continue;
+        }
         let line = String::from_utf8_lossy(line);
         let Some((before, after)) = line.split_once(" - ") else {
             continue;
