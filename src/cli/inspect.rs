@@ -329,6 +329,8 @@ pub(super) fn facts_for(
     };
     let mut facts = host::probe(scope).map_err(|error| vec![error])?;
     whose(&mut facts.caller);
+    let made = plan::new_namespaces(policy, &facts);
+    facts.machine.missing_namespaces = host::missing_namespaces(&made);
     if policy.mentions(Section::Limits) {
         facts.cgroup = control_groups(policy, &facts.caller);
         // Who may not hold a limit is told by name.

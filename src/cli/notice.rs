@@ -211,13 +211,16 @@ pub(super) fn session_bus() -> Option<String> {
 
 fn look_around() -> Surroundings {
     let is_terminal = |number| terminal::is_terminal(descriptor::stream(number));
-    let bus = session_bus();
+    // Without a bus the rest decides nothing.
+    let Some(bus) = session_bus() else {
+        return Surroundings::default();
+    };
     // GLib's launcher names the process that it started: an entry's terminal, say, hands the variable on.
     let started = variable("GIO_LAUNCHED_DESKTOP_FILE_PID");
     let display = variable("DISPLAY").or_else(|| variable("WAYLAND_DISPLAY"));
     let on_terminal = [0, 1].into_iter().any(is_terminal);
     Surroundings {
-        bus,
+        bus: Some(bus),
         on_display_alone: display.is_some() && !on_terminal,
         stderr_is_terminal: is_terminal(2),
         has_terminal: File::open("/dev/tty").is_ok(),

@@ -30,8 +30,8 @@ pub(super) struct Registered {
     rules: Result<Vec<u8>, String>,
     /// What a second start is compared with.
     again: Option<String>,
-    /// Asked before anything changes it.
-    caller: Caller,
+    /// The caller's umask: by the time that the rest of the record is made ready, it is another one.
+    umask: u32,
 }
 
 /// Takes the run's name. That no record can be made is no reason not to start, unless a name was asked for.
@@ -73,7 +73,7 @@ pub(super) fn take_name(launch: &Launch) -> Result<Registered, i32> {
         }
     };
     Ok(Registered {
-        caller: caller(),
+        umask: registration.as_ref().map_or(0, Registration::umask),
         registration,
         policy: None,
         rules: Ok(Vec::new()),
@@ -103,10 +103,8 @@ impl Registered {
         let Some(policy) = &self.policy else {
             return;
         };
-        // It is needed again where the launch is tried in another way.
-        let caller = self.caller.clone();
-        let confinement =
-            Confinement::of(plan, sources, caller).with_root(user::may_join_as_root(policy));
+        let confinement = Confinement::of(plan, sources, caller(self.umask))
+            .with_root(user::may_join_as_root(policy));
         let rules = Content::rules(&show::json(policy, sources), &confinement);
         self.rules = rules.map_err(|error| error.to_string());
     }
@@ -164,11 +162,11 @@ impl Registered {
     }
 }
 
-/// What this process was started with and hands on.
-fn caller() -> Caller {
+/// What this process was started with and hands on. Nothing but the umask is changed before the program runs.
+fn caller(umask: u32) -> Caller {
     let limits = crate::kernel::process::limits().into_iter();
     Caller {
-        umask: crate::kernel::process::umask(),
+        umask,
         limits: limits
             .map(|(resource, soft, hard)| Inherited {
                 resource,

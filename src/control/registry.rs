@@ -87,6 +87,8 @@ pub struct Registration {
     name: String,
     /// Whether the name is still ours.
     named: bool,
+    /// The caller's.
+    umask: u32,
 }
 
 impl Registration {
@@ -104,12 +106,13 @@ impl Registration {
         loop {
             let candidate = name::numbered(name, number);
             match create(&directory, &candidate) {
-                Ok(file) => {
+                Ok((file, umask)) => {
                     return Ok(Self {
                         directory,
                         file,
                         name: candidate,
                         named: true,
+                        umask,
                     });
                 }
                 Err(Errno::EEXIST) => match examine(&directory, &candidate) {
@@ -134,6 +137,12 @@ impl Registration {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The umask that the caller had when the name was taken.
+    #[must_use]
+    pub fn umask(&self) -> u32 {
+        self.umask
     }
 
     /// Writes the record, once the program runs.
@@ -197,16 +206,16 @@ fn remove(directory: &Directory, name: &str) {
     let _ = unlinkat(&directory.fd, name, UnlinkatFlags::NoRemoveDir);
 }
 
-/// Makes a file that was not there, and locks it.
+/// Makes a file that was not there, and locks it. The umask of the caller is told on the way.
 ///
 /// # Errors
 /// EEXIST: it is there. EBUSY: somebody keeps a lock on what nobody can know yet.
-fn create(directory: &Directory, name: &str) -> Result<File, Errno> {
+fn create(directory: &Directory, name: &str) -> Result<(File, u32), Errno> {
     // Whatever the caller's umask takes away, this mode is meant.
     let theirs = crate::kernel::process::set_umask(0o077);
     let made = create_with_mode(directory, name);
     crate::kernel::process::set_umask(theirs);
-    made
+    made.map(|file| (file, theirs))
 }
 
 fn create_with_mode(directory: &Directory, name: &str) -> Result<File, Errno> {

@@ -114,7 +114,7 @@ pub struct Machine {
     pub mount_api: bool,
     /// Whether keyctl can be used.
     pub keyrings: bool,
-    /// Kinds of namespaces that this kernel does not have, by their names in a profile.
+    /// Kinds of namespaces that a plan would make and this kernel does not have, by their names in a profile.
     pub missing_namespaces: Vec<&'static str>,
     /// The version of Landlock's interface; 0 without Landlock, or when no rule is about files or sockets.
     pub landlock: u32,

@@ -13,4 +13,4 @@ mod remote;
 
 pub use doctor::is_initial_user_namespace;
 pub use facts::Facts;
-pub use probe::{Scope, data, login_name, probe};
+pub use probe::{Scope, data, login_name, missing_namespaces, probe};

@@ -72,7 +72,7 @@ pub fn probe(scope: Scope) -> Result<Facts, Diagnostic> {
             last_capability: machine::last_capability(),
             mount_api: mount::supported(),
             keyrings: process::has_keyrings(),
-            missing_namespaces: missing_namespaces(),
+            missing_namespaces: Vec::new(),
             landlock: match scope.landlock {
                 true => landlock::version().unwrap_or(0),
                 false => 0,
@@ -83,9 +83,10 @@ pub fn probe(scope: Scope) -> Result<Facts, Diagnostic> {
     })
 }
 
-/// Kinds that /proc/self/ns does not show; none where /proc cannot tell.
-fn missing_namespaces() -> Vec<&'static str> {
-    // Eight questions about links cost less than a list of that directory, for which the kernel makes each of them.
+/// Those of these kinds that /proc/self/ns does not show, by their names in a profile; none where /proc cannot tell.
+#[must_use]
+pub fn missing_namespaces(wanted: &[NamespaceKind]) -> Vec<&'static str> {
+    // A question for each costs less than a list of that directory, for which the kernel makes all of them.
     let is_there = |kind: NamespaceKind| {
         let file = if kind == NamespaceKind::Mount {
             "mnt"
@@ -95,11 +96,15 @@ fn missing_namespaces() -> Vec<&'static str> {
         let path = Path::new("/proc/self/ns").join(file);
         path.symlink_metadata().is_ok()
     };
-    let (there, missing): (Vec<_>, Vec<_>) =
-        KINDS.into_iter().partition(|(kind, _)| is_there(*kind));
-    match there.is_empty() {
-        true => Vec::new(),
-        false => missing.into_iter().map(|(_, name)| name).collect(),
+    let (there, missing): (Vec<_>, Vec<_>) = KINDS
+        .into_iter()
+        .filter(|(kind, _)| wanted.contains(kind))
+        .partition(|(kind, _)| is_there(*kind));
+    // Every kernel has namespaces of mounts.
+    let can_tell = || !missing.is_empty() && (!there.is_empty() || is_there(NamespaceKind::Mount));
+    match can_tell() {
+        true => missing.into_iter().map(|(_, name)| name).collect(),
+        false => Vec::new(),
     }
 }
 
@@ -141,14 +146,13 @@ fn caller(scope: Scope) -> Result<Caller, Diagnostic> {
 
 /// The supplementary groups, but the own one.
 fn other_groups(own: u32) -> Result<Vec<u32>, Diagnostic> {
-    let groups = nix::unistd::getgroups().map_err(|errno| {
+    let groups = process::groups().map_err(|errno| {
         Diagnostic::general(format!(
             "the kernel does not say which groups this caller is in: {}",
             errno.desc()
         ))
     })?;
-    let numbers = groups.into_iter().map(nix::unistd::Gid::as_raw);
-    Ok(numbers.filter(|group| *group != own).collect())
+    Ok(groups.into_iter().filter(|group| *group != own).collect())
 }
 
 /// The home directory: what `$HOME` says if it is the caller's own, for it decides what is shown and hidden; else what the
@@ -351,6 +355,18 @@ mod tests {
         mode(folder.path(), 0o1777);
         assert!(!is_roots(&path));
         assert!(!is_roots(&folder.path().join("none")));
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_missing() {
+        assert_eq!(missing_namespaces(&[]), Vec::<&str>::new());
+        let kinds = KINDS.map(|(kind, _)| kind);
+        let missing = missing_namespaces(&kinds);
+        assert!(!missing.contains(&"mount"), "{missing:?}");
+        for (kind, name) in KINDS {
+            let alone = missing_namespaces(&[kind]);
+            assert_eq!(!alone.is_empty(), missing.contains(&name), "{name}");
+        }
     }
 
     #[test]

@@ -211,6 +211,32 @@ pub fn set_limit(resource: u32, value: Option<u64>) -> Result<()> {
     check_int(unsafe { libc::setrlimit(resource as _, &raw const limit) }).map(drop)
 }
 
+/// The supplementary groups of the caller (getgroups(2)). The C library's number of how many there may be is read from
+/// /proc; how many there are the kernel says.
+///
+/// # Errors
+/// getgroups(2).
+pub fn groups() -> Result<Vec<u32>> {
+    loop {
+        // SAFETY: with a size of 0 nothing is written.
+        let number = check_int(unsafe { libc::getgroups(0, std::ptr::null_mut()) })?;
+        let mut groups: Vec<libc::gid_t> = vec![0; usize::try_from(number).unwrap_or(0)];
+        if groups.is_empty() {
+            return Ok(groups);
+        }
+        // SAFETY: the list is ours and as long as we say.
+        match check_int(unsafe { libc::getgroups(number, groups.as_mut_ptr()) }) {
+            // They have become more.
+            Err(Errno::EINVAL) => {}
+            Err(errno) => return Err(errno),
+            Ok(number) => {
+                groups.truncate(usize::try_from(number).unwrap_or(0));
+                return Ok(groups);
+            }
+        }
+    }
+}
+
 /// The resource limits of the caller that there are on every kernel: number, soft, hard (getrlimit(2)).
 #[must_use]
 pub fn limits() -> Vec<(u32, u64, u64)> {
@@ -332,14 +358,6 @@ pub fn set_affinity(cpus: &CpuMask) -> Result<()> {
     } else {
         Err(Errno::EINVAL)
     }
-}
-
-/// The caller's umask. The caller must have one thread, for it is changed meanwhile.
-#[must_use]
-pub fn umask() -> u32 {
-    let mask = set_umask(0o077);
-    set_umask(mask);
-    mask
 }
 
 /// umask(2): returns the one before; cannot fail.

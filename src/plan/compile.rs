@@ -50,6 +50,15 @@ pub fn surroundings(policy: &Policy, facts: &Facts) -> Result<Surroundings, Diag
     decide(policy, facts).map(|decided| around(policy, facts, &decided))
 }
 
+/// The kinds of namespaces that a plan for this policy makes for this caller; none where its rules contradict each other, as a
+/// plan will say.
+#[must_use]
+pub fn new_namespaces(policy: &Policy, facts: &Facts) -> Vec<NamespaceKind> {
+    decide(policy, facts)
+        .map(|decided| decided.new.into_keys().collect())
+        .unwrap_or_default()
+}
+
 pub(super) fn decide(policy: &Policy, facts: &Facts) -> Result<Namespaces, Diagnostics> {
     let first = |section| policy.section(section).next().map(|(_, _, rule)| rule.site);
     let view = first(Section::Filesystem).or_else(|| {

@@ -17,7 +17,7 @@ pub mod show;
 pub mod step;
 pub mod why;
 
-pub use compile::{Request, compile, surroundings};
+pub use compile::{Request, compile, new_namespaces, surroundings};
 pub use landlock::wants_landlock;
 pub use step::{Action, OnFailure, Phase, Step};
 

@@ -60,7 +60,12 @@ impl Process {
     /// Reads the section.
     #[must_use]
     pub fn of(policy: &Policy) -> Self {
-        let get = |key| policy.get(Section::Process, key);
+        // Few of its many keys are ever said: they are looked up once together.
+        let all: Vec<_> = policy.section(Section::Process).collect();
+        let get = |key: &str| {
+            let said = all.iter().find(|(said, ..)| *said == key);
+            said.map(|(_, value, rule)| Traced::new(*value, rule.site))
+        };
         let flag = |key| {
             get(key).and_then(|said| match said.value {
                 Value::Bool(value) => Some(Traced::new(*value, said.site)),

@@ -97,6 +97,9 @@ const PORTALS: &[&str] = &[
 /// The rules that the section implies for the session bus.
 #[must_use]
 pub fn rules(policy: &Policy) -> Vec<BusRule> {
+    if !policy.mentions(Section::Desktop) {
+        return Vec::new();
+    }
     NAMES
         .iter()
         .filter(|(key, ..)| is_on(policy, key))
