@@ -37,7 +37,7 @@ pub fn main() -> i32 {
         return match prepare_for_show(&mut launch, &rules, &mut sources) {
             Ok(ready) => {
                 let asked = ready.again.as_deref().filter(|_| !launch.new);
-                match asked.and_then(|asked| second::find(&launch, asked)) {
+                match asked.and_then(|asked| second::find(&launch, asked).ok()) {
                     Some(sandbox) => second::tell(&launch, &ready, &sandbox, &sources),
                     None => dry_run(&launch, &ready, &sources),
                 }
@@ -63,9 +63,9 @@ pub fn main() -> i32 {
                 complain(&told.text);
                 return told.status;
             }
-            let turn = loop {
+            let (turn, others) = loop {
                 match second::place(&launch, &ready) {
-                    second::Place::Own(turn) => break turn,
+                    second::Place::Own(turn, others) => break (turn, others),
                     second::Place::In(sandbox) => {
                         if let Some(status) = second::run(&launch, &ready, &sandbox, &mut notifier)
                         {
@@ -74,7 +74,8 @@ pub fn main() -> i32 {
                     }
                 }
             };
-            second::warn_of_another(&launch, &ready, &sources);
+            second::warn_of_another(&launch, &ready, &others, &sources);
+            drop(others);
             match registered::take_name(&launch) {
                 Ok(registered) => {
                     drop(turn);

@@ -125,8 +125,8 @@ fn absolute(program: OsString) -> OsString {
 
 /// Where a program is to run.
 pub(super) enum Place {
-    /// In a sandbox of its own. Whoever else starts one waits until this one has a name.
-    Own(Option<Turn>),
+    /// In a sandbox of its own, beside these of the caller's. Whoever else starts one waits until this one has a name.
+    Own(Option<Turn>, Vec<Sandbox>),
     /// In this one.
     In(Box<Sandbox>),
 }
@@ -134,25 +134,25 @@ pub(super) enum Place {
 /// Looks for the sandbox that a program is to be run in.
 pub(super) fn place(launch: &Launch, ready: &Ready) -> Place {
     let Some(asked) = ready.again.as_deref().filter(|_| !launch.new) else {
-        return Place::Own(None);
+        return Place::Own(None, Vec::new());
     };
     let turn = registry::take_turn(PATIENCE);
     match find(launch, asked) {
-        Some(sandbox) => Place::In(Box::new(sandbox)),
-        None => Place::Own(turn),
+        Ok(sandbox) => Place::In(Box::new(sandbox)),
+        Err(others) => Place::Own(turn, others),
     }
 }
 
-/// The sandbox in which all of this holds. One that is just being started is waited for, as it may be the one,
-/// and so is the end of one that ends.
-pub(super) fn find(launch: &Launch, asked: &str) -> Option<Sandbox> {
-    let own = nix::unistd::geteuid().as_raw();
+/// The sandbox of the caller's in which all of this holds; else all that run. One that is just being started is waited for, as
+/// it may be the one, and so is the end of one that ends.
+pub(super) fn find(launch: &Launch, asked: &str) -> Result<Sandbox, Vec<Sandbox>> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let mut in_between = false;
         let mut found: Vec<Sandbox> = Vec::new();
-        for sandbox in sandbox::all().sandboxes {
-            if sandbox.uid() != own || !sandbox.entry.is_live() {
+        let mut others: Vec<Sandbox> = Vec::new();
+        for sandbox in sandbox::own().sandboxes {
+            if !sandbox.entry.is_live() {
                 continue;
             }
             if launch
@@ -160,11 +160,12 @@ pub(super) fn find(launch: &Launch, asked: &str) -> Option<Sandbox> {
                 .as_deref()
                 .is_some_and(|name| name != sandbox.name())
             {
+                others.push(sandbox);
                 continue;
             }
             match &sandbox.record {
                 None => in_between = true,
-                Some(record) if record.again.as_deref() != Some(asked) => {}
+                Some(record) if record.again.as_deref() != Some(asked) => others.push(sandbox),
                 // What ends still has its locks in the home directory.
                 Some(_) if sandbox.program().is_err() => in_between = true,
                 Some(_) => found.push(sandbox),
@@ -173,21 +174,25 @@ pub(super) fn find(launch: &Launch, asked: &str) -> Option<Sandbox> {
         // The first start has the home directory's lock.
         found.sort_by_key(|sandbox| sandbox.record.as_ref().map(|record| record.created));
         if let Some(first) = found.into_iter().next() {
-            return Some(first);
+            return Ok(first);
         }
         if !in_between || Instant::now() > deadline {
-            return None;
+            return Err(others);
         }
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Says that the same program runs under the same profile, and why it is not joined.
-pub(super) fn warn_of_another(launch: &Launch, ready: &Ready, sources: &SourceMap) {
-    if launch.quiet || launch.new || launch.name.is_some() || ready.again.is_none() {
+/// Says that the same program runs under the same profile in one of `others`, and why it is not joined.
+pub(super) fn warn_of_another(
+    launch: &Launch,
+    ready: &Ready,
+    others: &[Sandbox],
+    sources: &SourceMap,
+) {
+    if launch.quiet || launch.name.is_some() || others.is_empty() {
         return;
     }
-    let own = nix::unistd::geteuid().as_raw();
     let program = crate::control::record::escaped(launch.program().unwrap_or_default());
     let file = |program: &str| program.rsplit('/').next().unwrap_or_default().to_owned();
     // Of files that happen to have the same name in two places, each is a profile of its own.
@@ -195,14 +200,12 @@ pub(super) fn warn_of_another(launch: &Launch, ready: &Ready, sources: &SourceMa
     let profile = layers
         .find(|layer| layer.name == ready.policy.name)
         .map(|layer| sources.get(layer.site.source).name.as_str());
-    let other = sandbox::all().sandboxes.into_iter().find(|sandbox| {
-        sandbox.uid() == own
-            && sandbox.entry.is_live()
-            && sandbox.record.as_ref().is_some_and(|record| {
-                record.profile == ready.policy.name
-                    && file(&record.program) == file(&program)
-                    && source_of(record) == profile
-            })
+    let other = others.iter().find(|sandbox| {
+        sandbox.record.as_ref().is_some_and(|record| {
+            record.profile == ready.policy.name
+                && file(&record.program) == file(&program)
+                && source_of(record) == profile
+        })
     });
     if let Some(other) = other {
         complain(&format!(

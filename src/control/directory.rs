@@ -228,8 +228,17 @@ pub(super) fn writable() -> Result<Directory, String> {
     Err(reasons.join("; "))
 }
 
-/// The directories that the caller reads: the own ones, and for root those of all users.
-pub(super) fn readable(passed_over: &mut Vec<String>) -> Vec<Rc<Directory>> {
+/// Whose records are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The caller's.
+    Own,
+    /// All that the caller may see: the own ones, and for root those of all users.
+    Seen,
+}
+
+/// The directories that the caller reads.
+pub(super) fn readable(whose: Whose, passed_over: &mut Vec<String>) -> Vec<Rc<Directory>> {
     let uid = nix::unistd::geteuid().as_raw();
     let mut found: Vec<Rc<Directory>> = Vec::new();
     let mut take = |directory: Result<Directory, Unfit>| match directory {
@@ -248,7 +257,7 @@ pub(super) fn readable(passed_over: &mut Vec<String>) -> Vec<Rc<Directory>> {
     for path in own_places(uid) {
         take(Directory::own(&path, uid));
     }
-    if uid == 0 {
+    if uid == 0 && whose == Whose::Seen {
         for (base, below, uid) in others() {
             take(Directory::of_other(&base, &below, uid));
         }

@@ -21,6 +21,7 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+pub use super::directory::Whose;
 use super::directory::{Directory, OTHERS, readable, writable};
 use super::record::{Content, Ended};
 use super::{name, process, run_directory};
@@ -450,11 +451,11 @@ pub struct Found {
     pub passed_over: Vec<String>,
 }
 
-/// All records that the caller may see.
+/// All records of these.
 #[must_use]
-pub fn find() -> Found {
+pub fn find(whose: Whose) -> Found {
     let mut found = Found::default();
-    for directory in readable(&mut found.passed_over) {
+    for directory in readable(whose, &mut found.passed_over) {
         for name in directory.names() {
             match Entry::open(&directory, &name) {
                 Ok(entry) => {

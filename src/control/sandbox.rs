@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::process::{self, Lost, Process};
 use super::record::Record;
-use super::registry::{self, Entry};
+use super::registry::{self, Entry, Whose};
 use crate::exec::group::Directories;
 
 /// What a sandbox is doing.
@@ -263,7 +263,17 @@ pub struct All {
 /// Finds all running sandboxes that the caller may see: one's own, for root everybody's.
 #[must_use]
 pub fn all() -> All {
-    let found = registry::find();
+    of(Whose::Seen)
+}
+
+/// Finds all running sandboxes of the caller's.
+#[must_use]
+pub fn own() -> All {
+    of(Whose::Own)
+}
+
+fn of(whose: Whose) -> All {
+    let found = registry::find(whose);
     let mut all = All {
         passed_over: found.passed_over,
         ..All::default()

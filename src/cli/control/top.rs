@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use crate::control::process::Process;
-use crate::control::registry::{self, Entry};
+use crate::control::registry::{self, Entry, Whose};
 use crate::control::sandbox::{self, Refusal, Sandbox, user_name};
 use crate::control::statistics::{Processes, Statistics};
 use crate::exec::group::Directories;
@@ -40,7 +40,7 @@ struct Crowd {
 impl Crowd {
     /// Looks at everything once more.
     fn look(&mut self) -> Vec<Row> {
-        let found = registry::find();
+        let found = registry::find(Whose::Seen);
         let mut before = std::mem::take(&mut self.known);
         let processes = Processes::default();
         let mut rows = Vec::new();
