@@ -459,7 +459,7 @@ fn hostile_texts_are_refused_in_bounded_time() {
         let source = sources.add(Source {
             name: "hostile.toml".to_owned(),
             kind: SourceKind::Embedded,
-            text: text.clone(),
+            text: text.clone().into(),
         });
         let found = parse("hostile", source, &text).diagnostics;
         let shown = render(&found, &sources, Style::PLAIN);
@@ -487,7 +487,7 @@ fn rules_without_number_are_read_in_bounded_time() {
     let source = sources.add(Source {
         name: "many.toml".to_owned(),
         kind: SourceKind::Embedded,
-        text: text.clone(),
+        text: text.clone().into(),
     });
     let parsed = parse("many", source, &text);
     assert_eq!(parsed.diagnostics, []);

@@ -22,7 +22,7 @@ fn every_mistake_is_explained() {
         let source = sources.add(Source {
             name: name.clone(),
             kind: SourceKind::Embedded,
-            text: text.clone(),
+            text: text.clone().into(),
         });
         let found = parse("mistake", source, &text).diagnostics;
         assert!(!found.is_empty(), "{name} passes");

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use syscalls::{aarch64, x86, x86_64};
+use super::calls::{self, Calls};
 
 /// An architecture as the kernel tells it to a filter (`AUDIT_ARCH_*` of linux/audit.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,7 +21,7 @@ pub(super) const X32_FIRST: u32 = 0x4000_0000;
 /// The first number that is neither x86-64 nor x32; -1, which a tracer writes to skip a call, is above it.
 pub(super) const X32_END: u32 = 0x8000_0000;
 
-type Table = Vec<(u32, &'static str)>;
+type List = Vec<(u32, &'static str)>;
 
 impl Arch {
     /// All that are known here.
@@ -63,48 +63,38 @@ impl Arch {
         }
     }
 
+    pub(super) const fn table(self) -> &'static Calls {
+        match self {
+            Self::X86_64 => &calls::X86_64,
+            Self::X86 => &calls::X86,
+            Self::Aarch64 => &calls::AARCH64,
+        }
+    }
+
     /// The calls it has, by rising number.
     pub fn calls(self) -> &'static [(u32, &'static str)] {
-        static X86_64: OnceLock<Table> = OnceLock::new();
-        static X86: OnceLock<Table> = OnceLock::new();
-        static AARCH64: OnceLock<Table> = OnceLock::new();
-        // `Sysno::iter` of the syscalls crate leaves out the last call, so the numbers are walked here.
-        match self {
-            Self::X86_64 => X86_64.get_or_init(|| {
-                table(x86_64::Sysno::last().id(), |number| {
-                    x86_64::Sysno::new(number).map(|call| call.name())
-                })
-            }),
-            Self::X86 => X86.get_or_init(|| {
-                table(x86::Sysno::last().id(), |number| {
-                    x86::Sysno::new(number).map(|call| call.name())
-                })
-            }),
-            Self::Aarch64 => AARCH64.get_or_init(|| {
-                table(aarch64::Sysno::last().id(), |number| {
-                    aarch64::Sysno::new(number).map(|call| call.name())
-                })
-            }),
-        }
+        static X86_64: OnceLock<List> = OnceLock::new();
+        static X86: OnceLock<List> = OnceLock::new();
+        static AARCH64: OnceLock<List> = OnceLock::new();
+        let list = match self {
+            Self::X86_64 => &X86_64,
+            Self::X86 => &X86,
+            Self::Aarch64 => &AARCH64,
+        };
+        let table = self.table();
+        list.get_or_init(|| (0..table.len()).filter_map(|at| table.get(at)).collect())
     }
 
     /// The number of a call, `None` when the architecture has no call of that name.
     pub fn number(self, call: &str) -> Option<u32> {
-        let number = match self {
-            Self::X86_64 => call.parse::<x86_64::Sysno>().ok()?.id(),
-            Self::X86 => call.parse::<x86::Sysno>().ok()?.id(),
-            Self::Aarch64 => call.parse::<aarch64::Sysno>().ok()?.id(),
-        };
-        u32::try_from(number).ok()
+        let table = self.table();
+        Some(table.get(table.index_of(call)?)?.0)
     }
 
     /// The name of a call, `None` for a number that means nothing.
     pub fn call(self, number: u32) -> Option<&'static str> {
-        let calls = self.calls();
-        let index = calls
-            .binary_search_by_key(&number, |(number, _)| *number)
-            .ok()?;
-        calls.get(index).map(|(_, name)| *name)
+        let table = self.table();
+        Some(table.get(table.index_at(number)?)?.1)
     }
 
     /// The call of the 64-bit architectures that `call` of this one is another entrance to. i386 got wider siblings for
@@ -121,12 +111,6 @@ impl Arch {
             Self::X86_64 | Self::Aarch64 => &[],
         }
     }
-}
-
-fn table(last: i32, name: impl Fn(usize) -> Option<&'static str>) -> Table {
-    (0..=u32::try_from(last).unwrap_or(0))
-        .filter_map(|number| Some((number, name(number as usize)?)))
-        .collect()
 }
 
 impl fmt::Display for Arch {

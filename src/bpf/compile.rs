@@ -139,7 +139,7 @@ pub fn compile(filter: &Filter) -> Result<Compiled, CompileError> {
     check(filter)?;
     let rules = Rules::new(filter)?;
     let mut implied = implied::around(&filter.architectures);
-    let mut branches = Vec::new();
+    let mut answered = Vec::with_capacity(filter.architectures.len());
     for arch in &filter.architectures {
         let mut answers = Answers::new(*arch, &rules);
         for note in implied::imply(*arch, &rules, &mut answers) {
@@ -147,9 +147,11 @@ pub fn compile(filter: &Filter) -> Result<Compiled, CompileError> {
                 implied.push(note);
             }
         }
-        branches.push((*arch, ranges(*arch, answers)));
+        answered.push((*arch, answers));
     }
-    let instructions = assemble(&branches)?;
+    let branches = answered.iter();
+    let branches = branches.map(|(arch, answers)| (*arch, ranges(*arch, answers)));
+    let instructions = assemble(branches.rev())?;
     match Program::new(instructions) {
         Ok(program) => Ok(Compiled { program, implied }),
         Err(Malformed::Length(length)) => Err(CompileError::TooLong { length }),
@@ -186,6 +188,9 @@ fn check(filter: &Filter) -> Result<(), CompileError> {
             continue;
         };
         let call = rule.key.call().unwrap_or_default();
+        if arches.iter().any(|arch| arch.number(call).is_some()) {
+            continue;
+        }
         let known_on: Vec<_> = Arch::ALL
             .into_iter()
             .filter(|arch| arch.number(call).is_some())
@@ -196,15 +201,12 @@ fn check(filter: &Filter) -> Result<(), CompileError> {
                 call: call.to_owned(),
             });
         }
-        if !known_on.iter().any(|arch| arches.contains(arch)) {
-            let enabled = arches.clone();
-            return Err(CompileError::NotOnArchitecture {
-                rule: index,
-                call: call.to_owned(),
-                known_on,
-                enabled,
-            });
-        }
+        return Err(CompileError::NotOnArchitecture {
+            rule: index,
+            call: call.to_owned(),
+            known_on,
+            enabled: arches.clone(),
+        });
     }
     Ok(())
 }
@@ -212,42 +214,50 @@ fn check(filter: &Filter) -> Result<(), CompileError> {
 /// Numbers from `first` up to the next range have this answer.
 struct Span<'f> {
     first: u32,
-    answer: Answer<'f>,
+    answer: &'f Answer<'f>,
 }
 
+/// What the numbers that mean nothing are answered.
+static UNKNOWN: Answer<'static> = Answer::always(Action::Errno(ENOSYS));
+/// What the numbers of x32 calls are answered.
+static X32: Answer<'static> = Answer::always(Action::KillProcess);
+
 /// All numbers of an architecture, gaps filled, neighbours with equal answers joined.
-fn ranges<'f>(arch: Arch, answers: Answers<'f>) -> Vec<Span<'f>> {
-    let unknown = Answer::always(Action::Errno(ENOSYS));
+fn ranges<'f>(arch: Arch, answers: &'f Answers<'f>) -> Vec<Span<'f>> {
     let mut spans: Vec<Span<'f>> = Vec::new();
-    let mut put = |first, answer: Answer<'f>| {
-        if spans.last().is_none_or(|last| last.answer != answer) {
+    let mut put = |first, answer: &'f Answer<'f>| {
+        let same = |last: &Span<'f>| std::ptr::eq(last.answer, answer) || last.answer == answer;
+        if !spans.last().is_some_and(same) {
             spans.push(Span { first, answer });
         }
     };
     let mut next = 0;
-    for (number, answer) in answers.into_numbers() {
+    for (number, answer) in answers.by_number() {
         if number > next {
-            put(next, unknown.clone());
+            put(next, &UNKNOWN);
         }
         put(number, answer);
         next = number + 1;
     }
-    put(next, unknown.clone());
+    put(next, &UNKNOWN);
     if arch == Arch::X86_64 {
-        put(X32_FIRST, Answer::always(Action::KillProcess));
-        put(X32_END, unknown);
+        put(X32_FIRST, &X32);
+        put(X32_END, &UNKNOWN);
     }
     spans
 }
 
-fn assemble(branches: &[(Arch, Vec<Span<'_>>)]) -> Result<Vec<Instruction>, CompileError> {
+/// The program of all architectures; the last one comes first.
+fn assemble<'f>(
+    branches: impl Iterator<Item = (Arch, Vec<Span<'f>>)>,
+) -> Result<Vec<Instruction>, CompileError> {
     let mut assembler = Assembler::default();
     let mut bodies = Vec::new();
-    for (arch, spans) in branches.iter().rev() {
-        let root = tree(&mut assembler, spans)?;
+    for (arch, spans) in branches {
+        let root = tree(&mut assembler, &spans)?;
         assembler.fall_into(root);
         bodies.push((
-            *arch,
+            arch,
             assembler.push(Instruction::statement(LOAD, DATA_NUMBER)),
         ));
     }
@@ -262,7 +272,7 @@ fn assemble(branches: &[(Arch, Vec<Span<'_>>)]) -> Result<Vec<Instruction>, Comp
 fn tree(assembler: &mut Assembler, spans: &[Span<'_>]) -> Result<Target, CompileError> {
     match spans {
         [] => Err(CompileError::Broken("a range without an answer".into())),
-        [one] => leaf(assembler, &one.answer),
+        [one] => leaf(assembler, one.answer),
         _ => {
             let (below, above) = spans.split_at(spans.len() / 2);
             let first = above.first().map(|span| span.first).unwrap_or_default();

@@ -21,22 +21,39 @@ pub struct Group {
 impl Group {
     /// The calls of the group itself and of those that it contains, in alphabetical order.
     pub fn members(&self) -> BTreeSet<&'static str> {
-        let mut members: BTreeSet<_> = self.calls.split_ascii_whitespace().collect();
-        if self.name == KNOWN {
-            members.extend(
-                Arch::ALL
-                    .iter()
-                    .flat_map(|arch| arch.calls())
-                    .map(|(_, name)| *name),
-            );
-        }
-        members.extend(
-            self.includes
-                .iter()
-                .filter_map(|name| find(name))
-                .flat_map(Self::members),
-        );
+        let mut members = BTreeSet::new();
+        self.each(&mut |call| {
+            members.insert(call);
+        });
         members
+    }
+
+    /// Hands over each of its calls, some more than once.
+    pub(super) fn each(&self, take: &mut dyn FnMut(&'static str)) {
+        self.calls.split_ascii_whitespace().for_each(&mut *take);
+        if self.name == KNOWN {
+            let tables = Arch::ALL.iter().flat_map(|arch| arch.calls());
+            tables.for_each(|(_, name)| take(name));
+        }
+        for group in self.includes.iter().filter_map(|name| find(name)) {
+            group.each(take);
+        }
+    }
+
+    /// How many calls it has.
+    pub(super) fn size(&self) -> usize {
+        // Of its own it names each once.
+        match self.includes.is_empty() {
+            true => self.calls.split_ascii_whitespace().count(),
+            false => self.members().len(),
+        }
+    }
+
+    /// Whether a call is one of its.
+    pub(super) fn has(&self, call: &str) -> bool {
+        let mut found = false;
+        self.each(&mut |member| found |= member == call);
+        found
     }
 }
 

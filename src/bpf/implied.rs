@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::answer::{Answer, Rules};
+use super::calls::Calls;
 use super::constants::ENOSYS;
 use super::groups::IO_URING;
 use super::{Action, Arch, key};
@@ -26,49 +27,67 @@ impl fmt::Display for Implied {
 
 /// The answers to one architecture's calls.
 pub(super) struct Answers<'f> {
-    arch: Arch,
-    /// By rising number.
-    by_number: Vec<(u32, Answer<'f>)>,
+    table: &'static Calls,
+    /// The answer of each call, by rising number, as an index into `made`: nearly all calls share a few.
+    chosen: Vec<u32>,
+    made: Vec<Answer<'f>>,
 }
 
 impl<'f> Answers<'f> {
     /// What the rules say.
     pub(super) fn new(arch: Arch, rules: &Rules<'f>) -> Self {
-        let calls = arch.calls().iter();
+        let table = arch.table();
         let mut answers = Self {
-            arch,
-            by_number: calls
-                .map(|(number, _)| (*number, Answer::always(rules.default)))
-                .collect(),
+            table,
+            chosen: vec![0; table.len()],
+            made: vec![Answer::always(rules.default)],
         };
-        for call in rules.spoken_of(arch) {
-            if let Some(answer) = answers.get_mut(call) {
-                *answer = rules.answer(arch, call);
+        // The smallest group comes last and decides.
+        for (group, action) in rules.on_groups().rev() {
+            let answer = answers.make(Answer::always(action));
+            group.each(&mut |call| {
+                let slot = table.index_of(call);
+                if let Some(slot) = slot.and_then(|index| answers.chosen.get_mut(index)) {
+                    *slot = answer;
+                }
+            });
+        }
+        let siblings = arch.siblings().iter();
+        let siblings = siblings.filter(|(name, _)| rules.names(name));
+        for call in rules.named().chain(siblings.map(|(_, call)| *call)) {
+            if let Some(below) = answers.get(call).map(|answer| answer.otherwise) {
+                answers.set(call, rules.answer_over(arch, call, below));
             }
         }
         answers
     }
 
+    /// Keeps an answer, and says where.
+    fn make(&mut self, answer: Answer<'f>) -> u32 {
+        self.made.push(answer);
+        u32::try_from(self.made.len() - 1).unwrap_or(u32::MAX)
+    }
+
     fn get(&self, call: &str) -> Option<&Answer<'f>> {
-        let at = self.find(call)?;
-        self.by_number.get(at).map(|(_, answer)| answer)
+        let at = self.chosen.get(self.table.index_of(call)?)?;
+        self.made.get(*at as usize)
     }
 
-    fn get_mut(&mut self, call: &str) -> Option<&mut Answer<'f>> {
-        let at = self.find(call)?;
-        self.by_number.get_mut(at).map(|(_, answer)| answer)
-    }
-
-    fn find(&self, call: &str) -> Option<usize> {
-        let number = self.arch.number(call)?;
-        self.by_number
-            .binary_search_by_key(&number, |(number, _)| *number)
-            .ok()
+    fn set(&mut self, call: &str, answer: Answer<'f>) {
+        let answer = self.make(answer);
+        let index = self.table.index_of(call);
+        if let Some(slot) = index.and_then(|index| self.chosen.get_mut(index)) {
+            *slot = answer;
+        }
     }
 
     /// Number and answer, by rising number.
-    pub(super) fn into_numbers(self) -> impl Iterator<Item = (u32, Answer<'f>)> {
-        self.by_number.into_iter()
+    pub(super) fn by_number(&self) -> impl Iterator<Item = (u32, &Answer<'f>)> {
+        let calls = self.chosen.iter().enumerate();
+        calls.filter_map(|(index, answer)| {
+            let (number, _) = self.table.get(index)?;
+            Some((number, self.made.get(*answer as usize)?))
+        })
     }
 }
 
@@ -211,10 +230,10 @@ pub(super) fn imply<'f>(arch: Arch, rules: &Rules<'f>, answers: &mut Answers<'f>
     }
     let mut told = siblings(arch, rules, answers);
     for (call, because) in decided {
-        if let Some(answer) = answers.get_mut(call)
+        if let Some(answer) = answers.get(call)
             && *answer != Answer::always(NO_CALL)
         {
-            *answer = Answer::always(NO_CALL);
+            answers.set(call, Answer::always(NO_CALL));
             told.push(Implied {
                 call: call.to_owned(),
                 action: NO_CALL,

@@ -22,6 +22,7 @@ mod answer;
 mod arch;
 mod argument;
 mod assemble;
+mod calls;
 mod compile;
 mod constants;
 pub mod device;

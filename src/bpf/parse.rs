@@ -204,17 +204,17 @@ fn condition(
         }
         Kind::Int32 | Kind::Int64 | Kind::Mode => {}
     }
-    let (comparison, value) = [
-        Comparison::NotEqual,
-        Comparison::LessOrEqual,
-        Comparison::Less,
-        Comparison::GreaterOrEqual,
-        Comparison::Greater,
-        Comparison::AnyBitOf,
-    ]
-    .into_iter()
-    .find_map(|comparison| Some((comparison, piece.skip(comparison.sign())?.trim())))
-    .unwrap_or((Comparison::Equal, piece));
+    let signs: &[Comparison] = match piece.text.as_bytes() {
+        [b'!', ..] => &[Comparison::NotEqual],
+        [b'<', ..] => &[Comparison::LessOrEqual, Comparison::Less],
+        [b'>', ..] => &[Comparison::GreaterOrEqual, Comparison::Greater],
+        [b'&', ..] => &[Comparison::AnyBitOf],
+        _ => &[],
+    };
+    let (comparison, value) = signs
+        .iter()
+        .find_map(|comparison| Some((*comparison, piece.skip(comparison.sign())?.trim())))
+        .unwrap_or((Comparison::Equal, piece));
     let number = values(value)?;
     let ordered = !matches!(
         comparison,

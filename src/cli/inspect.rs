@@ -11,12 +11,12 @@ use crate::host::{self, Facts, Scope};
 use crate::image::store::Held;
 use crate::plan::{self, Plan, Request};
 use crate::policy::{self, Policy};
-use crate::profile::Profile;
 use crate::profile::document;
 use crate::profile::key::Section;
 use crate::profile::load::load;
 use crate::profile::search::Library;
 use crate::profile::value::{Access, Size, Value, View};
+use crate::profile::{Entry, Profile};
 use crate::report::paint::Paint;
 use crate::report::render::{Style, render};
 use crate::report::{Diagnostic, Diagnostics, Label, Site, Source, SourceKind, SourceMap};
@@ -92,8 +92,8 @@ fn wants_colour(is_terminal: bool) -> bool {
 pub(super) struct Resolved {
     pub policy: Policy,
     pub warnings: Diagnostics,
-    /// What was merged, lowest first.
-    pub layers: Vec<Profile>,
+    /// What was merged, lowest first; kept only where what an image says is yet to be put among them.
+    layers: Vec<Profile>,
 }
 
 /// The roots that a policy names, by what it says; as long as they are held, they are not removed.
@@ -144,9 +144,9 @@ pub(super) fn roots(
     let id = sources.add(Source {
         name: name.clone(),
         kind: SourceKind::Embedded,
-        text: text.clone(),
+        text: text.into(),
     });
-    let parsed = document::parse(&name, id, &text);
+    let parsed = document::parse(&name, id, &sources.get(id).text);
     let place = resolved
         .layers
         .iter()
@@ -178,7 +178,12 @@ pub(super) fn resolve(
     sources: &mut SourceMap,
 ) -> Result<Resolved, Diagnostics> {
     let loaded = load(names, library, command_line, sources)?;
-    let mut policy = policy::resolve(&loaded.name, &loaded.layers);
+    let mut entries = loaded.layers.iter().flat_map(|layer| &layer.entries);
+    let layers = match entries.any(is_root) {
+        true => loaded.layers.clone(),
+        false => Vec::new(),
+    };
+    let mut policy = policy::merge(&loaded.name, loaded.layers);
     // The real path of a profile's file takes a call for each directory above it.
     let keeps_a_directory = policy
         .section(Section::Filesystem)
@@ -189,8 +194,16 @@ pub(super) fn resolve(
     Ok(Resolved {
         policy,
         warnings: loaded.warnings,
-        layers: loaded.layers,
+        layers,
     })
+}
+
+/// Whether it shows an imported root at `/`.
+fn is_root(entry: &Entry) -> bool {
+    let value = entry.value.value.as_ref();
+    entry.section == Section::Filesystem
+        && entry.key.value == "/"
+        && value.is_some_and(|value| value.root().is_some())
 }
 
 /// What private directories of these profiles are kept under. A file counts by its whole path: two projects may each have

@@ -41,7 +41,7 @@ pub fn layer(said: &Said, sources: &mut SourceMap) -> Result<Option<Profile>, Di
         let source = sources.add(Source {
             name: COMMAND_LINE.to_owned(),
             kind: SourceKind::CommandLine,
-            text: option + argument,
+            text: (option + argument).into(),
         });
         let spoken = Spoken {
             argument,
@@ -82,7 +82,7 @@ pub(super) fn assignments(
         let source = sources.add(Source {
             name: name.to_owned(),
             kind: SourceKind::CommandLine,
-            text: text.clone(),
+            text: text.clone().into(),
         });
         let spoken = Spoken {
             argument: text,
@@ -107,7 +107,7 @@ pub(super) fn assignments(
             let source = sources.add(Source {
                 name: name.to_owned(),
                 kind: SourceKind::CommandLine,
-                text: String::new(),
+                text: "".into(),
             });
             Ok(Profile::empty(name, source))
         }

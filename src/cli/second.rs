@@ -6,8 +6,8 @@
 //! by one digest. Whether that sandbox is what its record says is for [`crate::control::join`] to find out.
 
 use std::ffi::{CString, OsString};
-use std::fmt::Write;
 use std::fs::File;
+use std::hash::{Hash, Hasher};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -54,43 +54,77 @@ pub(super) fn asked_for(
         return None;
     }
     let program = program(launch, names, library, sources);
-    let rules = said_by(policy);
-    let mut variables = vec!["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
+    let mut said = Said::default();
+    said_by(policy, &mut said);
+    let always = ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
     // The same rule means another place where such a one differs.
-    let named = rules.split("${").skip(1);
-    variables.extend(named.filter_map(|rest| Some(rest.split_once('}')?.0)));
+    let variables = always.into_iter().chain(named(&said.0));
+    let mut variables: Vec<String> = variables.map(str::to_owned).collect();
     variables.sort_unstable();
     variables.dedup();
-    let mut text = format!(
-        "{}\0{rules}\0{}\0{}\0{program}\0",
-        env!("CARGO_PKG_VERSION"),
-        policy.private_name,
-        launch.best_effort
-    );
+    let version = env!("CARGO_PKG_VERSION");
+    (version, &policy.private_name, launch.best_effort, program).hash(&mut said);
     for name in variables {
-        let value = match name {
+        let value = match name.as_str() {
             "PWD" => std::env::current_dir().ok().map(OsString::from),
-            _ => std::env::var_os(name),
+            _ => std::env::var_os(&name),
         };
-        text.push_str(&format!("{name}={value:?}\0"));
+        (name, value).hash(&mut said);
     }
-    Some(crate::desktop::digest(text.as_bytes()))
+    Some(crate::desktop::digest(&said.0))
 }
 
-/// All that holds, as text.
-fn said_by(policy: &Policy) -> String {
-    let mut text = format!("{}\0", policy.name);
-    for rule in &policy.degrade {
-        text.push_str(&rule.value);
-        text.push('\0');
+/// What was said, in bytes: whatever differs is written in another way. Shorter than text, since every byte costs in the digest.
+#[derive(Default)]
+struct Said(Vec<u8>);
+
+impl Hasher for Said {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
     }
-    for section in Section::ALL {
-        for (key, value, _) in policy.section(section) {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{section}\0{key}\0{value:?}\0");
+
+    /// Lengths, which are small.
+    fn write_usize(&mut self, number: usize) {
+        match u8::try_from(number) {
+            Ok(small) if small != u8::MAX => self.0.push(small),
+            _ => {
+                self.0.push(u8::MAX);
+                self.write(&number.to_ne_bytes());
+            }
         }
     }
-    text
+
+    /// Which variant of a type it is.
+    fn write_isize(&mut self, number: isize) {
+        self.write_usize(number.cast_unsigned());
+    }
+
+    /// Of no use: the bytes are.
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+/// All that holds.
+fn said_by(policy: &Policy, said: &mut Said) {
+    let degrade: Vec<&String> = policy.degrade.iter().map(|rule| &rule.value).collect();
+    (&policy.name, degrade).hash(said);
+    for section in Section::ALL {
+        for (key, value, _) in policy.section(section) {
+            (true, section, key, value).hash(said);
+        }
+    }
+    false.hash(said);
+}
+
+/// The variables that stand in rules as `${NAME}`.
+fn named(rules: &[u8]) -> impl Iterator<Item = &str> {
+    let behind = rules.split(|byte| *byte == b'$').skip(1);
+    behind.filter_map(|rest| {
+        let rest = rest.strip_prefix(b"{")?;
+        let end = rest.iter().position(|byte| *byte == b'}')?;
+        str::from_utf8(rest.get(..end)?).ok()
+    })
 }
 
 /// Which program it is: all that a profile names in its `programs` are the same one.

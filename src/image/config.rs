@@ -297,7 +297,7 @@ mod tests {
         let source = sources.add(Source {
             name: "image".into(),
             kind: SourceKind::Default,
-            text: text.clone(),
+            text: text.clone().into(),
         });
         let parsed = parse("image", source, &text);
         assert!(

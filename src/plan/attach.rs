@@ -221,8 +221,8 @@ mod tests {
 
     fn with(section: Section, key: &str, value: Value) -> Policy {
         let mut policy = policy(&[("open-files", Value::Count(Count::Number(9)))]);
-        let limits = (Section::Limits, "open-files".to_owned());
-        let mut rule = policy.rules.get(&limits).unwrap().clone();
+        let said = policy.rules.get(Section::Limits, "open-files");
+        let mut rule = said.unwrap().clone();
         rule.value = Some(value);
         policy.rules.insert((section, key.to_owned()), rule);
         policy

@@ -265,7 +265,7 @@ mod tests {
             let source = sources.add(Source {
                 name: name.to_owned(),
                 kind,
-                text: "rule".to_owned(),
+                text: "rule".into(),
             });
             Site::new(source, 0..4)
         };

@@ -142,7 +142,7 @@ fn said(section: Section, key: &str, value: Option<&Value>) -> String {
 }
 
 fn cite(policy: &Policy, section: Section, key: &str) -> Option<Cited> {
-    let rule = policy.rules.get(&(section, key.to_owned()))?;
+    let rule = policy.rules.get(section, key)?;
     rule.value.as_ref()?;
     Some(Cited {
         rule: said(section, key, rule.value.as_ref()),
@@ -152,7 +152,7 @@ fn cite(policy: &Policy, section: Section, key: &str) -> Option<Cited> {
 
 /// What lower layers said about a key.
 fn overruled(policy: &Policy, section: Section, key: &str) -> Vec<Cited> {
-    let rule = policy.rules.get(&(section, key.to_owned()));
+    let rule = policy.rules.get(section, key);
     let before = rule.into_iter().flat_map(|rule| &rule.overruled);
     before
         .map(|before| Cited {

@@ -2,57 +2,84 @@
 //!
 //! `description` and `degrade` are replaced whole by the last layer that says them.
 
-use std::collections::btree_map::Entry;
-
-use super::{Layer, Overruled, Policy, Rule};
+use super::{Layer, Overruled, Policy, Rule, Rules};
+use crate::profile::key::Section;
 use crate::profile::{COMMAND_LINE, Profile};
 use crate::report::Site;
 
 /// Merges layers, lowest first, key by key; the later layer wins.
 #[must_use]
 pub fn resolve(name: &str, layers: &[Profile]) -> Policy {
+    merge(name, layers.to_vec())
+}
+
+/// The same with layers that nobody else needs.
+#[must_use]
+pub fn merge(name: &str, mut layers: Vec<Profile>) -> Policy {
     let mut policy = Policy {
         name: name.to_owned(),
         private_name: name.to_owned(),
         ..Policy::default()
     };
-    for (rank, profile) in layers.iter().enumerate() {
+    for profile in &mut layers {
         policy.layers.push(Layer {
-            name: profile.name.clone(),
-            site: Site::new(profile.source, 0..0),
             typed: profile.name == COMMAND_LINE,
+            name: std::mem::take(&mut profile.name),
+            site: Site::new(profile.source, 0..0),
         });
         if profile.description.is_some() {
-            policy.description.clone_from(&profile.description);
+            policy.description = profile.description.take();
         }
-        if let Some(degrade) = &profile.degrade {
-            policy.degrade.clone_from(&degrade.value);
+        if let Some(degrade) = profile.degrade.take() {
+            policy.degrade = degrade.value;
         }
-        for entry in &profile.entries {
-            let slot = (entry.section, entry.key.value.clone());
-            let rule = Rule {
-                value: entry.value.value.clone(),
-                site: entry.value.site,
-                key_site: entry.key.site,
-                layer: rank,
-                overruled: Vec::new(),
-            };
-            match policy.rules.entry(slot) {
-                Entry::Vacant(slot) => drop(slot.insert(rule)),
-                Entry::Occupied(mut slot) => {
-                    let before = slot.insert(rule);
-                    let overruled = &mut slot.get_mut().overruled;
-                    overruled.push(Overruled {
-                        value: before.value,
-                        site: before.site,
-                        layer: before.layer,
-                    });
-                    overruled.extend(before.overruled);
-                }
+    }
+    let order = order(&layers);
+    policy.rules = Rules::with_capacity(order.len());
+    for (rank, at) in order {
+        let entries = layers.get_mut(rank).map(|profile| &mut profile.entries);
+        let Some(entry) = entries.and_then(|entries| entries.get_mut(at)) else {
+            continue;
+        };
+        let rule = Rule {
+            value: entry.value.value.take(),
+            site: entry.value.site,
+            key_site: entry.key.site,
+            layer: rank,
+            overruled: Vec::new(),
+        };
+        match policy.rules.last_mut() {
+            Some(((section, key), last))
+                if *section == entry.section && *key == entry.key.value =>
+            {
+                let before = std::mem::replace(last, rule);
+                last.overruled.push(Overruled {
+                    value: before.value,
+                    site: before.site,
+                    layer: before.layer,
+                });
+                last.overruled.extend(before.overruled);
+            }
+            _ => {
+                let key = std::mem::take(&mut entry.key.value);
+                policy.rules.insert((entry.section, key), rule);
             }
         }
     }
     policy
+}
+
+/// All entries by section and key, of one key that of the lower layer first: which layer's, and which of its.
+fn order(layers: &[Profile]) -> Vec<(usize, usize)> {
+    let mut names: Vec<(Section, &str, usize, usize)> =
+        Vec::with_capacity(layers.iter().map(|layer| layer.entries.len()).sum());
+    for (rank, profile) in layers.iter().enumerate() {
+        let entries = profile.entries.iter().enumerate();
+        names
+            .extend(entries.map(|(at, entry)| (entry.section, entry.key.value.as_str(), rank, at)));
+    }
+    names.sort_unstable();
+    names.into_iter().map(|(.., rank, at)| (rank, at)).collect()
 }
 
 #[cfg(test)]
@@ -127,7 +154,7 @@ mod tests {
         let id = sources.add(Source {
             name: "layer.toml".to_owned(),
             kind: SourceKind::Embedded,
-            text: text.clone(),
+            text: text.clone().into(),
         });
         let parsed = parse("layer", id, &text);
         assert_eq!(parsed.diagnostics, [], "{text}");
@@ -166,7 +193,7 @@ mod tests {
             let mut sources = SourceMap::new();
             let profiles: Vec<Profile> = layers.iter().map(|layer| read(layer, &mut sources)).collect();
             let policy = resolve("p", &profiles);
-            for ((section, key), rule) in &policy.rules {
+            for ((section, key), rule) in policy.rules.iter() {
                 let saying: Vec<(usize, &crate::profile::Entry)> = profiles
                     .iter()
                     .enumerate()
@@ -215,7 +242,7 @@ mod tests {
             let id = sources.add(Source {
                 name: format!("{name}.toml"),
                 kind: SourceKind::Embedded,
-                text: text.to_owned(),
+                text: text.to_owned().into(),
             });
             let parsed = parse(name, id, text);
             assert_eq!(parsed.diagnostics, []);

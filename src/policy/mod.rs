@@ -4,18 +4,16 @@
 
 mod merge;
 pub mod recorded;
+mod rules;
 pub mod show;
-
-use std::borrow::Borrow;
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use crate::profile::key::Section;
 use crate::profile::name;
 use crate::profile::value::Value;
 use crate::report::{Located, Site};
 
-pub use merge::resolve;
+pub use merge::{merge, resolve};
+pub use rules::{Name, Rules};
 
 /// What one layer said about a key before a later one overruled it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,66 +88,21 @@ pub struct Policy {
     /// Rules that may be dropped with a warning, as `section.key`.
     pub degrade: Vec<Located<String>>,
     /// Every key that any layer names.
-    pub rules: BTreeMap<(Section, String), Rule>,
-}
-
-/// The name of a rule, however it is kept: looked up a few hundred times a launch, it is not copied for that.
-trait Named {
-    fn named(&self) -> (Section, &str);
-}
-
-impl Named for (Section, String) {
-    fn named(&self) -> (Section, &str) {
-        (self.0, &self.1)
-    }
-}
-
-impl Named for (Section, &str) {
-    fn named(&self) -> (Section, &str) {
-        *self
-    }
-}
-
-impl<'a> Borrow<dyn Named + 'a> for (Section, String) {
-    fn borrow(&self) -> &(dyn Named + 'a) {
-        self
-    }
-}
-
-impl PartialEq for dyn Named + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.named() == other.named()
-    }
-}
-
-impl Eq for dyn Named + '_ {}
-
-impl PartialOrd for dyn Named + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for dyn Named + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.named().cmp(&other.named())
-    }
+    pub rules: Rules,
 }
 
 impl Policy {
     /// What holds for a key, when a layer says so and none later says `"inherit"`.
     #[must_use]
     pub fn get(&self, section: Section, key: &str) -> Option<Traced<&Value>> {
-        let rule = self.rules.get(&(section, key) as &dyn Named)?;
+        let rule = self.rules.get(section, key)?;
         Some(Traced::new(rule.value.as_ref()?, rule.site))
     }
 
     /// The keys of a section that hold, in the order of their names.
     pub fn section(&self, section: Section) -> impl Iterator<Item = (&str, &Value, &Rule)> {
-        self.rules
-            .range((section, String::new())..)
-            .take_while(move |((at, _), _)| *at == section)
-            .filter_map(|((_, key), rule)| Some((key.as_str(), rule.value.as_ref()?, rule)))
+        let rules = self.rules.of(section).iter();
+        rules.filter_map(|((_, key), rule)| Some((key.as_str(), rule.value.as_ref()?, rule)))
     }
 
     /// Whether the program could only do more if this rule were not applied, so that `--best-effort` may drop it.
@@ -171,10 +124,7 @@ impl Policy {
                 .split_once('.')
                 .is_some_and(|(at, name)| at == section.name() && name == key)
         };
-        let layer = self
-            .rules
-            .get(&(section, key.to_owned()))
-            .map(|rule| rule.layer);
+        let layer = self.rules.get(section, key).map(|rule| rule.layer);
         let typed = layer
             .and_then(|rank| self.layers.get(rank))
             .is_some_and(|layer| layer.typed);

@@ -108,7 +108,7 @@ fn value(section: Section, key: &str, json: Option<&Json>) -> Result<Option<Valu
     let id = sources.add(Source {
         name: String::new(),
         kind: SourceKind::Embedded,
-        text: text.clone(),
+        text: text.clone().into(),
     });
     let parsed = document::parse("recorded", id, &text);
     match (
@@ -169,7 +169,7 @@ impl Places {
                 } else {
                     SourceKind::Default
                 },
-                text: line.repeat(usize::try_from(lines).unwrap_or(0)),
+                text: line.repeat(usize::try_from(lines).unwrap_or(0)).into(),
             });
             Some((name, (id, width)))
         });
@@ -220,7 +220,7 @@ mod tests {
         let id = sources.add(Source {
             name: format!("{name}.toml"),
             kind: SourceKind::Embedded,
-            text: text.to_owned(),
+            text: text.to_owned().into(),
         });
         let parsed = document::parse(name, id, text);
         assert_eq!(parsed.diagnostics, []);
@@ -246,7 +246,7 @@ mod tests {
         let id = sources.add(Source {
             name: "all.toml".to_owned(),
             kind: SourceKind::Embedded,
-            text: text.clone(),
+            text: text.clone().into(),
         });
         let all = document::parse("all", id, &text).profile;
         let over = profile(
@@ -259,8 +259,8 @@ mod tests {
         let mut again = SourceMap::new();
         let read = read(&json, &mut again).unwrap();
         assert_eq!(read.rules.len(), policy.rules.len());
-        for (key, rule) in &policy.rules {
-            let found = &read.rules[key];
+        for (key, rule) in policy.rules.iter() {
+            let found = read.rules.get(key.0, &key.1).unwrap();
             let shown = |rule: &Rule| rule.value.as_ref().map(Value::to_toml);
             assert_eq!(shown(found), shown(rule), "{key:?}");
             assert_eq!(found.layer, rule.layer, "{key:?}");

@@ -75,7 +75,7 @@ pub fn toml(policy: &Policy, sources: &SourceMap, all: bool, paint: Paint) -> St
         if all {
             for key in KEYS.iter().filter(|key| key.section == section) {
                 let mentioned = match key.name {
-                    Name::Exact(name) => policy.rules.contains_key(&(section, name.to_owned())),
+                    Name::Exact(name) => policy.rules.get(section, name).is_some(),
                     _ => true,
                 };
                 if !mentioned {
@@ -148,7 +148,7 @@ fn value_of(value: Option<&Value>) -> serde_json::Value {
 #[must_use]
 pub fn json(policy: &Policy, sources: &SourceMap) -> serde_json::Value {
     let mut sections: Map<String, serde_json::Value> = Map::new();
-    for ((section, key), rule) in &policy.rules {
+    for ((section, key), rule) in policy.rules.iter() {
         let overrules: Vec<serde_json::Value> = rule
             .overruled
             .iter()

@@ -127,7 +127,7 @@ fn takes(
             Source {
                 name: path.to_string_lossy().into_owned(),
                 kind: SourceKind::File(path),
-                text: text.text,
+                text: text.text.into(),
             }
         }
     };
@@ -142,7 +142,6 @@ fn takes(
         return Ok(false);
     }
     // It may well be the one, and what it would have said cannot be known.
-    let text = source.text.clone();
     let id = sources.add(source);
-    Err(document::parse(name, id, &text).diagnostics)
+    Err(document::parse(name, id, &sources.get(id).text).diagnostics)
 }

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::key::{Kind, Section};
+use super::plain::{Line, Plain};
 use super::read::{self, Place, Wrong, type_of};
 use super::table::TOP;
 use super::{Entry, Profile, name};
@@ -49,12 +50,18 @@ fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<Pair<'t, 'i>> {
 /// Reads a document. A byte order mark at its beginning is skipped, line ends may be CR LF.
 #[must_use]
 pub fn parse(name: &str, source: SourceId, text: &str) -> Parsed {
-    let mut reader = Reader {
-        place: Place::whole(source),
-        profile: Profile::empty(name, source),
-        diagnostics: Vec::new(),
-        headless: false,
-    };
+    match Reader::new(name, source).plain(text) {
+        Some(profile) => Parsed {
+            profile,
+            diagnostics: Vec::new(),
+        },
+        None => parse_any(name, source, text),
+    }
+}
+
+/// The same for a document in any form, right or wrong.
+pub(super) fn parse_any(name: &str, source: SourceId, text: &str) -> Parsed {
+    let mut reader = Reader::new(name, source);
     if let Some(at) = text.find('\0') {
         let what = if text.bytes().all(|byte| byte == 0) {
             "the file is filled with NUL bytes"
@@ -122,7 +129,7 @@ pub fn parse(name: &str, source: SourceId, text: &str) -> Parsed {
     reader.finish(text, &broken)
 }
 
-struct Reader {
+pub(super) struct Reader {
     place: Place,
     profile: Profile,
     diagnostics: Diagnostics,
@@ -131,6 +138,64 @@ struct Reader {
 }
 
 impl Reader {
+    pub(super) fn new(name: &str, source: SourceId) -> Self {
+        Self {
+            place: Place::whole(source),
+            profile: Profile::empty(name, source),
+            diagnostics: Vec::new(),
+            headless: false,
+        }
+    }
+
+    /// What a document in the plain form says. `None`: it is in another form, or something is wrong with it.
+    pub(super) fn plain(mut self, text: &str) -> Option<Profile> {
+        let mut lines = Plain::new(text);
+        let mut above: Vec<&str> = Vec::new();
+        let mut sections: Vec<Section> = Vec::new();
+        let mut first = 0;
+        // About what a key and its comments take.
+        self.profile.entries.reserve(text.len() / 80);
+        loop {
+            match (lines.next()?, sections.last()) {
+                (Line::Table(name), _) => {
+                    let section = Section::by_name(name)?;
+                    if sections.contains(&section) || !are_different(self.entries_from(first)) {
+                        return None;
+                    }
+                    first = self.profile.entries.len();
+                    sections.push(section);
+                }
+                (Line::Pair(key, place, value), Some(section)) => {
+                    let (entry, canonical) = name::lookup(*section, key).ok()?;
+                    let read = read_entry(entry.kind, &value, self.place).ok()?;
+                    self.profile.entries.push(Entry {
+                        section: *section,
+                        key: Located::new(canonical, self.place.site(place)),
+                        value: Located::new(read, self.place.site(value.span())),
+                    });
+                }
+                (Line::Pair(key, place, value), None) => {
+                    let by_name = TOP.iter().any(|(name, _, _)| *name == key);
+                    if !by_name || above.contains(&key) {
+                        return None;
+                    }
+                    above.push(key);
+                    self.above(key, place, &value);
+                }
+                (Line::End, _) => break,
+            }
+        }
+        if !are_different(self.entries_from(first)) {
+            return None;
+        }
+        self.check_says_something(text);
+        self.diagnostics.is_empty().then_some(self.profile)
+    }
+
+    fn entries_from(&self, first: usize) -> &[Entry] {
+        self.profile.entries.get(first..).unwrap_or_default()
+    }
+
     fn report(&mut self, wrong: Wrong, span: std::ops::Range<usize>) {
         self.diagnostics.push(wrong.locate(self.place, span));
     }
@@ -177,30 +242,34 @@ impl Reader {
             if self.diagnostics.len() > MOST_COUNTED {
                 return;
             }
-            match key.get_ref().as_ref() {
-                "description" => self.description(value),
-                "programs" => {
-                    self.profile.programs =
-                        self.names(Kind::Words(&[]), value, MOST_PROGRAMS, program_name);
-                }
-                "extends" => {
-                    self.profile.extends =
-                        self.names(Kind::Words(&[]), value, MOST_EXTENDS, profile_name);
-                }
-                "degrade" => match read::read(Kind::Rules, value, self.place) {
-                    Ok(super::value::Value::List(rules)) => {
-                        self.profile.degrade =
-                            Some(Located::new(rules, self.place.site(value.span())));
-                    }
-                    Ok(_) => {}
-                    Err(wrong) => self.diagnostics.extend(wrong),
-                },
-                other => match Section::by_name(other) {
-                    Some(section) => self.section(section, key.span(), value),
-                    None if self.headless => {}
-                    None => self.unknown_top(other, key.span()),
-                },
+            self.above(key.get_ref(), key.span(), value);
+        }
+    }
+
+    /// A key outside of all tables, or a table.
+    fn above(&mut self, key: &str, span: std::ops::Range<usize>, value: &Spanned<DeValue<'_>>) {
+        match key {
+            "description" => self.description(value),
+            "programs" => {
+                self.profile.programs =
+                    self.names(Kind::Words(&[]), value, MOST_PROGRAMS, program_name);
             }
+            "extends" => {
+                self.profile.extends =
+                    self.names(Kind::Words(&[]), value, MOST_EXTENDS, profile_name);
+            }
+            "degrade" => match read::read(Kind::Rules, value, self.place) {
+                Ok(super::value::Value::List(rules)) => {
+                    self.profile.degrade = Some(Located::new(rules, self.place.site(value.span())));
+                }
+                Ok(_) => {}
+                Err(wrong) => self.diagnostics.extend(wrong),
+            },
+            other => match Section::by_name(other) {
+                Some(section) => self.section(section, span, value),
+                None if self.headless => {}
+                None => self.unknown_top(other, span),
+            },
         }
     }
 
@@ -404,6 +473,16 @@ impl Reader {
             diagnostics: self.diagnostics,
         }
     }
+}
+
+/// Whether no two of these entries of a section are about the same thing.
+fn are_different(entries: &[Entry]) -> bool {
+    let mut keys: Vec<&str> = entries
+        .iter()
+        .map(|entry| entry.key.value.as_str())
+        .collect();
+    keys.sort_unstable();
+    keys.is_sorted_by(|one, next| one < next)
 }
 
 /// A value of this kind, or `"inherit"`, which removes what lower layers say. This holds for every kind, free text

@@ -1,6 +1,7 @@
 //! Names of profiles → layers, lowest first: what each extends, itself, its drop-ins, and the command line at last.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::Profile;
@@ -105,8 +106,8 @@ impl Identity {
 struct Loader<'a> {
     library: &'a Library,
     sources: &'a mut SourceMap,
-    /// What was merged already: the profile's own layers.
-    known: BTreeMap<Identity, Vec<Profile>>,
+    /// What was merged already: which of the layers are the profile's own.
+    known: BTreeMap<Identity, Range<usize>>,
     /// What is being merged, and where the profile before asks for it.
     stack: Vec<(Identity, Option<Site>)>,
     layers: Vec<Profile>,
@@ -145,7 +146,7 @@ impl Loader<'_> {
             return title;
         }
         match self.known.get(&identity) {
-            Some(own) => self.layers.extend(own.clone()),
+            Some(own) => self.layers.extend_from_within(own.clone()),
             None => self.merge(identity, None),
         }
         title
@@ -186,8 +187,9 @@ impl Loader<'_> {
             }
         }
         self.stack.pop();
-        self.layers.extend(own.iter().cloned());
-        self.known.insert(identity, own);
+        let first = self.layers.len();
+        self.layers.extend(own);
+        self.known.insert(identity, first..self.layers.len());
     }
 
     /// A profile's document and its drop-ins.
@@ -228,7 +230,7 @@ impl Loader<'_> {
                     Source {
                         name: path.to_string_lossy().into_owned(),
                         kind: SourceKind::File(path.to_owned()),
-                        text: text.text,
+                        text: text.text.into(),
                     },
                 ))
             }
@@ -243,12 +245,11 @@ impl Loader<'_> {
     }
 
     fn document(&mut self, name: &str, source: Source) -> Profile {
-        let text = source.text.clone();
         let id = self.sources.add(source);
         let Parsed {
             profile,
             diagnostics,
-        } = document::parse(name, id, &text);
+        } = document::parse(name, id, &self.sources.get(id).text);
         let chain: Vec<Site> = self
             .stack
             .iter()
@@ -327,10 +328,10 @@ impl Loader<'_> {
     }
 }
 
-pub(super) fn embedded_source(name: &str, text: &str) -> Source {
+pub(super) fn embedded_source(name: &str, text: &'static str) -> Source {
     Source {
         name: format!("embedded:{name}.toml"),
         kind: SourceKind::Embedded,
-        text: text.to_owned(),
+        text: text.into(),
     }
 }

@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod key;
 pub mod load;
 pub mod name;
+mod plain;
 pub mod read;
 pub mod search;
 pub mod table;

@@ -2,17 +2,15 @@
 
 use super::key::{Key, Name, Section};
 use super::read::{Wrong, check_syscall_key, path};
-use super::table::{self, KEYS};
+use super::table;
 use crate::report::suggest::nearest;
 use crate::section::capabilities::{self, CAPABILITIES};
 use crate::section::dbus::rule::Who;
 
 /// The key of a section whose pattern a name may follow, if any: of several the one that its beginning says.
 fn pattern(section: Section, text: &str) -> Option<&'static Key> {
-    let mut patterns = KEYS
-        .iter()
-        .filter(|key| key.section == section && !matches!(key.name, Name::Exact(_)))
-        .peekable();
+    let keys = table::of(section).iter();
+    let mut patterns = keys.filter(|key| !matches!(key.name, Name::Exact(_)));
     // Where there is but one, what is wrong with a name is said in its words.
     let several = section == Section::Limits;
     if !several {
@@ -26,8 +24,8 @@ fn pattern(section: Section, text: &str) -> Option<&'static Key> {
 
 /// The words that a section knows.
 pub fn words(section: Section) -> impl Iterator<Item = &'static str> {
-    KEYS.iter().filter_map(move |key| match key.name {
-        Name::Exact(name) if key.section == section => Some(name),
+    table::of(section).iter().filter_map(|key| match key.name {
+        Name::Exact(name) => Some(name),
         _ => None,
     })
 }
@@ -81,8 +79,8 @@ fn unknown(section: Section, text: &str) -> Wrong {
             .label("in a table")
             .help(format!("`{text}` must stand above the first `[table]`"));
     }
-    let labels = KEYS.iter().filter_map(|key| match key.name {
-        Name::Open { label, .. } if key.section == section => Some(label),
+    let labels = table::of(section).iter().filter_map(|key| match key.name {
+        Name::Open { label, .. } => Some(label),
         _ => None,
     });
     let known = words(section).chain(labels);

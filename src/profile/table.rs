@@ -705,12 +705,37 @@ pub static KEYS: &[Key] = &[
     ),
 ];
 
+/// Where the keys of each section begin, and behind the last one where they end. A profile has hundreds of keys, each of which
+/// is looked for among those of its section alone.
+static STARTS: [usize; Section::ALL.len() + 1] = {
+    let mut starts = [0; Section::ALL.len() + 1];
+    let mut at = 0;
+    while at < KEYS.len() {
+        let mut later = KEYS[at].section as usize + 1;
+        while later < starts.len() {
+            starts[later] += 1;
+            later += 1;
+        }
+        at += 1;
+    }
+    starts
+};
+
+/// The keys of a section.
+#[must_use]
+pub fn of(section: Section) -> &'static [Key] {
+    let at = section as usize;
+    let range = STARTS.get(at).zip(STARTS.get(at + 1));
+    range
+        .and_then(|(start, end)| KEYS.get(*start..*end))
+        .unwrap_or_default()
+}
+
 /// The exact key of that name.
 #[must_use]
 pub fn find(section: Section, name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| {
-        key.section == section && matches!(key.name, Name::Exact(exact) if exact == name)
-    })
+    let mut keys = of(section).iter();
+    keys.find(|key| matches!(key.name, Name::Exact(exact) if exact == name))
 }
 
 /// A name that a profile could be expected to take, and why it is no key.
@@ -805,6 +830,16 @@ mod tests {
     }
 
     #[test]
+    fn each_section_has_its_keys() {
+        assert!(KEYS.is_sorted_by_key(|key| key.section));
+        for (at, section) in Section::ALL.into_iter().enumerate() {
+            assert_eq!(section as usize, at);
+            assert!(!of(section).is_empty());
+            assert!(of(section).iter().all(|key| key.section == section));
+        }
+    }
+
+    #[test]
     fn nothing_is_refused_that_is_a_key() {
         for name in RETIRED.iter().flat_map(|retired| retired.names) {
             assert!(find(Section::Limits, name).is_none(), "{name}");
@@ -820,7 +855,7 @@ mod tests {
             let id = sources.add(Source {
                 name: "example.toml".to_owned(),
                 kind: SourceKind::Embedded,
-                text: text.clone(),
+                text: text.clone().into(),
             });
             let parsed = document::parse("example", id, &text);
             assert_eq!(parsed.diagnostics, [], "{text}");

@@ -307,7 +307,7 @@ pub enum Variable {
 }
 
 /// What a value can be. Which one a key takes is said by its [`Kind`](super::key::Kind).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
     /// `true` or `false`.
     Bool(bool),

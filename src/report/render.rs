@@ -331,7 +331,7 @@ mod tests {
         let id = sources.add(Source {
             name: "a.toml".to_owned(),
             kind: SourceKind::Embedded,
-            text: text.to_owned(),
+            text: text.to_owned().into(),
         });
         (sources, id)
     }
@@ -395,12 +395,12 @@ mod tests {
         let second = sources.add(Source {
             name: "b.toml".to_owned(),
             kind: SourceKind::Embedded,
-            text: "\nextends = [\"a\"]\n".to_owned(),
+            text: "\nextends = [\"a\"]\n".into(),
         });
         let option = sources.add(Source {
             name: "command line".to_owned(),
             kind: SourceKind::CommandLine,
-            text: "--memory 3GB".to_owned(),
+            text: "--memory 3GB".into(),
         });
         let found = [
             Diagnostic::error("said twice", Site::new(first, 26..32), "again here")

@@ -3,6 +3,7 @@
 //! A [`Site`] is small and `Copy`, so that each value of a profile, each rule of a policy and each step of a
 //! plan can carry the place that asked for it. Only the [`SourceMap`] can turn it into `file:line:column`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -32,7 +33,7 @@ pub struct Source {
     /// Where it came from.
     pub kind: SourceKind,
     /// The whole text. Empty for [`SourceKind::Default`].
-    pub text: String,
+    pub text: Cow<'static, str>,
 }
 
 /// A range of bytes in one source.
@@ -73,7 +74,7 @@ impl Site {
 }
 
 /// A value with the place that says it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Located<T> {
     /// What is said.
     pub value: T,
@@ -140,7 +141,7 @@ impl SourceMap {
             sources: vec![Source {
                 name: "default".to_owned(),
                 kind: SourceKind::Default,
-                text: String::new(),
+                text: Cow::Borrowed(""),
             }],
             lines: vec![OnceLock::new()],
         }
@@ -209,10 +210,14 @@ impl SourceMap {
                 // Told as a whole.
                 SourceKind::Default | SourceKind::CommandLine => source.text.len(),
             };
+            let text = match &source.text {
+                Cow::Borrowed(text) => Cow::Borrowed(text.get(..end).unwrap_or(text)),
+                Cow::Owned(text) => Cow::Owned(text.get(..end).unwrap_or(text).to_owned()),
+            };
             Source {
                 name: source.name.clone(),
                 kind: source.kind.clone(),
-                text: source.text.get(..end).unwrap_or(&source.text).to_owned(),
+                text,
             }
         };
         Self {

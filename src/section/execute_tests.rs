@@ -12,7 +12,7 @@ fn policy(text: &str) -> Policy {
     let id = sources.add(Source {
         name: "t.toml".to_owned(),
         kind: SourceKind::Embedded,
-        text: text.clone(),
+        text: text.clone().into(),
     });
     let parsed = parse("t", id, &text);
     assert_eq!(parsed.diagnostics, []);

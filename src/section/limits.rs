@@ -198,7 +198,7 @@ impl Limits {
     /// Somebody lowered the hard limit of an extended profile below other limits, which are then never reached.
     fn yield_to_memory(&mut self, policy: &Policy) {
         let layer = |key: &str| {
-            let rule = policy.rules.get(&(Section::Limits, key.to_owned()));
+            let rule = policy.rules.get(Section::Limits, key);
             rule.map(|rule| rule.layer)
         };
         let Some(memory) = self.number("memory") else {

@@ -80,7 +80,7 @@ fn add(sources: &mut SourceMap, name: &str, text: &str) -> Parsed {
     let id = sources.add(Source {
         name: format!("{name}.toml"),
         kind: SourceKind::Embedded,
-        text: text.to_owned(),
+        text: text.to_owned().into(),
     });
     parse(name, id, text)
 }
@@ -215,7 +215,7 @@ pub fn merge(data: &[u8]) {
     assert_eq!(values(&twice), values(&policy));
     assert_eq!(twice.degrade, policy.degrade);
     assert_eq!(twice.description, policy.description);
-    for ((section, key), rule) in &policy.rules {
+    for ((section, key), rule) in policy.rules.iter() {
         let saying: Vec<_> = layers
             .iter()
             .enumerate()

@@ -27,7 +27,7 @@ fn plan(version: Version, kind: SourceKind, keys: &[&str]) -> (Plan, SourceMap) 
             _ => "command line".to_owned(),
         },
         kind,
-        text: PROFILE.to_owned(),
+        text: PROFILE.into(),
     });
     let v1 = version == Version::V1;
     let mut writes = Vec::new();

@@ -167,7 +167,7 @@ fn key(policy: &Policy, decider: &Decider) -> Option<(Section, String)> {
         .find(|key| {
             policy
                 .rules
-                .get(key)
+                .get(key.0, &key.1)
                 .is_some_and(|rule| rule.site == decider.site && rule.value.is_some())
         })
 }

@@ -95,7 +95,7 @@ fn asked(root: bool, profiles: &[&str], text: &str) -> (Vec<Answer>, SourceMap) 
         let id = sources.add(Source {
             name: format!("{number}.toml"),
             kind: SourceKind::Embedded,
-            text: (*text).to_owned(),
+            text: (*text).to_owned().into(),
         });
         let parsed = document::parse("p", id, text);
         assert_eq!(parsed.diagnostics, [], "{text}");

@@ -29,13 +29,13 @@ const LONGEST: usize = 4096;
 const LONGEST_NAME: usize = 255;
 
 /// Splits what a path begins with (`/`, `~`, `${NAME}`) from the names that follow. `${HOME}` is `~`.
-fn head(text: &str) -> Result<(String, &str), Wrong> {
+fn head(text: &str) -> Result<(&str, &str), Wrong> {
     if text.starts_with('/') {
-        return Ok(("/".to_owned(), text));
+        return Ok(("/", text));
     }
     if let Some(rest) = text.strip_prefix('~') {
         if rest.is_empty() || rest.starts_with('/') {
-            return Ok(("~".to_owned(), rest));
+            return Ok(("~", rest));
         }
         return Err(
             Wrong::new(format!("`{text}` names another user's home directory"))
@@ -43,8 +43,8 @@ fn head(text: &str) -> Result<(String, &str), Wrong> {
                 .help("write the path itself, such as \"/home/other\""),
         );
     }
-    if let Some(rest) = text.strip_prefix("${") {
-        let Some((name, rest)) = rest.split_once('}') else {
+    if let Some(behind) = text.strip_prefix("${") {
+        let Some((name, rest)) = behind.split_once('}') else {
             return Err(Wrong::new(format!("`{text}` has no closing `}}`")));
         };
         if !VARIABLES.contains(&name) {
@@ -57,12 +57,8 @@ fn head(text: &str) -> Result<(String, &str), Wrong> {
         if !rest.is_empty() && !rest.starts_with('/') {
             return Err(Wrong::new(format!("`{text}` needs a `/` after `}}`")));
         }
-        let head = if name == "HOME" {
-            "~".to_owned()
-        } else {
-            format!("${{{name}}}")
-        };
-        return Ok((head, rest));
+        let head = text.get(..text.len() - rest.len()).unwrap_or(text);
+        return Ok((if name == "HOME" { "~" } else { head }, rest));
     }
     if let Some(rest) = text.strip_prefix('$') {
         let end = rest.find('/').unwrap_or(rest.len());
@@ -83,11 +79,17 @@ fn normal(text: &str) -> Result<String, Wrong> {
         return Err(Wrong::new(format!("the path is {} bytes long", text.len()))
             .label(format!("at most {LONGEST}")));
     }
-    if let Some(c) = text.chars().find(|c| c.is_control()) {
+    let printable = |byte: u8| matches!(byte, b' '..=b'~');
+    if !text.bytes().all(printable)
+        && let Some(c) = text.chars().find(|c| c.is_control())
+    {
         return Err(Wrong::new("the path contains a control character")
             .label(format!("U+{:04X}", u32::from(c))));
     }
-    let (mut out, rest) = head(text)?;
+    let (head, rest) = head(text)?;
+    let mut out = String::with_capacity(text.len());
+    out.push_str(head);
+    let variable = rest.contains('$');
     for name in rest.split('/').filter(|name| !matches!(*name, "" | ".")) {
         if name == ".." {
             return Err(Wrong::new(format!("`{text}` contains `..`"))
@@ -100,7 +102,7 @@ fn normal(text: &str) -> Result<String, Wrong> {
                     .label(format!("at most {LONGEST_NAME}")),
             );
         }
-        if name.contains("${") {
+        if variable && name.contains("${") {
             return Err(Wrong::new(format!("`{text}` has `${{` within the path"))
                 .label("only a whole beginning expands"));
         }
@@ -130,6 +132,9 @@ pub fn key(text: &str) -> Result<String, Wrong> {
         return Err(Wrong::new(format!("`{text}` ends with `**`"))
             .label("stands for directories on the way to something")
             .help("name the directory itself: what holds for it holds for everything below"));
+    }
+    if !is_pattern(&path) {
+        return Ok(path);
     }
     let patterns = path.split('/').filter(|name| is_pattern(name));
     for name in patterns {

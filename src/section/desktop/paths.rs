@@ -149,7 +149,7 @@ impl Gathered<'_> {
         let rule = self
             .policy
             .rules
-            .get(&(Section::Desktop, key.to_owned()))
+            .get(Section::Desktop, key)
             .filter(|rule| rule.value.is_some());
         self.out.push(PathRule {
             key: match key {

@@ -133,7 +133,7 @@ pub fn policy(rules: &[(Section, &str, Value)]) -> Policy {
     let source = sources.add(Source {
         name: "t".into(),
         kind: SourceKind::Embedded,
-        text: String::new(),
+        text: "".into(),
     });
     let mut policy = Policy {
         name: "test".into(),

@@ -8,7 +8,7 @@ fn source() -> SourceId {
     SourceMap::new().add(Source {
         name: "a.toml".to_owned(),
         kind: SourceKind::CommandLine,
-        text: String::new(),
+        text: "".into(),
     })
 }
 
@@ -72,8 +72,8 @@ fn zero_is_a_limit() {
 #[test]
 fn a_later_hard_limit_leaves_a_higher_soft_one_without_effect() {
     let mut policy = policy(&[("memory", bytes(1)), ("memory-soft", bytes(2))]);
-    let memory = (Section::Limits, "memory".to_owned());
-    policy.rules.get_mut(&memory).unwrap().layer = 1;
+    let memory = policy.rules.get_mut(Section::Limits, "memory");
+    memory.unwrap().layer = 1;
     let limits = Limits::of(&policy, 1).unwrap();
     assert_eq!(limits.get("memory-soft"), None);
     assert_eq!(limits.yielded[0].1.value, 2);
