@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -16,11 +16,11 @@ use std::rc::Rc;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{Mode, SFlag};
+use nix::sys::stat::Mode;
 use nix::sys::statfs::fstatfs;
 
 use super::facts::{PathFact, PathKind};
-use super::paths::{self, Walker};
+use super::paths::{self, Directory, Walker};
 use super::remote;
 use crate::kernel::status;
 use crate::report::{Diagnostic, Diagnostics};
@@ -112,7 +112,7 @@ impl Search {
         };
         let told = |error: Errno| format!("`{}`: {}", start.display(), error.desc());
         self.walker.ask(&directory).map_err(told)?;
-        let kind = self.walker.kind(&directory).map_err(told)?;
+        let kind = self.walker.kind(&directory).map_err(told)?.to_owned();
         let mut find = Find {
             kind,
             found: PathSet::default(),
@@ -140,7 +140,7 @@ impl Search {
     fn descend(
         &mut self,
         find: &mut Find,
-        directory: &OwnedFd,
+        directory: &Directory,
         at: &Path,
         parts: &[Part],
         depth: usize,
@@ -151,7 +151,7 @@ impl Search {
         // Before any name in it is looked for: that alone could mount something.
         match self.walker.kind(directory) {
             Ok(kind) => {
-                if let Some(why) = foreign(&kind, &find.kind) {
+                if let Some(why) = foreign(kind, &find.kind) {
                     self.note(at, why);
                     return Ok(());
                 }
@@ -187,14 +187,14 @@ impl Search {
     fn enter(
         &mut self,
         find: &mut Find,
-        directory: &OwnedFd,
+        directory: &Directory,
         at: &Path,
         name: &OsStr,
         rest: &[Part],
         depth: usize,
     ) -> Result<(), String> {
         let path = at.join(name);
-        let fd = match paths::reference(directory, name) {
+        let fd = match paths::reference(&directory.fd, name) {
             Ok(fd) => fd,
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
             // What is wrong with it is told when it is looked at.
@@ -202,27 +202,27 @@ impl Search {
                 find.found.insert(path);
                 return Ok(());
             }
-            Err(error) => return self.pass_over(&path, paths::own_lock(directory, error)),
+            Err(error) => return self.pass_over(&path, paths::own_lock(&directory.fd, error)),
         };
         if rest.is_empty() {
             find.found.insert(path);
             return Ok(());
         }
-        match paths::kind(&fd) {
-            Ok(SFlag::S_IFDIR) => self.descend(find, &fd, &path, rest, depth + 1),
-            _ => Ok(()),
+        match paths::directory(fd) {
+            Some(found) => self.descend(find, &found, &path, rest, depth + 1),
+            None => Ok(()),
         }
     }
 
     /// The names in a directory; too many are an error. Fifty patterns about one directory read it once.
-    fn read(&mut self, directory: &OwnedFd, at: &Path) -> Result<Names, String> {
+    fn read(&mut self, directory: &Directory, at: &Path) -> Result<Names, String> {
         if let Some(names) = self.read.get(at) {
             return Ok(names.clone());
         }
-        let mut open = match names_of(directory.as_fd()) {
+        let mut open = match names_of(directory.fd.as_fd()) {
             Ok(open) => open,
             Err(error) => {
-                self.pass_over(at, paths::own_lock(directory, error))?;
+                self.pass_over(at, paths::own_lock(&directory.fd, error))?;
                 return Ok(Rc::default());
             }
         };

@@ -477,6 +477,14 @@ fn moved(path: &Path, from: &Path, to: &Path) -> PathBuf {
     tree::rest(path, from).map_or_else(|| path.to_owned(), |rest| join(to, rest))
 }
 
+/// Whether [`moved`] comes to `there`.
+fn is_moved(path: &Path, from: &Path, to: &Path, there: &Path) -> bool {
+    match tree::same(from, to) {
+        true => tree::same(path, there),
+        false => moved(path, from, to) == there,
+    }
+}
+
 /// Joining without a slash at the end when there is nothing to join.
 fn join(base: &Path, rest: &Path) -> PathBuf {
     if rest.as_os_str().is_empty() {

@@ -35,6 +35,7 @@ fn paths_are_ordered_as_the_standard_library_does() {
             assert_eq!(ours, one.cmp(other), "{one:?} {other:?}");
         }
         assert!(ancestors(one).eq(one.ancestors()), "{one:?}");
+        assert_eq!(above(one), one.parent(), "{one:?}");
     }
 }
 
@@ -45,6 +46,12 @@ fn what_is_above_and_below_is_what_the_standard_library_says() {
     let map: PathMap<()> = paths.map(|path| (PathBuf::from(path), ())).collect();
     for path in PATHS.map(Path::new) {
         for other in PATHS.map(Path::new) {
+            assert_eq!(same(path, other), path == other, "{path:?} {other:?}");
+            assert_eq!(
+                is_within(path, other),
+                path.starts_with(other),
+                "{path:?} {other:?}"
+            );
             assert_eq!(
                 rest(path, other),
                 path.strip_prefix(other).ok(),
@@ -60,13 +67,8 @@ fn what_is_above_and_below_is_what_the_standard_library_says() {
                 .collect();
             let above = path.ancestors().filter_map(|at| map.get_key_value(at));
             assert!(map.above(path).eq(above), "{path:?} in {map:?}");
-            map.each_below_others(|line| {
-                let (last, _) = line.last().unwrap();
-                let above = map.above(last).map(|(at, ())| at.as_path());
-                assert!(
-                    line.iter().rev().map(|(at, ())| &***at).eq(above),
-                    "{last:?}"
-                );
+            map.each_below(|at, (), depth| {
+                assert_eq!(map.above(at).count(), depth + 1, "{at:?}");
             });
             let below = map
                 .iter()

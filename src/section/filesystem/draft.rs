@@ -6,7 +6,26 @@ use super::{Draft, Item, Note, What, moved};
 use crate::host::facts::PathKind;
 use crate::profile::value::{Access, Create};
 use crate::report::Site;
-use crate::tree::Key;
+
+/// How an entry of the table lies among the others.
+pub(super) struct Line {
+    /// The number of the nearest one above it.
+    pub above: Option<usize>,
+    /// Whether what is there can be executed.
+    pub executes: bool,
+    /// Whether something lies below it that is not closed.
+    pub leads_on: bool,
+    /// Whether what lies around it is of the host.
+    pub in_host: bool,
+}
+
+/// What the entries above one hand down.
+struct Step {
+    number: usize,
+    /// The nearest word about execution.
+    word: Option<bool>,
+    of_host: bool,
+}
 
 impl Draft<'_> {
     pub(super) fn note(&mut self, site: Site, text: impl Into<String>) {
@@ -51,16 +70,39 @@ impl Draft<'_> {
         })
     }
 
-    /// The same of the last entry of the table among these, which are all at or above its place.
-    pub(super) fn last_executes(&self, line: &[(&Key, &Item)]) -> bool {
-        let Some(((place, item), above)) = line.split_last() else {
-            return true;
-        };
-        let word = || above.iter().rev().find_map(|(_, item)| item.execute);
-        self.executes_below(place, item, word)
+    /// How the entries of the table lie below each other, in their order.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let mut lines: Vec<Line> = Vec::with_capacity(self.table.len());
+        // The last one, and all above it.
+        let mut above: Vec<Step> = Vec::new();
+        self.table.each_below(|place, item, depth| {
+            above.truncate(depth);
+            let around = above.last();
+            let word = around.and_then(|around| around.word);
+            if !item.what.closes() {
+                for around in &above {
+                    if let Some(line) = lines.get_mut(around.number) {
+                        line.leads_on = true;
+                    }
+                }
+            }
+            let of_host = item.of_host().is_some();
+            lines.push(Line {
+                above: around.map(|around| around.number),
+                executes: self.executes_below(place, item, || word),
+                leads_on: false,
+                in_host: around.is_none_or(|around| around.of_host),
+            });
+            above.push(Step {
+                number: lines.len() - 1,
+                word: item.execute.or(word),
+                of_host,
+            });
+        });
+        lines
     }
 
-    fn executes_below(
+    pub(super) fn executes_below(
         &self,
         place: &Path,
         item: &Item,

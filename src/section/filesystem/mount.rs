@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::execution;
-use super::{Draft, Item, Lowered, What, below, moved};
+use super::{Draft, Item, Lowered, What, moved};
 use crate::host::facts::PathKind;
 use crate::plan::step::{Overlay, Root, Upper};
 use crate::plan::{Action, OnFailure, Step};
@@ -48,7 +48,8 @@ struct Build<'a> {
 pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
     let root = Item::root_of_host();
     let root = draft.table.entry("/".into()).or_insert(root).clone();
-    let shut = execution::shut(&mut draft, &root);
+    let lines = draft.lines();
+    let shut = execution::shut(&mut draft, &lines, &root);
     let table = std::mem::take(&mut draft.table);
     let mut build = Build {
         draft,
@@ -61,11 +62,9 @@ pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
     build.make_first();
     build.step(Action::PrivatePropagation, Site::DEFAULT, "");
     build.root(&root);
-    for (place, item) in &table {
-        if place.parent().is_some() {
-            let occupied =
-                item.what.closes() && below(&table, place).any(|(_, item)| !item.what.closes());
-            build.item(place, item, occupied);
+    for (line, (place, item)) in lines.iter().zip(&table) {
+        if place.as_os_str() != "/" {
+            build.item(place, item, item.what.closes() && line.leads_on);
         }
     }
     // What lies deeper is sealed first, while it can still be reached for writing.
