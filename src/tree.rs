@@ -80,6 +80,34 @@ fn compare((one, plain): (&Path, bool), (other, also): (&Path, bool)) -> Orderin
     }
 }
 
+/// Puts values in the order of their paths; those of one path stay as they are.
+pub fn sort<T>(all: &mut [T], at: impl Fn(&T) -> &Path) {
+    let keys: Vec<(&Path, bool)> = all
+        .iter()
+        .map(|value| (at(value), is_plain(at(value))))
+        .collect();
+    if keys.is_sorted_by(|one, other| compare(*one, *other).is_le()) {
+        return;
+    }
+    let mut order: Vec<((&Path, bool), usize)> = keys.into_iter().zip(0..).collect();
+    order.sort_unstable_by(|(one, at), (other, behind)| {
+        compare(*one, *other).then_with(|| at.cmp(behind))
+    });
+    let mut order: Vec<usize> = order.into_iter().map(|(_, from)| from).collect();
+    for to in 0..all.len() {
+        // What was swapped away is found where it went.
+        let next = |order: &[usize], from: usize| order.get(from).copied().unwrap_or(from);
+        let mut from = next(&order, to);
+        while from < to {
+            from = next(&order, from);
+        }
+        if let Some(place) = order.get_mut(to) {
+            *place = from;
+        }
+        all.swap(to, from);
+    }
+}
+
 /// How many bytes at the start are the same.
 #[must_use]
 pub fn common(one: &[u8], other: &[u8]) -> usize {

@@ -288,10 +288,11 @@ pub fn lower(
     if !draft.errors.is_empty() {
         return Err(draft.errors);
     }
-    let held = landlock::hold(&draft, true);
+    let lines = draft.lines();
+    let held = landlock::hold(&draft, &lines, true);
     let denied = programs::denied(&draft);
-    let later = later::look_after(&mut draft);
-    let mut lowered = mount::carry_out(draft)?;
+    let later = later::look_after(&mut draft, &lines);
+    let mut lowered = mount::carry_out(draft, lines)?;
     // As soon as there is a view, and before anything runs in it.
     lowered.steps.extend(later);
     Ok(Lowered {

@@ -2,8 +2,10 @@
 //!
 //! They are asked far more often than they are told: what is at a path, and what is at or above it. Both are answered by a
 //! table of hashes, the second in one pass over the path's bytes, for each part of a plain path up to a slash is hashed on
-//! the way to its end. The order is kept beside it, as numbers.
+//! the way to its end. The order is kept beside it, as numbers, once it is asked for.
 
+use std::cell::OnceCell;
+use std::cmp::Ordering;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -118,8 +120,8 @@ impl<V> Entry<V> {
 pub struct PathMap<V> {
     /// As they came.
     pub(super) entries: Vec<Entry<V>>,
-    /// Their numbers, in the order of the paths.
-    pub(super) order: Vec<u32>,
+    /// Their numbers, in the order of the paths; once somebody has asked for it.
+    order: OnceCell<Vec<u32>>,
     /// Their numbers and one more, by their hashes; 0: none. Empty where there are few.
     slots: Vec<u32>,
 }
@@ -128,7 +130,7 @@ impl<V> Default for PathMap<V> {
     fn default() -> Self {
         Self {
             entries: Vec::new(),
-            order: Vec::new(),
+            order: OnceCell::new(),
             slots: Vec::new(),
         }
     }
@@ -151,8 +153,7 @@ impl<V> PathMap<V> {
     pub fn with_capacity(count: usize) -> Self {
         Self {
             entries: Vec::with_capacity(count),
-            order: Vec::with_capacity(count),
-            slots: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -188,6 +189,9 @@ impl<V> PathMap<V> {
     }
 
     fn at(&self, path: &Path) -> Option<&Entry<V>> {
+        if self.entries.is_empty() {
+            return None;
+        }
         let (hash, plain) = hash_of(path);
         self.entries.get(self.find(hash, (path, plain))?)
     }
@@ -222,40 +226,52 @@ impl<V> PathMap<V> {
     /// Adds what is not there yet; its number.
     fn add(&mut self, hash: u32, key: Key, value: V) -> usize {
         let at = self.entries.len();
-        let is_before = |entries: &[Entry<V>], other: u32| {
-            let other = entries.get(other as usize);
-            other.is_some_and(|other| compare(other.key.named(), key.named()).is_lt())
-        };
-        // Most come in their order.
-        let last = self.order.last().copied();
-        let entries = &self.entries;
-        if last.is_none_or(|last| is_before(entries, last)) {
-            self.order.push(number(at));
-        } else {
-            let place = self
-                .order
-                .partition_point(|other| is_before(entries, *other));
-            self.order.insert(place, number(at));
+        if let Some(order) = self.order.get_mut() {
+            let entries = &self.entries;
+            let is_before = |other: &u32| {
+                let other = entries.get(*other as usize);
+                other.is_some_and(|other| compare(other.key.named(), key.named()).is_lt())
+            };
+            // Most come in their order.
+            let place = match order.last().is_none_or(is_before) {
+                true => order.len(),
+                false => order.partition_point(is_before),
+            };
+            order.insert(place, number(at));
         }
         self.entries.push(Entry { hash, key, value });
         self.note_last();
         at
     }
 
+    /// The numbers of the entries, in the order of the paths.
+    pub(super) fn order(&self) -> &[u32] {
+        self.order.get_or_init(|| {
+            let mut order: Vec<u32> = (0..number(self.entries.len())).collect();
+            let key = |at: u32| self.entries.get(at as usize).map(|entry| entry.key.named());
+            order.sort_by(|one, other| match (key(*one), key(*other)) {
+                (Some(one), Some(other)) => compare(one, other),
+                _ => Ordering::Equal,
+            });
+            order
+        })
+    }
+
     /// Makes the order of the entries that of their paths.
     pub(super) fn settle(&mut self) {
-        if (0..).zip(&self.order).all(|(at, other)| at == *other) {
+        let order = self.order();
+        if (0..).zip(order).all(|(at, other)| at == *other) {
             return;
         }
+        let order = self.order.take().unwrap_or_default();
         let mut all: Vec<_> = std::mem::take(&mut self.entries)
             .into_iter()
             .map(Some)
             .collect();
-        let settled = self.order.iter();
+        let settled = order.iter();
         self.entries = settled
             .filter_map(|at| all.get_mut(*at as usize)?.take())
             .collect();
-        self.order = (0..number(self.entries.len())).collect();
         self.hash_all();
     }
 
@@ -281,6 +297,9 @@ impl<V> PathMap<V> {
     /// The nearest entry at or above a path.
     #[must_use]
     pub fn nearest(&self, path: &Path) -> Option<(&PathBuf, &V)> {
+        if self.entries.is_empty() {
+            return None;
+        }
         let mut nearest = None;
         let plain = self.pass(path, |at| nearest = Some(at));
         match plain {
@@ -377,11 +396,7 @@ impl<V> PathMap<V> {
         let (hash, plain) = hash_of(path);
         let at = self.find(hash, (path, plain))?;
         let removed = self.entries.remove(at);
-        let at = number(at);
-        self.order.retain(|other| *other != at);
-        for other in &mut self.order {
-            *other -= u32::from(*other > at);
-        }
+        self.order.take();
         self.hash_all();
         Some(removed.value)
     }
@@ -404,13 +419,13 @@ impl<V> PathMap<V> {
         self.entries
             .retain_mut(|entry| keep(&entry.key.path, &mut entry.value));
         if self.entries.len() != before {
-            self.order.truncate(self.entries.len());
+            self.order.take();
             self.hash_all();
         }
     }
 
     fn in_order(&self) -> impl DoubleEndedIterator<Item = &Entry<V>> {
-        self.order
+        self.order()
             .iter()
             .filter_map(|at| self.entries.get(*at as usize))
     }
@@ -420,7 +435,7 @@ impl<V> PathMap<V> {
     pub fn iter(&self) -> Iter<'_, V> {
         Iter {
             entries: &self.entries,
-            order: self.order.iter(),
+            order: self.order().iter(),
         }
     }
 
@@ -459,11 +474,12 @@ impl<V> PathMap<V> {
     /// All strictly below a path.
     pub fn below<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = (&'a PathBuf, &'a V)> {
         let key = (path, is_plain(path));
-        let first = self.order.partition_point(|at| {
+        let order = self.order();
+        let first = order.partition_point(|at| {
             let entry = self.entries.get(*at as usize);
             entry.is_some_and(|entry| compare(entry.key.named(), key).is_le())
         });
-        let behind = self.order.get(first..).unwrap_or_default().iter();
+        let behind = order.get(first..).unwrap_or_default().iter();
         behind
             .filter_map(|at| self.entries.get(*at as usize))
             .take_while(move |entry| rest_of(entry.key.named(), key).is_some())

@@ -108,3 +108,34 @@ fn what_is_near_and_below_is_found() {
     assert_eq!(set.from(Path::new("/a")).count(), 2);
     assert!(set.contains(Path::new("/b")) && !set.contains(Path::new("/c")));
 }
+
+#[test]
+fn values_are_put_in_the_order_of_their_paths() {
+    for step in 1..PATHS.len() {
+        let all = || (0..PATHS.len()).map(|at| at * step % PATHS.len()).enumerate();
+        let path = |at: usize| Path::new(PATHS[at]);
+        let (mut ours, mut theirs): (Vec<_>, Vec<_>) = (all().collect(), all().collect());
+        sort(&mut ours, |(_, at)| path(*at));
+        theirs.sort_by(|(_, one), (_, other)| path(*one).cmp(path(*other)));
+        assert_eq!(ours, theirs);
+        // A map does the same, whenever it is asked.
+        let mut map = PathMap::new();
+        for (number, (_, at)) in all().enumerate() {
+            if number == step {
+                assert!(map.keys().is_sorted());
+            }
+            map.insert(path(at).to_owned(), at);
+        }
+        assert!(map.keys().is_sorted());
+        assert!(map.values().all(|at| map.get(path(*at)).is_some()));
+        let few = map.len();
+        map.retain(|_, at| *at % 2 == 0);
+        assert!(map.len() < few || few < 2);
+        assert!(map.clone().into_keys().eq(map.keys().cloned()));
+        for at in map.clone().into_keys() {
+            assert!(map.remove(&at).is_some() && !map.contains_key(&at));
+            assert!(map.keys().is_sorted());
+        }
+        assert!(map.is_empty());
+    }
+}

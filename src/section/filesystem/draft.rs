@@ -13,6 +13,8 @@ pub(super) struct Line {
     pub above: Option<usize>,
     /// Whether what is there can be executed.
     pub executes: bool,
+    /// Whether something lies below it.
+    pub has_below: bool,
     /// Whether something lies below it that is not closed.
     pub leads_on: bool,
     /// Whether what lies around it is of the host.
@@ -79,6 +81,9 @@ impl Draft<'_> {
             above.truncate(depth);
             let around = above.last();
             let word = around.and_then(|around| around.word);
+            if let Some(line) = around.and_then(|around| lines.get_mut(around.number)) {
+                line.has_below = true;
+            }
             if !item.what.closes() {
                 for around in &above {
                     if let Some(line) = lines.get_mut(around.number) {
@@ -90,6 +95,7 @@ impl Draft<'_> {
             lines.push(Line {
                 above: around.map(|around| around.number),
                 executes: self.executes_below(place, item, || word),
+                has_below: false,
                 leads_on: false,
                 in_host: around.is_none_or(|around| around.of_host),
             });
@@ -148,13 +154,18 @@ impl Draft<'_> {
         because: &str,
     ) -> &mut Item {
         let place = place.into();
-        let name = place.display().to_string();
-        self.table.entry(place).or_insert(Item {
+        // Nearly all paths are text.
+        let name = || match place.to_str() {
+            Some(text) => text.to_owned(),
+            None => place.display().to_string(),
+        };
+        let item = || Item {
             what,
-            name,
+            name: name(),
             site,
             because: because.to_owned(),
             execute: None,
-        })
+        };
+        self.table.entry(place.clone()).or_insert_with(item)
     }
 }

@@ -189,7 +189,7 @@ fn is_shown_once(draft: &Draft) -> bool {
 
 /// The rules for a table, and the places at which they grant more than it does. Without mounts the tree is the host's own,
 /// in which nothing is only a passage.
-pub(super) fn hold(draft: &Draft, mounts: bool) -> Held {
+pub(super) fn hold(draft: &Draft, lines: &[Line], mounts: bool) -> Held {
     let root = Path::new("/");
     let all = |item: Option<&Item>| {
         item.is_none_or(|item| {
@@ -202,7 +202,6 @@ pub(super) fn hold(draft: &Draft, mounts: bool) -> Held {
         return Held::default();
     }
     let once = is_shown_once(draft);
-    let lines = draft.lines();
     let mut grants = Grants::default();
     let mut rules: Vec<PathRule> = Vec::new();
     // What is granted at each entry; only of what is shown once.
@@ -401,7 +400,7 @@ pub fn lower_without_mounts(
     }
     Ok(Lowered {
         steps: first.collect(),
-        held: hold(&draft, false),
+        held: hold(&draft, &draft.lines(), false),
         notes: draft.notes,
         refused,
         denied: BTreeSet::new(),
@@ -456,7 +455,7 @@ fn without_mounts(draft: &mut Draft) -> Vec<Refusal> {
             Some(why) => refused.push(refusal(&item, why.to_owned(), false)),
         }
     }
-    let held = hold(draft, false);
+    let held = hold(draft, &draft.lines(), false);
     let everything = held.rules.is_empty();
     for (place, item) in &draft.table {
         let missing = place

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::draft::Line;
 use super::execution;
 use super::{Draft, Item, Lowered, What, moved};
 use crate::host::facts::PathKind;
@@ -45,10 +46,12 @@ struct Build<'a> {
 }
 
 /// Turns the table into steps.
-pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
-    let root = Item::root_of_host();
-    let root = draft.table.entry("/".into()).or_insert(root).clone();
-    let lines = draft.lines();
+pub fn carry_out(mut draft: Draft, mut lines: Vec<Line>) -> Result<Lowered, Diagnostics> {
+    let root = draft.table.entry("/".into());
+    let root = root.or_insert_with(Item::root_of_host).clone();
+    if lines.len() != draft.table.len() {
+        lines = draft.lines();
+    }
     let shut = execution::shut(&mut draft, &lines, &root);
     let table = std::mem::take(&mut draft.table);
     let mut build = Build {

@@ -1,5 +1,6 @@
 //! Where paths lead: on the host, and inside, where some trees come from elsewhere.
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
 use super::{join, moved};
@@ -38,8 +39,20 @@ pub fn host_place(path: &Path, fact: &PathFact) -> PathBuf {
     if let Some(canonical) = &fact.canonical {
         return canonical.clone();
     }
+    if fact.links.is_empty() {
+        return normal(path);
+    }
     let links: Links = fact.links.iter().cloned().collect();
     walk(path, &links, &PathMap::new()).map_or_else(|_| path.to_owned(), |walk| walk.place)
+}
+
+/// The same, as it is kept where something is there.
+pub fn leads_to<'a>(path: &'a Path, fact: &'a PathFact) -> Cow<'a, Path> {
+    match &fact.canonical {
+        Some(canonical) => canonical.into(),
+        None if fact.links.is_empty() && tree::is_plain(path) => path.into(),
+        None => host_place(path, fact).into(),
+    }
 }
 
 /// What is known of paths without links.
@@ -92,7 +105,13 @@ fn follow(
     trees: &PathMap<PathBuf>,
     inside: bool,
 ) -> Result<Walk, String> {
-    if links.is_empty() {
+    // Nothing leads away from it, and whatever is shown there is shown where it is.
+    let direct = || {
+        tree::is_plain(path)
+            && links.nearest(path).is_none()
+            && trees.above(path).all(|(at, source)| tree::same(at, source))
+    };
+    if links.is_empty() || direct() {
         return Ok(Walk {
             place: normal(path),
             links: Vec::new(),
