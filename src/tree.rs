@@ -137,7 +137,11 @@ pub fn same(one: &Path, other: &Path) -> bool {
     }
     match (bytes.last(), others.last()) {
         // They are the last ones of the last names.
-        (Some(last), Some(other)) if last != other && !b"/.".contains(last) && !b"/.".contains(other) => false,
+        (Some(last), Some(other))
+            if last != other && !b"/.".contains(last) && !b"/.".contains(other) =>
+        {
+            false
+        }
         _ => one == other,
     }
 }
@@ -177,7 +181,11 @@ pub fn above(path: &Path) -> Option<&Path> {
         None | Some((_, b"" | b".")) => path.parent(),
         Some(([], _)) => Some(Path::new("/")),
         // What is above may be written with more than its names.
-        Some((above, _)) if !above.starts_with(b"/") || matches!(above.last(), Some(b'/' | b'.')) => path.parent(),
+        Some((above, _))
+            if !above.starts_with(b"/") || matches!(above.last(), Some(b'/' | b'.')) =>
+        {
+            path.parent()
+        }
         Some((above, _)) => Some(Path::new(OsStr::from_bytes(above))),
     }
 }

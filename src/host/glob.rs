@@ -228,11 +228,9 @@ impl Search {
         };
         let mut names = Vec::new();
         for entry in open.iter() {
-            let (name, kind) = match entry {
-                Ok(entry) => (entry.file_name().to_bytes().to_owned(), entry.file_type()),
-                Err(error) => return Err(format!("`{}`: {}", at.display(), error.desc())),
-            };
-            if name == b"." || name == b".." {
+            let entry = entry.map_err(|error| format!("`{}`: {}", at.display(), error.desc()))?;
+            let (name, kind) = (entry.file_name().to_bytes(), entry.file_type());
+            if matches!(name, b"." | b"..") {
                 continue;
             }
             self.names += 1;
@@ -243,7 +241,7 @@ impl Search {
                 ));
             }
             let may_be_directory = kind.is_none_or(|kind| kind == Type::Directory);
-            names.push((OsStr::from_bytes(&name).to_owned(), may_be_directory));
+            names.push((OsStr::from_bytes(name).to_owned(), may_be_directory));
         }
         names.sort();
         let names = Rc::new(names);

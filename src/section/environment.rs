@@ -62,36 +62,38 @@ pub fn rule_for<'p>(policy: &'p Policy, name: &OsStr) -> Option<(&'p str, Traced
 
 /// What `[environment]` says of variables, told apart once for many of them.
 struct Rules<'p> {
-    policy: &'p Policy,
     /// In the order of their names.
-    patterns: Vec<(&'p str, &'p Variable)>,
+    names: Vec<(&'p [u8], &'p Variable)>,
+    /// Those among them that stand for more than one.
+    patterns: Vec<(&'p [u8], &'p Variable)>,
 }
 
 impl<'p> Rules<'p> {
     fn of(policy: &'p Policy) -> Self {
         let said = policy.section(Section::Environment);
-        let patterns = said.filter_map(|(key, value, _)| match value {
-            Value::Variable(said) if key.contains('*') => Some((key, said)),
-            _ => None,
-        });
+        let names: Vec<_> = said
+            .filter_map(|(key, value, _)| match value {
+                Value::Variable(said) => Some((key.as_bytes(), said)),
+                _ => None,
+            })
+            .collect();
+        let patterns = names.iter().filter(|(key, _)| key.contains(&b'*'));
         Self {
-            policy,
-            patterns: patterns.collect(),
+            patterns: patterns.copied().collect(),
+            names,
         }
     }
 
     /// As [`rule_for`].
     fn about(&self, name: &OsStr) -> Option<&'p Variable> {
-        let own = |name| self.policy.get(Section::Environment, name);
-        if let Some(Value::Variable(said)) = name.to_str().and_then(own).map(|said| said.value) {
-            return Some(said);
+        let name = name.as_bytes();
+        if let Ok(own) = self.names.binary_search_by(|(key, _)| (*key).cmp(name)) {
+            return self.names.get(own).map(|(_, said)| *said);
         }
         let mut found: Option<(usize, &Variable)> = None;
         for (key, said) in &self.patterns {
             // What is shorter than one that was found need not be looked at.
-            if found.is_none_or(|(length, _)| length <= key.len())
-                && matches(key.as_bytes(), name.as_bytes())
-            {
+            if found.is_none_or(|(length, _)| length <= key.len()) && matches(key, name) {
                 found = Some((key.len(), said));
             }
         }
@@ -141,7 +143,41 @@ pub fn lower(policy: &Policy, caller: &[(OsString, OsString)]) -> Vec<(OsString,
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::*;
+    use crate::policy::Rule;
+    use crate::report::Site;
+
+    #[test]
+    fn rules_that_are_told_apart_say_what_each_alone_does() {
+        let mut policy = Policy::default();
+        let keys = [
+            "default", "A*", "*A", "AB*", "*B", "AB", "A*B", "A_*", "*_B", "C", "**", "Ä*",
+        ];
+        for (number, key) in keys.into_iter().enumerate() {
+            let value = match key {
+                "default" => Value::Word("clean"),
+                _ => Value::Variable(Variable::Set(number.to_string())),
+            };
+            let rule = Rule {
+                value: Some(value),
+                site: Site::DEFAULT,
+                key_site: Site::DEFAULT,
+                layer: 0,
+                overruled: Vec::new(),
+            };
+            policy
+                .rules
+                .insert((Section::Environment, key.to_owned()), rule);
+        }
+        let rules = Rules::of(&policy);
+        let names = [
+            "default", "A", "B", "AB", "ABC", "A_B", "CAB", "C", "", "A*", "A*B", "Ä", "ÄB", "Z_B",
+        ];
+        for name in names.map(OsStr::new) {
+            let alone = rule_for(&policy, name).map(|(_, said)| said.value);
+            assert_eq!(rules.about(name), alone, "{name:?}");
+        }
+    }
 
     #[test]
     fn a_star_stands_for_any_characters() {

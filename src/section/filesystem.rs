@@ -35,6 +35,7 @@ mod tests;
 mod twin;
 mod world;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -476,6 +477,14 @@ impl<'a> Draft<'a> {
 /// `path`, which lies at or below `from`, moved to the same place below `to`.
 fn moved(path: &Path, from: &Path, to: &Path) -> PathBuf {
     tree::rest(path, from).map_or_else(|| path.to_owned(), |rest| join(to, rest))
+}
+
+/// The same, as it is kept where it stays where it is.
+fn moved_from<'a>(path: &'a Path, from: &Path, to: &Path) -> Cow<'a, Path> {
+    match tree::same(from, to) {
+        true => path.into(),
+        false => moved(path, from, to).into(),
+    }
 }
 
 /// Whether [`moved`] comes to `there`.

@@ -105,4 +105,3 @@ impl<V> IntoIterator for PathMap<V> {
         IntoIter(all.map(|entry| (entry.key.path, entry.value)))
     }
 }
-

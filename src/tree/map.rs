@@ -586,4 +586,3 @@ impl<V: fmt::Debug> fmt::Debug for PathMap<V> {
         f.debug_map().entries(self).finish()
     }
 }
-

@@ -82,4 +82,3 @@ impl<const N: usize> From<[PathBuf; N]> for PathSet {
         all.into_iter().collect()
     }
 }
-

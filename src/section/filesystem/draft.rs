@@ -1,8 +1,9 @@
 //! The table while it is made: what is asked of it, and how something is added.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use super::{Draft, Item, Note, What, moved};
+use super::{Draft, Item, Note, What, moved_from};
 use crate::host::facts::PathKind;
 use crate::profile::value::{Access, Create};
 use crate::report::Site;
@@ -49,16 +50,19 @@ impl Draft<'_> {
     }
 
     /// The path of the host that is shown at a place, with which access; `None` when nothing of the host is.
-    pub(super) fn shown(&self, place: &Path) -> Option<(PathBuf, Access)> {
+    pub(super) fn shown<'p>(&self, place: &'p Path) -> Option<(Cow<'p, Path>, Access)> {
         Self::shown_by(self.cover_or_root(place), place)
     }
 
     /// The same where the nearest entry is known.
-    pub(super) fn shown_by((at, item): (&Path, &Item), place: &Path) -> Option<(PathBuf, Access)> {
+    pub(super) fn shown_by<'p>(
+        (at, item): (&Path, &Item),
+        place: &'p Path,
+    ) -> Option<(Cow<'p, Path>, Access)> {
         match &item.what {
-            What::Show { source, access, .. } => Some((moved(place, at, source), *access)),
+            What::Show { source, access, .. } => Some((moved_from(place, at, source), *access)),
             // Nothing of the host can be changed by it.
-            What::Overlay { source, .. } => Some((moved(place, at, source), Access::ReadOnly)),
+            What::Overlay { source, .. } => Some((moved_from(place, at, source), Access::ReadOnly)),
             _ => None,
         }
     }

@@ -28,8 +28,7 @@ impl Draft<'_> {
     pub(super) fn is_roots(&self, directory: &Path) -> bool {
         let caller = &self.facts.caller;
         let within = |above: &str| tree::is_within(directory, Path::new(above));
-        let home_itself =
-            tree::is_within(directory, &caller.home) && caller.home != Path::new("/");
+        let home_itself = tree::is_within(directory, &caller.home) && caller.home != Path::new("/");
         let here = &caller.working_directory;
         let work = tree::is_within(directory, here) && here.components().count() > 2;
         if home_itself || work || NOT_SYSTEM.iter().any(|other| within(other)) {
@@ -375,9 +374,8 @@ fn changes_nothing(draft: &Draft, place: &Path, item: &Item) -> bool {
 /// cannot be renamed (rename(2), EBUSY), so that nothing else can be put under the rule's path for the next start.
 pub fn pin(draft: &mut Draft) {
     let mut pins: PathMap<(What, Option<bool>, Site, String)> = PathMap::new();
-    let open = |item: &Item| {
-        matches!(item.what, What::Show { access, .. } if access == Access::ReadWrite)
-    };
+    let open =
+        |item: &Item| matches!(item.what, What::Show { access, .. } if access == Access::ReadWrite);
     for (place, item) in &draft.table {
         let Some(parent) = tree::above(place) else {
             continue;
@@ -427,7 +425,7 @@ pub fn pin(draft: &mut Draft) {
                     continue;
                 }
                 let what = What::Show {
-                    source,
+                    source: source.into_owned(),
                     access: Access::ReadWrite,
                     devices,
                     directory: true,

@@ -54,8 +54,12 @@ fn look_at(
         }
         return elsewhere;
     };
-    rule.host = world::host_place(&rule.path, fact);
-    rule.source.clone_from(&rule.host);
+    let host = world::leads_to(&rule.path, fact);
+    // Until now both are the path itself.
+    if host.as_os_str() != rule.path.as_os_str() {
+        rule.host = host.into_owned();
+        rule.source.clone_from(&rule.host);
+    }
     rule.kind = fact.kind;
     rule.source_kind = fact.kind;
     rule.via.clone_from(&fact.links);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::draft::Line;
 use super::execution;
-use super::{Draft, Item, Lowered, What, moved};
+use super::{Draft, Item, Lowered, What, moved, moved_from};
 use crate::host::facts::PathKind;
 use crate::plan::step::{Overlay, Root, Upper};
 use crate::plan::{Action, OnFailure, Step};
@@ -202,7 +202,7 @@ impl Build<'_> {
 
     /// The tree in which a place lies, and where that tree begins.
     fn above(&self, place: &Path) -> (PathBuf, Tree) {
-        let nearest = place.parent().and_then(|above| self.trees.nearest(above));
+        let nearest = tree::above(place).and_then(|above| self.trees.nearest(above));
         nearest.map_or_else(
             || (PathBuf::from("/"), Tree::Closed),
             |(at, tree)| (at.clone(), tree.clone()),
@@ -213,11 +213,11 @@ impl Build<'_> {
     fn kind(&self, place: &Path, (at, above): &(PathBuf, Tree)) -> Option<PathKind> {
         match above {
             Tree::Host { source, .. } | Tree::Overlay { source } => {
-                let there = moved(place, at, source);
-                let known = |at: &Path| self.draft.known.get(at).copied();
+                let there = moved_from(place, at, source);
+                let known = &self.draft.known;
                 // What is above something that is there is there, too.
-                known(&there).or_else(|| {
-                    let mut above = tree::ancestors(&there).filter_map(known);
+                known.get(&there).copied().or_else(|| {
+                    let mut above = known.above(&there).map(|(_, kind)| *kind);
                     above.find(|kind| *kind == PathKind::Missing)
                 })
             }

@@ -233,7 +233,10 @@ fn settle(draft: &mut Draft, rules: &mut [Rule]) {
     let links = world::links(draft.facts);
     if links.is_empty() {
         for rule in rules {
-            rule.place = world::normal(&rule.path);
+            // It is the path itself, unless that is written in another way.
+            if !tree::is_plain(&rule.path) {
+                rule.place = world::normal(&rule.path);
+            }
         }
         return;
     }
