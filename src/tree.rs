@@ -212,16 +212,38 @@ pub fn is_plain(path: &Path) -> bool {
         _ => return false,
     };
     loop {
-        match rest {
-            [] | [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..] => {
-                return false;
-            }
-            _ => {}
+        let (name, behind) = first_name(rest);
+        if matches!(name, b"" | b"." | b"..") {
+            return false;
         }
-        let slash = rest.iter().position(|byte| *byte == b'/');
-        match slash.and_then(|at| rest.get(at + 1..)) {
+        match behind {
             None => return true,
             Some(behind) => rest = behind,
+        }
+    }
+}
+
+/// What stands before the first slash, and what behind it.
+fn first_name(path: &[u8]) -> (&[u8], Option<&[u8]>) {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    let (words, _) = path.as_chunks::<8>();
+    let mut at = 0;
+    for word in words {
+        // A byte that is 0 borrows from its highest bit.
+        let slashes = u64::from_le_bytes(*word) ^ (EACH * b'/' as u64);
+        let found = slashes.wrapping_sub(EACH) & !slashes & (EACH << 7);
+        if found != 0 {
+            at += found.trailing_zeros() as usize / 8;
+            return (path.get(..at).unwrap_or_default(), path.get(at + 1..));
+        }
+        at += 8;
+    }
+    let rest = path.get(at..).unwrap_or_default();
+    match rest.iter().position(|byte| *byte == b'/') {
+        None => (path, None),
+        Some(length) => {
+            at += length;
+            (path.get(..at).unwrap_or_default(), path.get(at + 1..))
         }
     }
 }

@@ -14,7 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Serialize, Serializer};
 
 use super::iter::Iter;
-use super::{Key, compare, is_plain, rest_of};
+use super::{Key, compare, first_name, is_plain, rest_of};
 
 /// Up to so many entries are looked through one by one.
 const FEW: usize = 8;
@@ -29,47 +29,57 @@ fn seed() -> u64 {
     (&raw const HERE).addr() as u64 ^ FACTOR
 }
 
-fn step(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte)).wrapping_mul(FACTOR)
+/// A hash that goes on with a word: all bits of it count in all of the outcome.
+#[allow(clippy::cast_possible_truncation)] // both halves are taken
+fn mix(hash: u64, word: u64) -> u64 {
+    let product = u128::from(hash ^ word) * u128::from(FACTOR);
+    product as u64 ^ (product >> 64) as u64
 }
 
-/// What is kept of a hash: the half that all bytes count in.
-#[allow(clippy::cast_possible_truncation)] // the upper half has as many bits
+/// The same with a name.
+fn with_name(hash: u64, name: &[u8]) -> u64 {
+    let (words, rest) = name.as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    // The length of the rest comes before it.
+    let rest = rest.iter().fold(rest.len() as u64 + 1, |word, byte| {
+        word << 8 | u64::from(*byte)
+    });
+    mix(words.fold(hash, mix), rest)
+}
+
+/// What is kept of a hash.
+#[allow(clippy::cast_possible_truncation)] // all bits count in each half
 fn kept(hash: u64) -> u32 {
-    (hash >> 32) as u32
+    hash as u32
 }
 
 /// Tells of each part of a plain path that ends before a slash or at the end, the shortest first: how long it is, and its hash.
 /// False for a path that is no plain one; what was told of it means nothing then.
 fn scan(path: &[u8], mut tell: impl FnMut(usize, u32)) -> bool {
-    let Some((b'/', names)) = path.split_first() else {
+    let Some((b'/', mut rest)) = path.split_first() else {
         return false;
     };
     let mut hash = seed();
     tell(1, kept(hash));
-    if names.is_empty() {
+    if rest.is_empty() {
         return true;
     }
-    // Of the name that is read: its length, and whether all of it is dots.
-    let (mut length, mut dots) = (0_usize, true);
-    for (at, byte) in names.iter().enumerate() {
-        if *byte == b'/' {
-            if length == 0 || (dots && length <= 2) {
-                return false;
-            }
-            tell(at + 1, kept(hash));
-            (length, dots) = (0, true);
-        } else {
-            length += 1;
-            dots &= *byte == b'.';
+    loop {
+        let (name, behind) = first_name(rest);
+        if matches!(name, b"" | b"." | b"..") {
+            return false;
         }
-        hash = step(hash, *byte);
+        hash = with_name(hash, name);
+        let behind = behind.unwrap_or_default();
+        match rest.len() == name.len() {
+            true => {
+                tell(path.len(), kept(hash));
+                return true;
+            }
+            false => tell(path.len() - behind.len() - 1, kept(hash)),
+        }
+        rest = behind;
     }
-    if length == 0 || (dots && length <= 2) {
-        return false;
-    }
-    tell(path.len(), kept(hash));
-    true
 }
 
 /// The hash of a path, and whether it is a plain one. Equal paths have equal hashes, however they are written.
@@ -78,18 +88,10 @@ fn hash_of(path: &Path) -> (u32, bool) {
     if scan(path.as_os_str().as_bytes(), |_, hash| last = hash) {
         return (last, true);
     }
-    let mut hash = !seed();
-    let mut first = true;
-    for part in path.components() {
-        if part == Component::RootDir {
-            hash = seed();
-            continue;
-        }
-        let slash = (!first).then_some(b'/');
-        first = false;
-        let bytes = part.as_os_str().as_bytes().iter().copied();
-        hash = slash.into_iter().chain(bytes).fold(hash, step);
-    }
+    let hash = path.components().fold(!seed(), |hash, part| match part {
+        Component::RootDir => seed(),
+        part => with_name(hash, part.as_os_str().as_bytes()),
+    });
     (kept(hash), false)
 }
 

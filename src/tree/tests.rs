@@ -85,6 +85,14 @@ fn what_is_plain_is_what_its_components_say() {
         let plain =
             names.is_some_and(|mut names| names.all(|name| !matches!(name, "" | "." | "..")));
         assert_eq!(is_plain(Path::new(path)), plain || path == "/", "{path}");
+        let (name, behind) = first_name(path.as_bytes());
+        let split = path.split_once('/').map(|(name, rest)| (name, Some(rest)));
+        let split = split.unwrap_or((path, None));
+        assert_eq!(
+            (name, behind),
+            (split.0.as_bytes(), split.1.map(str::as_bytes)),
+            "{path}"
+        );
     }
 }
 

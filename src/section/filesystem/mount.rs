@@ -1,6 +1,7 @@
 //! The table carried out, from the root downwards.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::draft::Line;
 use super::execution;
@@ -37,7 +38,8 @@ enum Tree {
 
 struct Build<'a> {
     draft: Draft<'a>,
-    trees: PathMap<Tree>,
+    /// With where each begins.
+    trees: PathMap<Rc<(PathBuf, Tree)>>,
     made: PathSet,
     /// Places at which nothing can be executed.
     shut: PathSet,
@@ -176,7 +178,7 @@ impl Build<'_> {
             ),
         };
         self.act(item, Action::NewRoot { from, access });
-        self.trees.insert(root.to_owned(), tree);
+        self.put(root.to_owned(), tree);
         self.forbid_execution(item, root);
     }
 
@@ -200,12 +202,18 @@ impl Build<'_> {
         self.step(Action::NoExecution { path }, item.site, because);
     }
 
+    /// Remembers what is mounted at a place.
+    fn put(&mut self, place: PathBuf, tree: Tree) {
+        let from = Rc::new((place.clone(), tree));
+        self.trees.insert(place, from);
+    }
+
     /// The tree in which a place lies, and where that tree begins.
-    fn above(&self, place: &Path) -> (PathBuf, Tree) {
+    fn above(&self, place: &Path) -> Rc<(PathBuf, Tree)> {
         let nearest = tree::above(place).and_then(|above| self.trees.nearest(above));
         nearest.map_or_else(
-            || (PathBuf::from("/"), Tree::Closed),
-            |(at, tree)| (at.clone(), tree.clone()),
+            || Rc::new((PathBuf::from("/"), Tree::Closed)),
+            |(_, tree)| tree.clone(),
         )
     }
 
@@ -287,8 +295,7 @@ impl Build<'_> {
         }
         self.draft.errors.push(error);
         // One error is enough: what lies below is taken as possible.
-        self.trees
-            .insert(place.to_owned(), Tree::Memory { sealed: false });
+        self.put(place.to_owned(), Tree::Memory { sealed: false });
         false
     }
 
@@ -363,7 +370,7 @@ impl Build<'_> {
                                 access: *access,
                             },
                         );
-                        self.trees.insert(
+                        self.put(
                             target,
                             Tree::Proc {
                                 access: *access,
@@ -469,7 +476,7 @@ impl Build<'_> {
                                 },
                             );
                         }
-                        self.trees.insert(
+                        self.put(
                             at,
                             Tree::Proc {
                                 access: *access,
@@ -495,7 +502,7 @@ impl Build<'_> {
             }
         };
         self.act(item, action);
-        self.trees.insert(target, tree);
+        self.put(target, tree);
         self.forbid_execution(item, place);
     }
 
@@ -568,7 +575,7 @@ impl Build<'_> {
                     },
                 );
                 self.seal(item, place);
-                self.trees.insert(target, Tree::Memory { sealed: true });
+                self.put(target, Tree::Memory { sealed: true });
             }
             Some(kind) => self.cover(place, item, kind == PathKind::Directory),
         }
@@ -577,7 +584,7 @@ impl Build<'_> {
     fn cover(&mut self, place: &Path, item: &Item, directory: bool) {
         let path = place.to_owned();
         self.act(item, Action::Mask { path, directory });
-        self.trees.insert(place.to_owned(), Tree::Closed);
+        self.put(place.to_owned(), Tree::Closed);
     }
 }
 

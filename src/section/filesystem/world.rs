@@ -58,24 +58,23 @@ pub fn leads_to<'a>(path: &'a Path, fact: &'a PathFact) -> Cow<'a, Path> {
 /// What is known of paths without links.
 #[must_use]
 pub fn known(facts: &Facts) -> PathMap<PathKind> {
-    let seen = facts.paths.iter().filter(|(_, fact)| fact.error.is_none());
-    let mut out: PathMap<PathKind> = seen
-        .map(|(path, fact)| (host_place(path, fact), fact.kind))
-        .collect();
+    let mut out = PathMap::with_capacity(facts.paths.len() * 5 / 4);
     // Whatever something lies below is a directory.
     let mut parents = Vec::new();
-    let mut before: Option<&Path> = None;
-    for (path, kind) in &out {
-        if *kind != PathKind::Missing {
-            let above = tree::ancestors(path).skip(1);
+    let mut before: Option<Cow<Path>> = None;
+    for (path, fact) in facts.paths.iter().filter(|(_, fact)| fact.error.is_none()) {
+        let place = leads_to(path, fact);
+        if fact.kind != PathKind::Missing {
+            let above = tree::ancestors(&place).skip(1);
             // What is above the last one, too, was seen there.
             let seen = |at: &Path| {
-                let rest = before.and_then(|before| tree::rest(before, at));
-                rest.is_some_and(|rest| !rest.as_os_str().is_empty())
+                let before = before.as_deref();
+                before.is_some_and(|before| tree::is_within(before, at) && !tree::same(before, at))
             };
             parents.extend(above.take_while(|at| !seen(at)).map(Path::to_owned));
-            before = Some(path);
+            before = Some(place.clone());
         }
+        out.insert(place.into_owned(), fact.kind);
     }
     out.extend(parents.into_iter().map(|path| (path, PathKind::Directory)));
     out
