@@ -204,17 +204,14 @@ impl Build<'_> {
 
     /// Remembers what is mounted at a place.
     fn put(&mut self, place: PathBuf, tree: Tree) {
-        let from = Rc::new((place.clone(), tree));
-        self.trees.insert(place, from);
+        self.trees.insert(place.clone(), Rc::new((place, tree)));
     }
 
     /// The tree in which a place lies, and where that tree begins.
     fn above(&self, place: &Path) -> Rc<(PathBuf, Tree)> {
         let nearest = tree::above(place).and_then(|above| self.trees.nearest(above));
-        nearest.map_or_else(
-            || Rc::new((PathBuf::from("/"), Tree::Closed)),
-            |(_, tree)| tree.clone(),
-        )
+        let none = || Rc::new((PathBuf::from("/"), Tree::Closed));
+        nearest.map_or_else(none, |(_, tree)| tree.clone())
     }
 
     /// What is at a place before anything is mounted on it; `None` when that was not looked at.
