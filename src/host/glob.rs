@@ -25,7 +25,7 @@ use super::remote;
 use crate::kernel::status;
 use crate::report::{Diagnostic, Diagnostics};
 use crate::section::pattern::{Part, Parts};
-use crate::tree::{PathMap, PathSet};
+use crate::tree::{self, PathMap, PathSet};
 
 /// Directories below the first pattern.
 const DEEPEST: usize = 16;
@@ -55,13 +55,12 @@ pub fn look(paths: &[PathBuf], globs: &[PathBuf]) -> Result<Seen, Diagnostics> {
         notes: BTreeSet::new(),
         walker: Walker::default(),
     };
-    let mut all: PathSet = paths.iter().cloned().collect();
     let mut errors = Diagnostics::new();
     for glob in globs {
         match search.find(glob) {
             Ok(found) => {
-                all.extend(found.iter().cloned());
-                seen.globs.insert(glob.clone(), found.into_iter().collect());
+                let found = found.into_iter().collect();
+                seen.globs.insert(glob.clone(), found);
             }
             Err(why) => errors.push(
                 Diagnostic::general(format!("`{}` cannot be searched: {why}", glob.display()))
@@ -72,7 +71,10 @@ pub fn look(paths: &[PathBuf], globs: &[PathBuf]) -> Result<Seen, Diagnostics> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    let all: Vec<PathBuf> = all.into_iter().collect();
+    let found = seen.globs.values().flatten();
+    let mut all: Vec<&Path> = paths.iter().chain(found).map(PathBuf::as_path).collect();
+    tree::sort(&mut all, |path| path);
+    all.dedup_by(|path, before| tree::same(path, before));
     seen.paths = paths::probe_with(&mut search.walker, &all);
     seen.notes.extend(search.notes);
     Ok(seen)

@@ -30,11 +30,12 @@ const MOST_MISSING: usize = 1024;
 /// Looks at paths; they must be absolute.
 #[must_use]
 pub fn probe(paths: &[PathBuf]) -> PathMap<PathFact> {
-    probe_with(&mut Walker::default(), paths)
+    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    probe_with(&mut Walker::default(), &paths)
 }
 
 /// The same by a walker that has been at some of them before.
-pub(super) fn probe_with(walker: &mut Walker, paths: &[PathBuf]) -> PathMap<PathFact> {
+pub(super) fn probe_with(walker: &mut Walker, paths: &[&Path]) -> PathMap<PathFact> {
     let next = paths.iter().skip(1).map(Some).chain([None]);
     paths
         .iter()
@@ -42,7 +43,7 @@ pub(super) fn probe_with(walker: &mut Walker, paths: &[PathBuf]) -> PathMap<Path
         .map(|(path, next)| {
             // What the next one lies below will be opened anyway: that is also a look.
             let open = next.is_some_and(|next| tree::is_within(next, path));
-            (path.clone(), walker.fact(path, open).0)
+            ((*path).to_owned(), walker.fact(path, open).0)
         })
         .collect()
 }
