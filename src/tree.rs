@@ -1,19 +1,22 @@
 //! Maps and sets of paths, in the order of [`Path`]: parents come before children, and all that lies below a path stands
 //! together.
 //!
-//! The standard library takes both paths apart each time it compares two, and making a plan compares tens of thousands of
-//! times. Nearly all of these paths are plain ones, absolute and without `.`, `..` and needless slashes: of such the bytes
-//! can be compared, with the slash before all others.
+//! The standard library takes both paths apart each time it compares two. Nearly all of these paths are plain ones, absolute
+//! and without `.`, `..` and needless slashes: of such the bytes can be compared, with the slash before all others.
 
-use std::borrow::Borrow;
+mod iter;
+mod map;
+mod set;
+
 use std::cmp::Ordering;
-use std::collections::btree_map::{self, BTreeMap};
 use std::ffi::{OsStr, OsString};
-use std::ops::{Bound, Deref};
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use serde::{Serialize, Serializer};
+pub use iter::{IntoIter, Iter, IterMut};
+pub use map::{PathMap, Place};
+pub use set::PathSet;
 
 /// A path and whether it is a plain one.
 #[derive(Clone, Debug)]
@@ -29,54 +32,17 @@ impl From<PathBuf> for Key {
     }
 }
 
-impl Deref for Key {
-    type Target = Path;
-
-    fn deref(&self) -> &Path {
-        &self.path
-    }
-}
-
-/// A key, or what is looked for among them.
-trait Named {
-    fn named(&self) -> (&Path, bool);
-}
-
-impl Named for Key {
+impl Key {
     fn named(&self) -> (&Path, bool) {
         (&self.path, self.plain)
     }
 }
 
-impl Named for (&Path, bool) {
-    fn named(&self) -> (&Path, bool) {
-        *self
-    }
-}
+impl Deref for Key {
+    type Target = Path;
 
-impl<'a> Borrow<dyn Named + 'a> for Key {
-    fn borrow(&self) -> &(dyn Named + 'a) {
-        self
-    }
-}
-
-impl PartialEq for dyn Named + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for dyn Named + '_ {}
-
-impl PartialOrd for dyn Named + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for dyn Named + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        compare(self.named(), other.named())
+    fn deref(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -114,8 +80,37 @@ fn compare((one, plain): (&Path, bool), (other, also): (&Path, bool)) -> Orderin
     }
 }
 
+/// Puts values in the order of their paths; those of one path stay as they are.
+pub fn sort<T>(all: &mut [T], at: impl Fn(&T) -> &Path) {
+    let keys: Vec<(&Path, bool)> = all
+        .iter()
+        .map(|value| (at(value), is_plain(at(value))))
+        .collect();
+    if keys.is_sorted_by(|one, other| compare(*one, *other).is_le()) {
+        return;
+    }
+    let mut order: Vec<((&Path, bool), usize)> = keys.into_iter().zip(0..).collect();
+    order.sort_unstable_by(|(one, at), (other, behind)| {
+        compare(*one, *other).then_with(|| at.cmp(behind))
+    });
+    let mut order: Vec<usize> = order.into_iter().map(|(_, from)| from).collect();
+    for to in 0..all.len() {
+        // What was swapped away is found where it went.
+        let next = |order: &[usize], from: usize| order.get(from).copied().unwrap_or(from);
+        let mut from = next(&order, to);
+        while from < to {
+            from = next(&order, from);
+        }
+        if let Some(place) = order.get_mut(to) {
+            *place = from;
+        }
+        all.swap(to, from);
+    }
+}
+
 /// How many bytes at the start are the same.
-fn common(one: &[u8], other: &[u8]) -> usize {
+#[must_use]
+pub fn common(one: &[u8], other: &[u8]) -> usize {
     let (words, _) = one.as_chunks::<8>();
     let (others, _) = other.as_chunks::<8>();
     let mut same = 0;
@@ -133,10 +128,66 @@ fn common(one: &[u8], other: &[u8]) -> usize {
     same + one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }
 
+/// Whether two paths are equal, for those that are written in the same way most of the time.
+#[must_use]
+pub fn same(one: &Path, other: &Path) -> bool {
+    let (bytes, others) = (one.as_os_str().as_bytes(), other.as_os_str().as_bytes());
+    if bytes == others {
+        return true;
+    }
+    match (bytes.last(), others.last()) {
+        // They are the last ones of the last names.
+        (Some(last), Some(other))
+            if last != other && !b"/.".contains(last) && !b"/.".contains(other) =>
+        {
+            false
+        }
+        _ => one == other,
+    }
+}
+
 /// What a path is called below another one, as [`Path::strip_prefix`].
 #[must_use]
 pub fn rest<'a>(path: &'a Path, above: &Path) -> Option<&'a Path> {
     rest_of((path, is_plain(path)), (above, is_plain(above)))
+}
+
+/// Whether a path is another one or lies below it, as [`Path::starts_with`].
+#[must_use]
+pub fn is_within(path: &Path, above: &Path) -> bool {
+    let (bytes, others) = (path.as_os_str().as_bytes(), above.as_os_str().as_bytes());
+    match (bytes.strip_prefix(others), others) {
+        (Some([] | [b'/', ..]), _) | (Some(_), b"/") => return true,
+        _ => {}
+    }
+    match (bytes, others) {
+        // Their first names begin with other letters.
+        ([b'/', one, ..], [b'/', other, ..])
+            if one != other && !b"/.".contains(one) && !b"/.".contains(other) =>
+        {
+            false
+        }
+        _ => path.starts_with(above),
+    }
+}
+
+/// What is above a path, as [`Path::parent`].
+#[must_use]
+pub fn above(path: &Path) -> Option<&Path> {
+    let bytes = path.as_os_str().as_bytes();
+    let slash = bytes.iter().rposition(|byte| *byte == b'/');
+    let parts = slash.and_then(|at| Some((bytes.get(..at)?, bytes.get(at + 1..)?)));
+    match parts {
+        None | Some((_, b"" | b".")) => path.parent(),
+        Some(([], _)) => Some(Path::new("/")),
+        // What is above may be written with more than its names.
+        Some((above, _))
+            if !above.starts_with(b"/") || matches!(above.last(), Some(b'/' | b'.')) =>
+        {
+            path.parent()
+        }
+        Some((above, _)) => Some(Path::new(OsStr::from_bytes(above))),
+    }
 }
 
 fn rest_of<'a>((path, plain): (&'a Path, bool), (above, also): (&Path, bool)) -> Option<&'a Path> {
@@ -161,16 +212,38 @@ pub fn is_plain(path: &Path) -> bool {
         _ => return false,
     };
     loop {
-        match rest {
-            [] | [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..] => {
-                return false;
-            }
-            _ => {}
+        let (name, behind) = first_name(rest);
+        if matches!(name, b"" | b"." | b"..") {
+            return false;
         }
-        let slash = rest.iter().position(|byte| *byte == b'/');
-        match slash.and_then(|at| rest.get(at + 1..)) {
+        match behind {
             None => return true,
             Some(behind) => rest = behind,
+        }
+    }
+}
+
+/// What stands before the first slash, and what behind it.
+fn first_name(path: &[u8]) -> (&[u8], Option<&[u8]>) {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    let (words, _) = path.as_chunks::<8>();
+    let mut at = 0;
+    for word in words {
+        // A byte that is 0 borrows from its highest bit.
+        let slashes = u64::from_le_bytes(*word) ^ (EACH * b'/' as u64);
+        let found = slashes.wrapping_sub(EACH) & !slashes & (EACH << 7);
+        if found != 0 {
+            at += found.trailing_zeros() as usize / 8;
+            return (path.get(..at).unwrap_or_default(), path.get(at + 1..));
+        }
+        at += 8;
+    }
+    let rest = path.get(at..).unwrap_or_default();
+    match rest.iter().position(|byte| *byte == b'/') {
+        None => (path, None),
+        Some(length) => {
+            at += length;
+            (path.get(..at).unwrap_or_default(), path.get(at + 1..))
         }
     }
 }
@@ -207,319 +280,6 @@ pub fn names(path: &Path) -> Vec<OsString> {
             Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
         })
         .collect()
-}
-
-/// Values by paths.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathMap<V>(BTreeMap<Key, V>);
-
-impl<V> Default for PathMap<V> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-impl<V> PathMap<V> {
-    /// An empty one.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Whether there is nothing in it.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many paths there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// What is at this path.
-    #[must_use]
-    pub fn get(&self, path: &Path) -> Option<&V> {
-        let key = (path, is_plain(path));
-        self.0.get(&key as &dyn Named)
-    }
-
-    /// The same, to be changed.
-    pub fn get_mut(&mut self, path: &Path) -> Option<&mut V> {
-        let key = (path, is_plain(path));
-        self.0.get_mut(&key as &dyn Named)
-    }
-
-    /// Whether something is at this path.
-    #[must_use]
-    pub fn contains_key(&self, path: &Path) -> bool {
-        self.get(path).is_some()
-    }
-
-    /// The nearest entry at or above a path.
-    #[must_use]
-    pub fn nearest(&self, path: &Path) -> Option<(&PathBuf, &V)> {
-        self.above(path).next()
-    }
-
-    /// What `find` makes of the nearest entry, at or above a path, of which it makes anything.
-    pub fn find_above<'a, T>(
-        &'a self,
-        path: &Path,
-        find: impl Fn(&'a V) -> Option<T>,
-    ) -> Option<(&'a PathBuf, T)> {
-        self.above(path)
-            .find_map(|(at, value)| Some((at, find(value)?)))
-    }
-
-    /// All at or above a path, the nearest first.
-    pub fn above<'a>(&'a self, path: &Path) -> impl Iterator<Item = (&'a PathBuf, &'a V)> {
-        let plain = is_plain(path);
-        let mut next = Some(path);
-        std::iter::from_fn(move || {
-            while let Some(at) = next {
-                // All that lies below a path stands behind it: the last one up to here is above this path, or below the
-                // same as this path is.
-                let until = (
-                    Bound::Unbounded,
-                    Bound::Included(&(at, plain) as &dyn Named),
-                );
-                let (key, value) = self.0.range::<dyn Named, _>(until).next_back()?;
-                let mut way = std::iter::successors(Some(at), |at| parent(at, plain));
-                if rest_of((at, plain), key.named()).is_some() {
-                    next = way.find(|up| rest_of((up, plain), key.named()).is_none());
-                    return Some((&key.path, value));
-                }
-                next = way.find(|up| rest_of(key.named(), (up, plain)).is_some());
-            }
-            None
-        })
-    }
-
-    /// Tells of each entry in their order, as the last of all that are at or above its path: the highest first.
-    pub fn each_below_others<'a>(&'a self, mut tell: impl FnMut(&[(&'a Key, &'a V)])) {
-        let mut line: Vec<(&Key, &V)> = Vec::new();
-        for (key, value) in &self.0 {
-            let above = |(at, _): &(&Key, &V)| rest_of(key.named(), at.named()).is_some();
-            let still = line.iter().take_while(|entry| above(entry)).count();
-            line.truncate(still);
-            line.push((key, value));
-            tell(&line);
-        }
-    }
-
-    /// The path as it is kept, and what is there.
-    #[must_use]
-    pub fn get_key_value(&self, path: &Path) -> Option<(&PathBuf, &V)> {
-        let key = (path, is_plain(path));
-        let found = self.0.get_key_value(&key as &dyn Named);
-        found.map(|(key, value)| (&key.path, value))
-    }
-
-    /// Puts something at a path; returns what was there.
-    pub fn insert(&mut self, path: PathBuf, value: V) -> Option<V> {
-        self.0.insert(path.into(), value)
-    }
-
-    /// Takes out what is at a path.
-    pub fn remove(&mut self, path: &Path) -> Option<V> {
-        let key = (path, is_plain(path));
-        self.0.remove(&key as &dyn Named)
-    }
-
-    /// The place of a path.
-    pub fn entry(&mut self, path: PathBuf) -> btree_map::Entry<'_, Key, V> {
-        self.0.entry(path.into())
-    }
-
-    /// Keeps what `keep` says.
-    pub fn retain(&mut self, mut keep: impl FnMut(&PathBuf, &mut V) -> bool) {
-        self.0.retain(|key, value| keep(&key.path, value));
-    }
-
-    /// All in their order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&PathBuf, &V)> {
-        self.0.iter().map(|(key, value)| (&key.path, value))
-    }
-
-    /// The same, to be changed.
-    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (&PathBuf, &mut V)> {
-        self.0.iter_mut().map(|(key, value)| (&key.path, value))
-    }
-
-    /// All paths in their order.
-    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &PathBuf> {
-        self.0.keys().map(|key| &key.path)
-    }
-
-    /// What is there, in the order of the paths.
-    pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
-        self.0.values()
-    }
-
-    /// The same, to be changed.
-    pub fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut V> {
-        self.0.values_mut()
-    }
-
-    /// All paths in their order, taken out.
-    pub fn into_keys(self) -> impl DoubleEndedIterator<Item = PathBuf> {
-        self.0.into_keys().map(|key| key.path)
-    }
-
-    /// What is there, in the order of the paths, taken out.
-    pub fn into_values(self) -> impl DoubleEndedIterator<Item = V> {
-        self.0.into_values()
-    }
-
-    /// All strictly below a path.
-    pub fn below<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = (&'a PathBuf, &'a V)> {
-        let key = (path, is_plain(path));
-        self.0
-            .range::<dyn Named, _>((Bound::Excluded(&key as &dyn Named), Bound::Unbounded))
-            .take_while(move |(at, _)| rest_of(at.named(), key).is_some())
-            .map(|(key, value)| (&key.path, value))
-    }
-}
-
-type Pair<'a, V> = (&'a PathBuf, &'a V);
-type PairMut<'a, V> = (&'a PathBuf, &'a mut V);
-
-impl<'a, V> IntoIterator for &'a PathMap<V> {
-    type Item = Pair<'a, V>;
-    type IntoIter =
-        std::iter::Map<btree_map::Iter<'a, Key, V>, fn((&'a Key, &'a V)) -> Pair<'a, V>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.iter().map(|(key, value)| (&key.path, value))
-    }
-}
-
-impl<'a, V> IntoIterator for &'a mut PathMap<V> {
-    type Item = PairMut<'a, V>;
-    type IntoIter =
-        std::iter::Map<btree_map::IterMut<'a, Key, V>, fn((&'a Key, &'a mut V)) -> PairMut<'a, V>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.iter_mut().map(|(key, value)| (&key.path, value))
-    }
-}
-
-impl<V> IntoIterator for PathMap<V> {
-    type Item = (PathBuf, V);
-    type IntoIter = std::iter::Map<btree_map::IntoIter<Key, V>, fn((Key, V)) -> (PathBuf, V)>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter().map(|(key, value)| (key.path, value))
-    }
-}
-
-impl<V> FromIterator<(PathBuf, V)> for PathMap<V> {
-    fn from_iter<I: IntoIterator<Item = (PathBuf, V)>>(all: I) -> Self {
-        Self(
-            all.into_iter()
-                .map(|(path, value)| (path.into(), value))
-                .collect(),
-        )
-    }
-}
-
-impl<V, const N: usize> From<[(PathBuf, V); N]> for PathMap<V> {
-    fn from(all: [(PathBuf, V); N]) -> Self {
-        all.into_iter().collect()
-    }
-}
-
-impl<V: Serialize> Serialize for PathMap<V> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_map(self)
-    }
-}
-
-impl<V> Extend<(PathBuf, V)> for PathMap<V> {
-    fn extend<I: IntoIterator<Item = (PathBuf, V)>>(&mut self, all: I) {
-        self.0
-            .extend(all.into_iter().map(|(path, value)| (path.into(), value)));
-    }
-}
-
-/// Paths, each once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PathSet(PathMap<()>);
-
-/// A set can be asked what a map can.
-impl Deref for PathSet {
-    type Target = PathMap<()>;
-
-    fn deref(&self) -> &PathMap<()> {
-        &self.0
-    }
-}
-
-impl PathSet {
-    /// Whether a path is among them.
-    #[must_use]
-    pub fn contains(&self, path: &Path) -> bool {
-        self.contains_key(path)
-    }
-
-    /// Adds one; whether it is new.
-    pub fn insert(&mut self, path: PathBuf) -> bool {
-        self.0.insert(path, ()).is_none()
-    }
-
-    /// All in their order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &PathBuf> {
-        self.keys()
-    }
-
-    /// Those at or below a path.
-    pub fn from<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a PathBuf> {
-        let itself = self.get_key_value(path);
-        let all = itself.into_iter().chain(self.below(path));
-        all.map(|(at, ())| at)
-    }
-}
-
-impl IntoIterator for PathSet {
-    type Item = PathBuf;
-    type IntoIter =
-        std::iter::Map<<PathMap<()> as IntoIterator>::IntoIter, fn((PathBuf, ())) -> PathBuf>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter().map(|(path, ())| path)
-    }
-}
-
-impl<'a> IntoIterator for &'a PathSet {
-    type Item = &'a PathBuf;
-    type IntoIter = std::iter::Map<
-        <&'a PathMap<()> as IntoIterator>::IntoIter,
-        fn((&'a PathBuf, &'a ())) -> &'a PathBuf,
-    >;
-
-    fn into_iter(self) -> Self::IntoIter {
-        (&self.0).into_iter().map(|(path, ())| path)
-    }
-}
-
-impl FromIterator<PathBuf> for PathSet {
-    fn from_iter<I: IntoIterator<Item = PathBuf>>(all: I) -> Self {
-        Self(all.into_iter().map(|path| (path, ())).collect())
-    }
-}
-
-impl Extend<PathBuf> for PathSet {
-    fn extend<I: IntoIterator<Item = PathBuf>>(&mut self, all: I) {
-        self.0.extend(all.into_iter().map(|path| (path, ())));
-    }
-}
-
-impl<const N: usize> From<[PathBuf; N]> for PathSet {
-    fn from(all: [PathBuf; N]) -> Self {
-        all.into_iter().collect()
-    }
 }
 
 #[cfg(test)]

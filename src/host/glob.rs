@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -16,16 +16,16 @@ use std::rc::Rc;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::stat::{Mode, SFlag};
+use nix::sys::stat::Mode;
 use nix::sys::statfs::fstatfs;
 
 use super::facts::{PathFact, PathKind};
-use super::paths::{self, Walker};
+use super::paths::{self, Directory, Walker};
 use super::remote;
 use crate::kernel::status;
 use crate::report::{Diagnostic, Diagnostics};
 use crate::section::pattern::{Part, Parts};
-use crate::tree::{PathMap, PathSet};
+use crate::tree::{self, PathMap, PathSet};
 
 /// Directories below the first pattern.
 const DEEPEST: usize = 16;
@@ -55,13 +55,12 @@ pub fn look(paths: &[PathBuf], globs: &[PathBuf]) -> Result<Seen, Diagnostics> {
         notes: BTreeSet::new(),
         walker: Walker::default(),
     };
-    let mut all: PathSet = paths.iter().cloned().collect();
     let mut errors = Diagnostics::new();
     for glob in globs {
         match search.find(glob) {
             Ok(found) => {
-                all.extend(found.iter().cloned());
-                seen.globs.insert(glob.clone(), found.into_iter().collect());
+                let found = found.into_iter().collect();
+                seen.globs.insert(glob.clone(), found);
             }
             Err(why) => errors.push(
                 Diagnostic::general(format!("`{}` cannot be searched: {why}", glob.display()))
@@ -72,7 +71,10 @@ pub fn look(paths: &[PathBuf], globs: &[PathBuf]) -> Result<Seen, Diagnostics> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    let all: Vec<PathBuf> = all.into_iter().collect();
+    let found = seen.globs.values().flatten();
+    let mut all: Vec<&Path> = paths.iter().chain(found).map(PathBuf::as_path).collect();
+    tree::sort(&mut all, |path| path);
+    all.dedup_by(|path, before| tree::same(path, before));
     seen.paths = paths::probe_with(&mut search.walker, &all);
     seen.notes.extend(search.notes);
     Ok(seen)
@@ -112,7 +114,7 @@ impl Search {
         };
         let told = |error: Errno| format!("`{}`: {}", start.display(), error.desc());
         self.walker.ask(&directory).map_err(told)?;
-        let kind = self.walker.kind(&directory).map_err(told)?;
+        let kind = self.walker.kind(&directory).map_err(told)?.to_owned();
         let mut find = Find {
             kind,
             found: PathSet::default(),
@@ -140,7 +142,7 @@ impl Search {
     fn descend(
         &mut self,
         find: &mut Find,
-        directory: &OwnedFd,
+        directory: &Directory,
         at: &Path,
         parts: &[Part],
         depth: usize,
@@ -151,7 +153,7 @@ impl Search {
         // Before any name in it is looked for: that alone could mount something.
         match self.walker.kind(directory) {
             Ok(kind) => {
-                if let Some(why) = foreign(&kind, &find.kind) {
+                if let Some(why) = foreign(kind, &find.kind) {
                     self.note(at, why);
                     return Ok(());
                 }
@@ -187,14 +189,14 @@ impl Search {
     fn enter(
         &mut self,
         find: &mut Find,
-        directory: &OwnedFd,
+        directory: &Directory,
         at: &Path,
         name: &OsStr,
         rest: &[Part],
         depth: usize,
     ) -> Result<(), String> {
         let path = at.join(name);
-        let fd = match paths::reference(directory, name) {
+        let fd = match paths::reference(&directory.fd, name) {
             Ok(fd) => fd,
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
             // What is wrong with it is told when it is looked at.
@@ -202,37 +204,35 @@ impl Search {
                 find.found.insert(path);
                 return Ok(());
             }
-            Err(error) => return self.pass_over(&path, paths::own_lock(directory, error)),
+            Err(error) => return self.pass_over(&path, paths::own_lock(&directory.fd, error)),
         };
         if rest.is_empty() {
             find.found.insert(path);
             return Ok(());
         }
-        match paths::kind(&fd) {
-            Ok(SFlag::S_IFDIR) => self.descend(find, &fd, &path, rest, depth + 1),
-            _ => Ok(()),
+        match paths::directory(fd) {
+            Some(found) => self.descend(find, &found, &path, rest, depth + 1),
+            None => Ok(()),
         }
     }
 
     /// The names in a directory; too many are an error. Fifty patterns about one directory read it once.
-    fn read(&mut self, directory: &OwnedFd, at: &Path) -> Result<Names, String> {
+    fn read(&mut self, directory: &Directory, at: &Path) -> Result<Names, String> {
         if let Some(names) = self.read.get(at) {
             return Ok(names.clone());
         }
-        let mut open = match names_of(directory.as_fd()) {
+        let mut open = match names_of(directory.fd.as_fd()) {
             Ok(open) => open,
             Err(error) => {
-                self.pass_over(at, paths::own_lock(directory, error))?;
+                self.pass_over(at, paths::own_lock(&directory.fd, error))?;
                 return Ok(Rc::default());
             }
         };
         let mut names = Vec::new();
         for entry in open.iter() {
-            let (name, kind) = match entry {
-                Ok(entry) => (entry.file_name().to_bytes().to_owned(), entry.file_type()),
-                Err(error) => return Err(format!("`{}`: {}", at.display(), error.desc())),
-            };
-            if name == b"." || name == b".." {
+            let entry = entry.map_err(|error| format!("`{}`: {}", at.display(), error.desc()))?;
+            let (name, kind) = (entry.file_name().to_bytes(), entry.file_type());
+            if matches!(name, b"." | b"..") {
                 continue;
             }
             self.names += 1;
@@ -243,7 +243,7 @@ impl Search {
                 ));
             }
             let may_be_directory = kind.is_none_or(|kind| kind == Type::Directory);
-            names.push((OsStr::from_bytes(&name).to_owned(), may_be_directory));
+            names.push((OsStr::from_bytes(name).to_owned(), may_be_directory));
         }
         names.sort();
         let names = Rc::new(names);

@@ -5,7 +5,7 @@
 //! resolution asks for a directory then), and so would a name that is looked for in a directory of autofs. A file system of
 //! which somebody else has to be asked (`remote`) is gone into only once it has answered.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -30,19 +30,20 @@ const MOST_MISSING: usize = 1024;
 /// Looks at paths; they must be absolute.
 #[must_use]
 pub fn probe(paths: &[PathBuf]) -> PathMap<PathFact> {
-    probe_with(&mut Walker::default(), paths)
+    let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    probe_with(&mut Walker::default(), &paths)
 }
 
 /// The same by a walker that has been at some of them before.
-pub(super) fn probe_with(walker: &mut Walker, paths: &[PathBuf]) -> PathMap<PathFact> {
+pub(super) fn probe_with(walker: &mut Walker, paths: &[&Path]) -> PathMap<PathFact> {
     let next = paths.iter().skip(1).map(Some).chain([None]);
     paths
         .iter()
         .zip(next)
         .map(|(path, next)| {
             // What the next one lies below will be opened anyway: that is also a look.
-            let open = next.is_some_and(|next| tree::rest(next, path).is_some());
-            (path.clone(), walker.fact(path, open).0)
+            let open = next.is_some_and(|next| tree::is_within(next, path));
+            ((*path).to_owned(), walker.fact(path, open).0)
         })
         .collect()
 }
@@ -57,16 +58,25 @@ enum Entry {
 
 /// A directory on the way.
 #[derive(Debug)]
-struct Directory {
-    fd: Rc<OwnedFd>,
-    device: (u32, u32),
+pub(super) struct Directory {
+    /// A bare reference to it.
+    pub fd: OwnedFd,
+    /// The numbers of the device that it is on.
+    pub device: (u32, u32),
 }
+
+/// What is found at the end of a path: the path without links, and a reference to a directory.
+type Found = (PathBuf, PathKind, Option<Rc<Directory>>);
 
 /// Looks at paths, and remembers the directories on the way.
 #[derive(Default)]
 pub(super) struct Walker {
     root: Option<Rc<Directory>>,
     seen: PathMap<Entry>,
+    /// The last plain path that was gone, and the directories on it before any link: how much of it leads there. The next
+    /// one begins like it most of the time.
+    last: PathBuf,
+    trail: Vec<(usize, Rc<Directory>)>,
     /// Directories that are not there: many rules name something below the same ones.
     missing: PathSet,
     /// Where something is mounted; read once an automount is met.
@@ -77,12 +87,12 @@ pub(super) struct Walker {
 
 impl Walker {
     /// What is at a path, and a reference to it when it is a directory.
-    pub(super) fn look(&mut self, path: &Path) -> (PathFact, Option<Rc<OwnedFd>>) {
+    pub(super) fn look(&mut self, path: &Path) -> (PathFact, Option<Rc<Directory>>) {
         self.fact(path, true)
     }
 
     /// The same; without `open`, a directory at the end is not opened for the reference.
-    fn fact(&mut self, path: &Path, open: bool) -> (PathFact, Option<Rc<OwnedFd>>) {
+    fn fact(&mut self, path: &Path, open: bool) -> (PathFact, Option<Rc<Directory>>) {
         let mut fact = PathFact {
             canonical: None,
             kind: PathKind::Missing,
@@ -105,23 +115,24 @@ impl Walker {
         (fact, end)
     }
 
-    fn follow(
-        &mut self,
-        path: &Path,
-        open_last: bool,
-        fact: &mut PathFact,
-    ) -> nix::Result<(PathBuf, PathKind, Option<Rc<OwnedFd>>)> {
-        let root = match &self.root {
-            Some(root) => root.clone(),
-            None => {
-                let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-                let fd = open("/", flags, Mode::empty())?;
-                let device = status::of(fd.as_fd())?.device;
-                self.devices.trust(device);
-                let fd = Rc::new(fd);
-                self.root.insert(Rc::new(Directory { fd, device })).clone()
-            }
-        };
+    fn root(&mut self) -> nix::Result<Rc<Directory>> {
+        if let Some(root) = &self.root {
+            return Ok(root.clone());
+        }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let fd = open("/", flags, Mode::empty())?;
+        let device = status::of(fd.as_fd())?.device;
+        self.devices.trust(device);
+        Ok(self.root.insert(Rc::new(Directory { fd, device })).clone())
+    }
+
+    fn follow(&mut self, path: &Path, open_last: bool, fact: &mut PathFact) -> nix::Result<Found> {
+        let root = self.root()?;
+        if tree::is_plain(path)
+            && let Some(found) = self.go(&root, path, open_last, fact)?
+        {
+            return Ok(found);
+        }
         // The directories on the way, so that `..` leads back to where one came from.
         let mut way: Vec<(PathBuf, Rc<Directory>)> = Vec::new();
         let mut rest = tree::names(path);
@@ -134,32 +145,16 @@ impl Walker {
                 .last()
                 .map_or((Path::new("/"), &root), |(at, found)| (at.as_path(), found));
             let here = at.join(&name);
-            if rest.is_empty() && !open_last && !self.seen.contains_key(&here) {
-                let looked = look_at(&directory.fd, &name);
-                let looked = looked.map_err(|error| own_lock(&directory.fd, error))?;
-                let kind = match type_of(&looked) {
-                    SFlag::S_IFDIR => Some(PathKind::Directory),
-                    SFlag::S_IFREG => Some(PathKind::File),
-                    SFlag::S_IFLNK => None,
-                    _ => Some(PathKind::Special),
-                };
-                if let Some(kind) = kind {
-                    fact.twin = twin(kind, &looked);
-                    return Ok((here, kind, None));
-                }
+            if rest.is_empty()
+                && !open_last
+                && let Some(kind) = self.look_only(directory, &here, &name, fact)?
+            {
+                return Ok((here, kind, None));
             }
             match self.entry(&here, &directory.fd, &name)? {
                 Entry::Directory(found) => {
                     if let Some(next) = rest.last() {
-                        match self.devices.kind(found.device, found.fd.as_fd())? {
-                            remote::Kind::Automount if !self.is_mounted(&here.join(next)) => {
-                                return Err(Errno::EREMOTE);
-                            }
-                            remote::Kind::Remote => {
-                                self.devices.ask(found.device, found.fd.as_fd())?;
-                            }
-                            remote::Kind::Automount | remote::Kind::Here => {}
-                        }
+                        self.may_enter(&found, &here.join(next))?;
                     }
                     way.push((here, found));
                 }
@@ -181,7 +176,100 @@ impl Walker {
             }
         }
         let (at, found) = way.pop().unwrap_or_else(|| (PathBuf::from("/"), root));
-        Ok((at, PathKind::Directory, Some(found.fd.clone())))
+        Ok((at, PathKind::Directory, Some(found)))
+    }
+
+    /// Goes a plain path on which no link is met; nothing when one is.
+    fn go(
+        &mut self,
+        root: &Rc<Directory>,
+        path: &Path,
+        open_last: bool,
+        fact: &mut PathFact,
+    ) -> nix::Result<Option<Found>> {
+        let bytes = path.as_os_str().as_bytes();
+        if bytes == b"/" {
+            let root = Some(root.clone());
+            return Ok(Some((path.to_owned(), PathKind::Directory, root)));
+        }
+        let same = tree::common(bytes, self.last.as_os_str().as_bytes());
+        let leads = |(end, _): &(usize, Rc<Directory>)| {
+            *end <= same && bytes.get(*end).is_some_and(|byte| *byte == b'/')
+        };
+        let still = self.trail.iter().take_while(|step| leads(step)).count();
+        self.trail.truncate(still);
+        path.clone_into(&mut self.last);
+        let mut start = self.trail.last().map_or(0, |(end, _)| *end);
+        while let Some(rest) = bytes.get(start + 1..) {
+            let length = rest.iter().position(|byte| *byte == b'/');
+            let name = OsStr::from_bytes(match length {
+                Some(length) => rest.get(..length).unwrap_or_default(),
+                None => rest,
+            });
+            let end = start + 1 + name.len();
+            let here = Path::new(OsStr::from_bytes(bytes.get(..end).unwrap_or_default()));
+            let directory = match self.trail.last() {
+                Some((_, directory)) => {
+                    let directory = directory.clone();
+                    self.may_enter(&directory, here)?;
+                    directory
+                }
+                None => root.clone(),
+            };
+            if length.is_none()
+                && !open_last
+                && let Some(kind) = self.look_only(&directory, here, name, fact)?
+            {
+                return Ok(Some((here.to_owned(), kind, None)));
+            }
+            match (self.entry(here, &directory.fd, name)?, length) {
+                (Entry::Link(_), _) => return Ok(None),
+                (Entry::Directory(found), None) => {
+                    return Ok(Some((here.to_owned(), PathKind::Directory, Some(found))));
+                }
+                (Entry::Directory(found), Some(_)) => self.trail.push((end, found)),
+                (Entry::Other(kind, twin), None) => {
+                    fact.twin = twin;
+                    return Ok(Some((here.to_owned(), kind, None)));
+                }
+                (Entry::Other(..), Some(_)) => return Err(Errno::ENOTDIR),
+            }
+            start = end;
+        }
+        Ok(None)
+    }
+
+    /// Before a name in a directory is looked for: whether that would mount something, or has to be asked of somebody who
+    /// does not answer.
+    fn may_enter(&mut self, directory: &Directory, next: &Path) -> nix::Result<()> {
+        match self.devices.kind(directory.device, directory.fd.as_fd())? {
+            remote::Kind::Automount if !self.is_mounted(next) => Err(Errno::EREMOTE),
+            remote::Kind::Remote => self.devices.ask(directory.device, directory.fd.as_fd()),
+            remote::Kind::Automount | remote::Kind::Here => Ok(()),
+        }
+    }
+
+    /// What a name is that nothing more is to be done with, unless it was opened before; nothing for a link.
+    fn look_only(
+        &self,
+        directory: &Directory,
+        here: &Path,
+        name: &OsStr,
+        fact: &mut PathFact,
+    ) -> nix::Result<Option<PathKind>> {
+        if self.seen.contains_key(here) {
+            return Ok(None);
+        }
+        let looked = look_at(&directory.fd, name);
+        let looked = looked.map_err(|error| own_lock(&directory.fd, error))?;
+        let kind = match type_of(&looked) {
+            SFlag::S_IFDIR => PathKind::Directory,
+            SFlag::S_IFREG => PathKind::File,
+            SFlag::S_IFLNK => return Ok(None),
+            _ => PathKind::Special,
+        };
+        fact.twin = twin(kind, &looked);
+        Ok(Some(kind))
     }
 
     fn entry(&mut self, path: &Path, directory: &OwnedFd, name: &OsStr) -> nix::Result<Entry> {
@@ -204,7 +292,7 @@ impl Walker {
         let found = status::of(fd.as_fd())?;
         let entry = match type_of(&found) {
             SFlag::S_IFDIR => Entry::Directory(Rc::new(Directory {
-                fd: Rc::new(fd),
+                fd,
                 device: found.device,
             })),
             // Of the link itself, not of what its name leads to by now.
@@ -221,17 +309,14 @@ impl Walker {
 
 impl Walker {
     /// What a directory's file system is, without asking it.
-    pub(super) fn kind(&mut self, directory: &OwnedFd) -> nix::Result<String> {
-        let device = status::of(directory.as_fd())?.device;
-        let name = self.devices.name(device, directory.as_fd());
-        name.map(str::to_owned)
+    pub(super) fn kind(&mut self, directory: &Directory) -> nix::Result<&str> {
+        self.devices.name(directory.device, directory.fd.as_fd())
     }
 
     /// Asks a directory's file system once whether it is there, where somebody else has to be asked.
-    pub(super) fn ask(&mut self, directory: &OwnedFd) -> nix::Result<()> {
-        let device = status::of(directory.as_fd())?.device;
-        match self.devices.kind(device, directory.as_fd())? {
-            remote::Kind::Remote => self.devices.ask(device, directory.as_fd()),
+    pub(super) fn ask(&mut self, directory: &Directory) -> nix::Result<()> {
+        match self.devices.kind(directory.device, directory.fd.as_fd())? {
+            remote::Kind::Remote => self.devices.ask(directory.device, directory.fd.as_fd()),
             remote::Kind::Automount | remote::Kind::Here => Ok(()),
         }
     }
@@ -283,9 +368,13 @@ pub(super) fn reference(directory: &OwnedFd, name: &OsStr) -> nix::Result<OwnedF
     )
 }
 
-/// The type bits of what a descriptor refers to.
-pub(super) fn kind(fd: &OwnedFd) -> nix::Result<SFlag> {
-    status::of(fd.as_fd()).map(|found| type_of(&found))
+/// What a descriptor refers to, if that is a directory.
+pub(super) fn directory(fd: OwnedFd) -> Option<Directory> {
+    let found = status::of(fd.as_fd()).ok()?;
+    (type_of(&found) == SFlag::S_IFDIR).then_some(Directory {
+        fd,
+        device: found.device,
+    })
 }
 
 fn type_of(found: &Status) -> SFlag {
@@ -293,8 +382,21 @@ fn type_of(found: &Status) -> SFlag {
 }
 
 fn look_at(directory: &OwnedFd, name: &OsStr) -> nix::Result<Status> {
-    let name = CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL)?;
-    status::at(directory.as_fd(), &name)
+    /// The longest name of a file, and its end (NAME_MAX, limits.h).
+    const ROOM: usize = 256;
+    let mut text = [0; ROOM];
+    let length = name.len();
+    match text.get_mut(..length).filter(|_| length < ROOM) {
+        Some(place) => place.copy_from_slice(name.as_bytes()),
+        None => {
+            // The kernel says what is wrong with it.
+            let name = CString::new(name.as_bytes()).map_err(|_| Errno::EINVAL)?;
+            return status::at(directory.as_fd(), &name);
+        }
+    }
+    let name = text.get(..=length).map(CStr::from_bytes_with_nul);
+    let name = name.and_then(Result::ok).ok_or(Errno::EINVAL)?;
+    status::at(directory.as_fd(), name)
 }
 
 /// Which file this is, where it has other names.

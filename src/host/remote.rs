@@ -35,6 +35,8 @@ pub(super) struct Devices {
     /// Those that have answered, or need not be asked.
     answered: BTreeMap<Device, bool>,
     root: Option<Device>,
+    /// The last one that was asked about.
+    last: Option<(Device, Kind)>,
 }
 
 impl Devices {
@@ -85,7 +87,14 @@ impl Devices {
         if self.root == Some(device) {
             return Ok(Kind::Here);
         }
-        self.name(device, directory).map(kind_of)
+        if let Some((last, kind)) = self.last
+            && last == device
+        {
+            return Ok(kind);
+        }
+        let kind = self.name(device, directory).map(kind_of)?;
+        self.last = Some((device, kind));
+        Ok(kind)
     }
 
     /// Asks a remote one, once.
@@ -110,6 +119,7 @@ impl Devices {
 
 fn kind_of(name: &str) -> Kind {
     match name {
+        "" => Kind::Here,
         "autofs" => Kind::Automount,
         name if is_remote(name) => Kind::Remote,
         _ => Kind::Here,

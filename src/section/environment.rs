@@ -10,14 +10,36 @@ use crate::profile::value::{Value, Variable};
 
 /// Whether `pattern`, in which `*` stands for any characters, matches all of `name`.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let Some(star) = pattern.iter().position(|&byte| byte == b'*') else {
-        return pattern == name;
-    };
-    let (head, tail) = (&pattern[..star], &pattern[star + 1..]);
-    let Some(rest) = name.strip_prefix(head) else {
+    let mut parts = pattern.split(|&byte| byte == b'*');
+    let Some(mut rest) = parts.next().and_then(|head| name.strip_prefix(head)) else {
         return false;
     };
-    (0..=rest.len()).any(|skipped| matches(tail, &rest[skipped..]))
+    let Some(tail) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    // The first place at which a part is found leaves the most for those behind it.
+    for part in parts {
+        match find(part, rest) {
+            Some(behind) => rest = behind,
+            None => return false,
+        }
+    }
+    rest.ends_with(tail)
+}
+
+/// What follows a part where it is found first.
+fn find<'n>(part: &[u8], mut name: &'n [u8]) -> Option<&'n [u8]> {
+    let Some(first) = part.first() else {
+        return Some(name);
+    };
+    loop {
+        let at = name.iter().position(|byte| byte == first)?;
+        name = name.get(at..)?;
+        if let Some(behind) = name.strip_prefix(part) {
+            return Some(behind);
+        }
+        name = name.get(1..)?;
+    }
 }
 
 /// The rule for a variable: its own name, else the longest pattern that matches; with its key and its place.
@@ -38,6 +60,47 @@ pub fn rule_for<'p>(policy: &'p Policy, name: &OsStr) -> Option<(&'p str, Traced
         .max_by_key(|(key, _)| (*key == name, key.len()))
 }
 
+/// What `[environment]` says of variables, told apart once for many of them.
+struct Rules<'p> {
+    /// In the order of their names.
+    names: Vec<(&'p [u8], &'p Variable)>,
+    /// Those among them that stand for more than one.
+    patterns: Vec<(&'p [u8], &'p Variable)>,
+}
+
+impl<'p> Rules<'p> {
+    fn of(policy: &'p Policy) -> Self {
+        let said = policy.section(Section::Environment);
+        let names: Vec<_> = said
+            .filter_map(|(key, value, _)| match value {
+                Value::Variable(said) => Some((key.as_bytes(), said)),
+                _ => None,
+            })
+            .collect();
+        let patterns = names.iter().filter(|(key, _)| key.contains(&b'*'));
+        Self {
+            patterns: patterns.copied().collect(),
+            names,
+        }
+    }
+
+    /// As [`rule_for`].
+    fn about(&self, name: &OsStr) -> Option<&'p Variable> {
+        let name = name.as_bytes();
+        if let Ok(own) = self.names.binary_search_by(|(key, _)| (*key).cmp(name)) {
+            return self.names.get(own).map(|(_, said)| *said);
+        }
+        let mut found: Option<(usize, &Variable)> = None;
+        for (key, said) in &self.patterns {
+            // What is shorter than one that was found need not be looked at.
+            if found.is_none_or(|(length, _)| length <= key.len()) && matches(key, name) {
+                found = Some((key.len(), said));
+            }
+        }
+        found.map(|(_, said)| said)
+    }
+}
+
 /// Whether variables that no rule names are kept from the program, and where that is said.
 #[must_use]
 pub fn is_clean(policy: &Policy) -> Traced<bool> {
@@ -52,13 +115,14 @@ pub fn is_clean(policy: &Policy) -> Traced<bool> {
 #[must_use]
 pub fn lower(policy: &Policy, caller: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
     let clean = is_clean(policy).value;
-    let mut seen = BTreeSet::new();
-    let mut result = Vec::new();
+    let rules = Rules::of(policy);
+    let mut seen: BTreeSet<&OsStr> = BTreeSet::new();
+    let mut result = Vec::with_capacity(caller.len());
     for (name, value) in caller {
-        if !seen.insert(name.clone()) {
+        if !seen.insert(name) {
             continue;
         }
-        match rule_for(policy, name).map(|(_, said)| said.value) {
+        match rules.about(name) {
             Some(Variable::Pass) => result.push((name.clone(), value.clone())),
             Some(Variable::Unset) => {}
             Some(Variable::Set(text)) => result.push((name.clone(), text.into())),
@@ -79,7 +143,41 @@ pub fn lower(policy: &Policy, caller: &[(OsString, OsString)]) -> Vec<(OsString,
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::*;
+    use crate::policy::Rule;
+    use crate::report::Site;
+
+    #[test]
+    fn rules_that_are_told_apart_say_what_each_alone_does() {
+        let mut policy = Policy::default();
+        let keys = [
+            "default", "A*", "*A", "AB*", "*B", "AB", "A*B", "A_*", "*_B", "C", "**", "Ä*",
+        ];
+        for (number, key) in keys.into_iter().enumerate() {
+            let value = match key {
+                "default" => Value::Word("clean"),
+                _ => Value::Variable(Variable::Set(number.to_string())),
+            };
+            let rule = Rule {
+                value: Some(value),
+                site: Site::DEFAULT,
+                key_site: Site::DEFAULT,
+                layer: 0,
+                overruled: Vec::new(),
+            };
+            policy
+                .rules
+                .insert((Section::Environment, key.to_owned()), rule);
+        }
+        let rules = Rules::of(&policy);
+        let names = [
+            "default", "A", "B", "AB", "ABC", "A_B", "CAB", "C", "", "A*", "A*B", "Ä", "ÄB", "Z_B",
+        ];
+        for name in names.map(OsStr::new) {
+            let alone = rule_for(&policy, name).map(|(_, said)| said.value);
+            assert_eq!(rules.about(name), alone, "{name:?}");
+        }
+    }
 
     #[test]
     fn a_star_stands_for_any_characters() {
@@ -93,6 +191,15 @@ mod tests {
             ("A*B*C", "AxxBC", true),
             ("A*B*C", "AxxCB", false),
             ("PATH", "PATHS", false),
+            ("PATH", "PATH", true),
+            ("PATHS", "PATH", false),
+            ("*", "", true),
+            ("", "A", false),
+            ("**", "A", true),
+            ("A*", "A", true),
+            ("AB*BC", "ABC", false),
+            ("*AB*AB", "AAB_AAB", true),
+            ("*AAB*", "AAAB", true),
         ] {
             assert_eq!(
                 matches(pattern.as_bytes(), name.as_bytes()),

@@ -39,10 +39,15 @@ pub fn is_pattern(text: &str) -> bool {
 /// What is wrong with the text, whatever the host: it is not absolute, leads upwards, names an unknown variable,
 /// has control characters, is too long, or is no valid pattern.
 pub fn expand(text: &str, caller: &Caller) -> Result<Expanded, String> {
-    if text.chars().any(char::is_control) {
+    // One look at each byte tells nearly all of them from those that need another.
+    let (mut plain, mut pattern) = (true, false);
+    for byte in text.bytes() {
+        plain &= matches!(byte, b' '..=b'~');
+        pattern |= matches!(byte, b'*' | b'?' | b'[');
+    }
+    if !plain && text.chars().any(char::is_control) {
         return Err("a path cannot have control characters".to_owned());
     }
-    let pattern = is_pattern(text);
     let (start, rest) = if let Some(rest) = text.strip_prefix('~') {
         if !rest.is_empty() && !rest.starts_with('/') {
             return Err("`~` stands for one's own home directory only, followed by `/`".to_owned());
@@ -64,7 +69,11 @@ pub fn expand(text: &str, caller: &Caller) -> Result<Expanded, String> {
     if rest.contains('$') && rest.contains("${") {
         return Err("a variable can stand only at the start".to_owned());
     }
-    let mut out = PathBuf::with_capacity(text.len() + 1);
+    // As nearly all are written.
+    if start.is_empty() && !pattern && text.len() < LONGEST && tree::is_plain(Path::new(text)) {
+        return Ok(Expanded::Path(text.into()));
+    }
+    let mut out = PathBuf::with_capacity(text.len() + 32);
     out.push("/");
     if !start.is_empty() {
         match value(start, caller) {
@@ -80,7 +89,6 @@ pub fn expand(text: &str, caller: &Caller) -> Result<Expanded, String> {
     }
     match rest.strip_prefix('/') {
         None | Some("") => {}
-        // As nearly all are written.
         Some(names) if tree::is_plain(Path::new(rest)) => out.push(names),
         Some(names) => {
             for component in Path::new(names).components() {

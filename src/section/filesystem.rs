@@ -35,6 +35,7 @@ mod tests;
 mod twin;
 mod world;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -288,10 +289,11 @@ pub fn lower(
     if !draft.errors.is_empty() {
         return Err(draft.errors);
     }
-    let held = landlock::hold(&draft, true);
+    let lines = draft.lines();
+    let held = landlock::hold(&draft, &lines, true);
     let denied = programs::denied(&draft);
-    let later = later::look_after(&mut draft);
-    let mut lowered = mount::carry_out(draft)?;
+    let later = later::look_after(&mut draft, &lines);
+    let mut lowered = mount::carry_out(draft, lines)?;
     // As soon as there is a view, and before anything runs in it.
     lowered.steps.extend(later);
     Ok(Lowered {
@@ -475,6 +477,22 @@ impl<'a> Draft<'a> {
 /// `path`, which lies at or below `from`, moved to the same place below `to`.
 fn moved(path: &Path, from: &Path, to: &Path) -> PathBuf {
     tree::rest(path, from).map_or_else(|| path.to_owned(), |rest| join(to, rest))
+}
+
+/// The same, as it is kept where it stays where it is.
+fn moved_from<'a>(path: &'a Path, from: &Path, to: &Path) -> Cow<'a, Path> {
+    match tree::same(from, to) {
+        true => path.into(),
+        false => moved(path, from, to).into(),
+    }
+}
+
+/// Whether [`moved`] comes to `there`.
+fn is_moved(path: &Path, from: &Path, to: &Path, there: &Path) -> bool {
+    match tree::same(from, to) {
+        true => tree::same(path, there),
+        false => moved(path, from, to) == there,
+    }
 }
 
 /// Joining without a slash at the end when there is nothing to join.

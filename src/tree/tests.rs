@@ -35,6 +35,7 @@ fn paths_are_ordered_as_the_standard_library_does() {
             assert_eq!(ours, one.cmp(other), "{one:?} {other:?}");
         }
         assert!(ancestors(one).eq(one.ancestors()), "{one:?}");
+        assert_eq!(above(one), one.parent(), "{one:?}");
     }
 }
 
@@ -45,6 +46,12 @@ fn what_is_above_and_below_is_what_the_standard_library_says() {
     let map: PathMap<()> = paths.map(|path| (PathBuf::from(path), ())).collect();
     for path in PATHS.map(Path::new) {
         for other in PATHS.map(Path::new) {
+            assert_eq!(same(path, other), path == other, "{path:?} {other:?}");
+            assert_eq!(
+                is_within(path, other),
+                path.starts_with(other),
+                "{path:?} {other:?}"
+            );
             assert_eq!(
                 rest(path, other),
                 path.strip_prefix(other).ok(),
@@ -60,13 +67,8 @@ fn what_is_above_and_below_is_what_the_standard_library_says() {
                 .collect();
             let above = path.ancestors().filter_map(|at| map.get_key_value(at));
             assert!(map.above(path).eq(above), "{path:?} in {map:?}");
-            map.each_below_others(|line| {
-                let (last, _) = line.last().unwrap();
-                let above = map.above(last).map(|(at, ())| at.as_path());
-                assert!(
-                    line.iter().rev().map(|(at, ())| &***at).eq(above),
-                    "{last:?}"
-                );
+            map.each_below(|at, (), depth| {
+                assert_eq!(map.above(at).count(), depth + 1, "{at:?}");
             });
             let below = map
                 .iter()
@@ -83,6 +85,14 @@ fn what_is_plain_is_what_its_components_say() {
         let plain =
             names.is_some_and(|mut names| names.all(|name| !matches!(name, "" | "." | "..")));
         assert_eq!(is_plain(Path::new(path)), plain || path == "/", "{path}");
+        let (name, behind) = first_name(path.as_bytes());
+        let split = path.split_once('/').map(|(name, rest)| (name, Some(rest)));
+        let split = split.unwrap_or((path, None));
+        assert_eq!(
+            (name, behind),
+            (split.0.as_bytes(), split.1.map(str::as_bytes)),
+            "{path}"
+        );
     }
 }
 
@@ -105,4 +115,40 @@ fn what_is_near_and_below_is_found() {
     let set: PathSet = ["/a", "/a/b", "/b"].map(PathBuf::from).into();
     assert_eq!(set.from(Path::new("/a")).count(), 2);
     assert!(set.contains(Path::new("/b")) && !set.contains(Path::new("/c")));
+}
+
+#[test]
+fn values_are_put_in_the_order_of_their_paths() {
+    for step in 1..PATHS.len() {
+        let all = || {
+            (0..PATHS.len())
+                .map(|at| at * step % PATHS.len())
+                .enumerate()
+        };
+        let path = |at: usize| Path::new(PATHS[at]);
+        let (mut ours, mut theirs): (Vec<_>, Vec<_>) = (all().collect(), all().collect());
+        sort(&mut ours, |(_, at)| path(*at));
+        theirs.sort_by(|(_, one), (_, other)| path(*one).cmp(path(*other)));
+        assert_eq!(ours, theirs);
+        // A map does the same, whenever it is asked.
+        let mut map = PathMap::new();
+        for (number, (_, at)) in all().enumerate() {
+            if number == step {
+                assert!(map.keys().is_sorted());
+            }
+            map.insert(path(at).to_owned(), at);
+        }
+        assert!(map.keys().is_sorted());
+        assert!(map.values().all(|at| map.get(path(*at)).is_some()));
+        let mut kept: Vec<_> = map.keys().cloned().collect();
+        map.retain(|path, _| path.as_os_str().len() % 2 == 0);
+        kept.retain(|path| path.as_os_str().len() % 2 == 0);
+        assert!(map.keys().eq(&kept));
+        assert!(map.clone().into_keys().eq(map.keys().cloned()));
+        for at in map.clone().into_keys() {
+            assert!(map.remove(&at).is_some() && !map.contains_key(&at));
+            assert!(map.keys().is_sorted());
+        }
+        assert!(map.is_empty());
+    }
 }

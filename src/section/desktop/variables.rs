@@ -1,13 +1,13 @@
 //! What `[desktop]` does to the environment: variables say what is there, and nothing else.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use super::{AUTHORITY, Portal, Screen, WAYLAND, Wayland, X11, is_on, word};
 use crate::host::facts::Caller;
 use crate::policy::Policy;
+use crate::profile::key::Section;
 use crate::profile::value;
 use crate::report::Site;
-use crate::section::environment::rule_for;
 
 /// What happens to a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ struct Gathered<'a> {
 
 impl Gathered<'_> {
     fn say(&mut self, key: &str, name: &str, value: Option<OsString>) {
-        let said = self.policy.get(crate::profile::key::Section::Desktop, key);
+        let said = self.policy.get(Section::Desktop, key);
         self.out.push(Variable {
             name: name.to_owned(),
             value,
@@ -183,9 +183,9 @@ pub fn environment(
     mut lowered: Vec<(OsString, OsString)>,
 ) -> Vec<(OsString, OsString)> {
     for rule in rules {
-        let said = rule_for(policy, OsStr::new(&rule.name));
-        let named = said.is_some_and(|(key, said)| {
-            key == rule.name && matches!(said.value, value::Variable::Set(_))
+        let said = policy.get(Section::Environment, &rule.name);
+        let named = said.is_some_and(|said| {
+            matches!(said.value, value::Value::Variable(value::Variable::Set(_)))
         });
         if named {
             continue;

@@ -1,12 +1,34 @@
 //! The table while it is made: what is asked of it, and how something is added.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use super::{Draft, Item, Note, What, moved};
+use super::{Draft, Item, Note, What, moved_from};
 use crate::host::facts::PathKind;
 use crate::profile::value::{Access, Create};
 use crate::report::Site;
-use crate::tree::Key;
+
+/// How an entry of the table lies among the others.
+pub(super) struct Line {
+    /// The number of the nearest one above it.
+    pub above: Option<usize>,
+    /// Whether what is there can be executed.
+    pub executes: bool,
+    /// Whether something lies below it.
+    pub has_below: bool,
+    /// Whether something lies below it that is not closed.
+    pub leads_on: bool,
+    /// Whether what lies around it is of the host.
+    pub in_host: bool,
+}
+
+/// What the entries above one hand down.
+struct Step {
+    number: usize,
+    /// The nearest word about execution.
+    word: Option<bool>,
+    of_host: bool,
+}
 
 impl Draft<'_> {
     pub(super) fn note(&mut self, site: Site, text: impl Into<String>) {
@@ -28,16 +50,19 @@ impl Draft<'_> {
     }
 
     /// The path of the host that is shown at a place, with which access; `None` when nothing of the host is.
-    pub(super) fn shown(&self, place: &Path) -> Option<(PathBuf, Access)> {
+    pub(super) fn shown<'p>(&self, place: &'p Path) -> Option<(Cow<'p, Path>, Access)> {
         Self::shown_by(self.cover_or_root(place), place)
     }
 
     /// The same where the nearest entry is known.
-    pub(super) fn shown_by((at, item): (&Path, &Item), place: &Path) -> Option<(PathBuf, Access)> {
+    pub(super) fn shown_by<'p>(
+        (at, item): (&Path, &Item),
+        place: &'p Path,
+    ) -> Option<(Cow<'p, Path>, Access)> {
         match &item.what {
-            What::Show { source, access, .. } => Some((moved(place, at, source), *access)),
+            What::Show { source, access, .. } => Some((moved_from(place, at, source), *access)),
             // Nothing of the host can be changed by it.
-            What::Overlay { source, .. } => Some((moved(place, at, source), Access::ReadOnly)),
+            What::Overlay { source, .. } => Some((moved_from(place, at, source), Access::ReadOnly)),
             _ => None,
         }
     }
@@ -51,16 +76,43 @@ impl Draft<'_> {
         })
     }
 
-    /// The same of the last entry of the table among these, which are all at or above its place.
-    pub(super) fn last_executes(&self, line: &[(&Key, &Item)]) -> bool {
-        let Some(((place, item), above)) = line.split_last() else {
-            return true;
-        };
-        let word = || above.iter().rev().find_map(|(_, item)| item.execute);
-        self.executes_below(place, item, word)
+    /// How the entries of the table lie below each other, in their order.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let mut lines: Vec<Line> = Vec::with_capacity(self.table.len());
+        // The last one, and all above it.
+        let mut above: Vec<Step> = Vec::new();
+        self.table.each_below(|place, item, depth| {
+            above.truncate(depth);
+            let around = above.last();
+            let word = around.and_then(|around| around.word);
+            if let Some(line) = around.and_then(|around| lines.get_mut(around.number)) {
+                line.has_below = true;
+            }
+            if !item.what.closes() {
+                for around in &above {
+                    if let Some(line) = lines.get_mut(around.number) {
+                        line.leads_on = true;
+                    }
+                }
+            }
+            let of_host = item.of_host().is_some();
+            lines.push(Line {
+                above: around.map(|around| around.number),
+                executes: self.executes_below(place, item, || word),
+                has_below: false,
+                leads_on: false,
+                in_host: around.is_none_or(|around| around.of_host),
+            });
+            above.push(Step {
+                number: lines.len() - 1,
+                word: item.execute.or(word),
+                of_host,
+            });
+        });
+        lines
     }
 
-    fn executes_below(
+    pub(super) fn executes_below(
         &self,
         place: &Path,
         item: &Item,
@@ -106,13 +158,18 @@ impl Draft<'_> {
         because: &str,
     ) -> &mut Item {
         let place = place.into();
-        let name = place.display().to_string();
-        self.table.entry(place).or_insert(Item {
+        // Nearly all paths are text.
+        let name = || match place.to_str() {
+            Some(text) => text.to_owned(),
+            None => place.display().to_string(),
+        };
+        let item = || Item {
             what,
-            name,
+            name: name(),
             site,
             because: because.to_owned(),
             execute: None,
-        })
+        };
+        self.table.entry(place.clone()).or_insert_with(item)
     }
 }

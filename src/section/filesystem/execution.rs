@@ -2,21 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use super::draft::Line;
 use super::programs::Programs;
 use super::{Draft, Item, What};
 use crate::report::Diagnostic;
 use crate::tree::PathSet;
 
 /// The places of a table at which nothing can be executed.
-pub(super) fn shut(draft: &mut Draft, root: &Item) -> PathSet {
+pub(super) fn shut(draft: &mut Draft, lines: &[Line], root: &Item) -> PathSet {
     let mut shut = PathSet::default();
-    draft.table.each_below_others(|line| {
-        if let Some((place, _)) = line.last()
-            && !draft.last_executes(line)
-        {
-            shut.insert(place.to_path_buf());
+    for (line, place) in lines.iter().zip(draft.table.keys()) {
+        if !line.executes {
+            shut.insert(place.clone());
         }
-    });
+    }
     // What [execute] leaves is told with it.
     if !draft.programs.as_ref().is_some_and(Programs::keep_root) {
         nothing_to_execute(draft, root, &shut);

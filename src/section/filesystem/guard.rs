@@ -1,16 +1,16 @@
 //! What keeps the rules true: against links that others made, trees that are shown twice, and the program's own
 //! power over directories that it may write to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::rule::Rule;
-use super::{Draft, What, below, moved, world};
+use super::{Draft, Item, What, below, is_moved, moved, world};
 use crate::host::facts::PathKind;
 use crate::profile::value::Access;
 use crate::report::{Diagnostic, Site};
 use crate::section::expand::{Expanded, expand};
-use crate::tree::{PathMap, PathSet};
+use crate::tree::{self, PathMap, PathSet};
 
 /// Directories in which only root makes anything, on every usual host.
 const SYSTEM: [&str; 12] = [
@@ -27,16 +27,17 @@ impl Draft<'_> {
     /// Whether nobody but root can have made, or can rename, what is in this directory.
     pub(super) fn is_roots(&self, directory: &Path) -> bool {
         let caller = &self.facts.caller;
-        let home_itself = directory.starts_with(&caller.home) && caller.home != Path::new("/");
+        let within = |above: &str| tree::is_within(directory, Path::new(above));
+        let home_itself = tree::is_within(directory, &caller.home) && caller.home != Path::new("/");
         let here = &caller.working_directory;
-        let work = here.components().count() > 2 && directory.starts_with(here);
-        if home_itself || work || NOT_SYSTEM.iter().any(|other| directory.starts_with(other)) {
+        let work = tree::is_within(directory, here) && here.components().count() > 2;
+        if home_itself || work || NOT_SYSTEM.iter().any(|other| within(other)) {
             return false;
         }
-        caller.home.starts_with(directory)
+        tree::is_within(&caller.home, directory)
             || directory == Path::new("/")
-            || SYSTEM.iter().any(|system| directory.starts_with(system))
-            || (directory.starts_with("/var") && !directory.starts_with("/var/tmp"))
+            || SYSTEM.iter().any(|system| within(system))
+            || (within("/var") && !within("/var/tmp"))
     }
 
     /// The links among these that somebody else than root may have made.
@@ -279,12 +280,34 @@ fn holds_too(key: &str) -> String {
 
 /// Drops entries that change nothing: the tree above shows the same already.
 pub fn prune(draft: &mut Draft) {
-    let all = std::mem::take(&mut draft.table);
-    let reasons = all.values().map(|item| &item.because);
-    let elsewhere: BTreeSet<String> = reasons.filter(|why| !why.is_empty()).cloned().collect();
-    for (place, item) in all {
-        let (at, above) = draft.cover_or_root(place.parent().unwrap_or(&place));
-        let same = match (&above.what, &item.what) {
+    /// An entry that stays.
+    struct Kept<'a> {
+        /// How many entries lie above it, of all.
+        depth: usize,
+        place: &'a Path,
+        item: &'a Item,
+        /// The nearest word about execution.
+        word: Option<bool>,
+        executes: bool,
+    }
+    let root = Path::new("/");
+    let of_root = Kept {
+        depth: 0,
+        place: root,
+        item: &draft.root,
+        word: None,
+        executes: draft.executes_below(root, &draft.root, || None),
+    };
+    let mut keeps: Vec<bool> = Vec::with_capacity(draft.table.len());
+    let mut notes = Vec::new();
+    // Those that stay, of the last one and all above it.
+    let mut line: Vec<Kept> = Vec::new();
+    draft.table.each_below(|place, item, depth| {
+        while line.last().is_some_and(|last| last.depth >= depth) {
+            line.pop();
+        }
+        let above = line.last().unwrap_or(&of_root);
+        let same = match (&above.item.what, &item.what) {
             (
                 What::Show {
                     source,
@@ -299,35 +322,62 @@ pub fn prune(draft: &mut Draft) {
                     ..
                 },
             ) => {
-                moved(&place, at, source) == *own && access == own_access && devices == own_devices
+                access == own_access
+                    && devices == own_devices
+                    && is_moved(place, above.place, source, own)
             }
             _ => false,
         };
         // A word about execution is one for what lies below, too, of which [execute] may say more.
-        let word = draft.programs.is_some() && item.execute.is_some();
-        if !same || word || draft.executes(&place, &item) != draft.executes(at, above) {
-            draft.table.insert(place, item);
-        } else if item.because.is_empty()
-            && place.parent().is_some()
-            && !draft.decisive.contains(&item.name)
-            && !elsewhere.contains(&holds_too(&item.name))
-            && expand(&item.name, &draft.facts.caller) == Ok(Expanded::Path(place))
-        {
+        let said = draft.programs.is_some() && item.execute.is_some();
+        let executes = draft.executes_below(place, item, || line.last()?.word);
+        let keep = !same || said || executes != above.executes;
+        keeps.push(keep);
+        if keep {
+            let word = item.execute.or(line.last().and_then(|above| above.word));
+            line.push(Kept {
+                depth,
+                place,
+                item,
+                word,
+                executes,
+            });
+        } else if changes_nothing(draft, place, item) {
             let text = format!(
                 "`{}` changes nothing: `{}` shows the same there already",
-                item.name, above.name
+                item.name, above.item.name
             );
-            draft.note(item.site, text);
+            notes.push((item.site, text));
         }
+    });
+    let mut keeps = keeps.into_iter();
+    draft.table.retain(|_, _| keeps.next().unwrap_or(true));
+    for (site, text) in notes {
+        draft.note(site, text);
     }
+}
+
+/// Whether a rule that shows what is seen anyway does nothing else.
+fn changes_nothing(draft: &Draft, place: &Path, item: &Item) -> bool {
+    if !item.because.is_empty()
+        || place.parent().is_none()
+        || draft.decisive.contains(&item.name)
+        || expand(&item.name, &draft.facts.caller) != Ok(Expanded::Path(place.to_owned()))
+    {
+        return false;
+    }
+    let elsewhere = holds_too(&item.name);
+    !draft.table.values().any(|item| item.because == elsewhere)
 }
 
 /// Mounts the directories between a writable tree and a stricter rule below it on themselves: a mount point
 /// cannot be renamed (rename(2), EBUSY), so that nothing else can be put under the rule's path for the next start.
 pub fn pin(draft: &mut Draft) {
     let mut pins: PathMap<(What, Option<bool>, Site, String)> = PathMap::new();
+    let open =
+        |item: &Item| matches!(item.what, What::Show { access, .. } if access == Access::ReadWrite);
     for (place, item) in &draft.table {
-        let Some(parent) = place.parent() else {
+        let Some(parent) = tree::above(place) else {
             continue;
         };
         let stricter = match item.what {
@@ -348,7 +398,10 @@ pub fn pin(draft: &mut Draft) {
             continue;
         }
         let mut cover = draft.cover_or_root(parent);
-        let Some((tree, Access::ReadWrite)) = Draft::shown_by(cover, parent) else {
+        if !open(cover.1) {
+            continue;
+        }
+        let Some((tree, _)) = Draft::shown_by(cover, parent) else {
             continue;
         };
         let name = place.file_name().unwrap_or_default();
@@ -372,7 +425,7 @@ pub fn pin(draft: &mut Draft) {
                     continue;
                 }
                 let what = What::Show {
-                    source,
+                    source: source.into_owned(),
                     access: Access::ReadWrite,
                     devices,
                     directory: true,

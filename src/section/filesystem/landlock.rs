@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::draft::Line;
 use super::system::{first_of_devices, host_dev};
 use super::{
     Draft, Item, Lowered, Surroundings, What, asks, enter, fixture, gather, groups, guard, moved,
@@ -16,7 +17,7 @@ use crate::profile::value::Access;
 use crate::report::{Diagnostics, Site};
 use crate::section::devices;
 use crate::section::landlock::{PathRule, Rights};
-use crate::tree::{self, Key, PathMap, PathSet};
+use crate::tree::{self, PathMap, PathSet};
 
 /// What Landlock can hold of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,6 +87,12 @@ impl Grants {
         }
     }
 
+    /// The same where the table says what is there and above.
+    fn at_entry(&self, draft: &Draft, place: &Path) -> Rights {
+        let above = draft.table.above(place);
+        self.at(place, above.map(|(at, item)| (at.as_path(), item)))
+    }
+
     fn add(&mut self, object: Object, rights: Rights) {
         let (all, path) = match object {
             Object::Host(path) => (&mut self.host, path),
@@ -106,7 +113,7 @@ fn object(draft: &Draft, place: &Path) -> Object {
 
 impl Item {
     /// The directory or file of the host that is shown.
-    fn of_host(&self) -> Option<&Path> {
+    pub(super) fn of_host(&self) -> Option<&Path> {
         match &self.what {
             What::Show { source, .. } | What::Private { directory: source } => Some(source),
             _ => None,
@@ -160,18 +167,29 @@ fn wanted(draft: &Draft, item: &Item, executes: bool) -> Option<Rights> {
     Some(rights & allowed)
 }
 
-/// What is hidden but has something below it is a directory of ours, whose names may be seen.
-fn is_passage(draft: &Draft, place: &Path, item: &Item) -> bool {
-    item.what.closes() && super::below(&draft.table, place).any(|(_, item)| !item.what.closes())
-}
-
-fn nearest_first<'a>(line: &[(&'a Key, &'a Item)]) -> impl Iterator<Item = (&'a Path, &'a Item)> {
-    line.iter().rev().map(|(at, item)| (&***at, *item))
+/// Whether everything of the host is shown at one place only, as far as rights go: then what is granted at an entry of the table
+/// is what was granted for it and for the entries above it.
+fn is_shown_once(draft: &Draft) -> bool {
+    let mut elsewhere = PathSet::default();
+    for (place, item) in &draft.table {
+        if let Some(source) = item.of_host()
+            && !tree::same(source, place)
+            && !elsewhere.insert(source.to_owned())
+        {
+            return false;
+        }
+    }
+    let alone = |source: &PathBuf| {
+        !draft.table.contains_key(source)
+            && draft.table.below(source).next().is_none()
+            && elsewhere.below(source).next().is_none()
+    };
+    elsewhere.iter().all(alone)
 }
 
 /// The rules for a table, and the places at which they grant more than it does. Without mounts the tree is the host's own,
 /// in which nothing is only a passage.
-pub(super) fn hold(draft: &Draft, mounts: bool) -> Held {
+pub(super) fn hold(draft: &Draft, lines: &[Line], mounts: bool) -> Held {
     let root = Path::new("/");
     let all = |item: Option<&Item>| {
         item.is_none_or(|item| {
@@ -183,53 +201,84 @@ pub(super) fn hold(draft: &Draft, mounts: bool) -> Held {
     if all(draft.table.get(root)) && object(draft, root) == Object::Host(root.to_owned()) {
         return Held::default();
     }
+    let once = is_shown_once(draft);
     let mut grants = Grants::default();
-    let mut rules = Vec::new();
-    draft.table.each_below_others(|line| {
-        let Some((place, item)) = line.last() else {
-            return;
+    let mut rules: Vec<PathRule> = Vec::new();
+    // What is granted at each entry; only of what is shown once.
+    let mut granted: Vec<Rights> = Vec::with_capacity(lines.len());
+    let above = |granted: &[Rights], line: &Line| {
+        let above = line.above.and_then(|above| granted.get(above));
+        above.copied().unwrap_or_default()
+    };
+    for (line, (place, item)) in lines.iter().zip(&draft.table) {
+        let around = match once {
+            true => above(&granted, line),
+            false => Rights::NONE,
         };
-        let rights = match wanted(draft, item, draft.last_executes(line)) {
-            None => return,
-            Some(_) if mounts && is_passage(draft, place, item) => Rights::READ_DIR,
+        granted.push(around);
+        let rights = match wanted(draft, item, line.executes) {
+            None => continue,
+            // What is hidden but has something below it is a directory of ours, whose names may be seen.
+            Some(_) if mounts && item.what.closes() && line.leads_on => Rights::READ_DIR,
             Some(rights) => rights,
         };
-        if grants.at(place, nearest_first(line)).contains(rights) {
-            return;
+        let now = match once {
+            true => around,
+            false => grants.at_entry(draft, place),
+        };
+        if now.contains(rights) {
+            continue;
         }
-        grants.add(object(draft, place), rights);
+        if let Some(granted) = granted.last_mut() {
+            *granted = *granted | rights;
+        }
+        if !once {
+            grants.add(object(draft, place), rights);
+        }
         rules.push(PathRule {
-            path: place.to_path_buf(),
+            path: place.clone(),
             rights,
             site: item.site,
         });
-    });
-    let mut beyond = lent(draft, &grants);
-    draft.table.each_below_others(|line| {
-        let Some(((place, item), above)) = line.split_last() else {
-            return;
-        };
-        let around = above.last().map(|(_, item)| item);
-        let of_host = above.is_empty() || around.is_some_and(|item| item.of_host().is_some());
+    }
+    let mut beyond = lent(draft, &rules);
+    let none_lent = beyond.is_empty();
+    for (at, (line, (place, item))) in lines.iter().zip(&draft.table).enumerate() {
         let wanted = match item.what {
             // Where nothing of the host lies below, a rule that hides finds nothing to hide.
-            What::Hidden if !(of_host && place.parent().is_some()) => return,
+            What::Hidden if !(line.in_host && place.as_os_str() != "/") => continue,
             // What covers it has no names, and no bits that let it be listed.
             What::Hidden | What::Denied { .. } => Some(Rights::READ_DIR),
-            _ => wanted(draft, item, draft.last_executes(line)),
+            _ => wanted(draft, item, line.executes),
         };
-        let granted = || on(item, grants.at(place, nearest_first(line)));
-        if wanted.is_some_and(|rights| !rights.contains(granted())) {
-            beyond.push(place.to_path_buf());
+        let now = || match once {
+            true => granted.get(at).copied().unwrap_or_default(),
+            false => grants.at_entry(draft, place),
+        };
+        if wanted.is_some_and(|rights| !rights.contains(on(item, now()))) {
+            beyond.push(place.clone());
         }
-    });
-    beyond.sort();
-    beyond.dedup();
+    }
+    if !none_lent {
+        beyond.sort();
+        beyond.dedup();
+    }
     Held { rules, beyond }
 }
 
 /// Places that are granted more than they show, because the same is shown at another place with more.
-fn lent(draft: &Draft, grants: &Grants) -> Vec<PathBuf> {
+fn lent(draft: &Draft, rules: &[PathRule]) -> Vec<PathBuf> {
+    let shown_elsewhere = |(place, item): (&PathBuf, &Item)| match &item.what {
+        What::Show { source, .. } => !tree::same(source, place),
+        _ => false,
+    };
+    if !draft.table.iter().any(shown_elsewhere) {
+        return Vec::new();
+    }
+    let mut grants = Grants::default();
+    for rule in rules {
+        grants.add(object(draft, &rule.path), rule.rights);
+    }
     let shows: Vec<(&PathBuf, &PathBuf, &Item)> = draft
         .table
         .iter()
@@ -250,8 +299,7 @@ fn lent(draft: &Draft, grants: &Grants) -> Vec<PathBuf> {
         let decides = draft
             .cover(&at)
             .is_some_and(|(by, _)| by == place.as_path());
-        let above = draft.table.above(&at);
-        let granted = grants.at(&at, above.map(|(at, item)| (at.as_path(), item)));
+        let granted = grants.at_entry(draft, &at);
         let more = wanted(draft, item, draft.executes(place, item))
             .is_some_and(|rights| !rights.contains(on(item, granted)));
         if same && decides && more {
@@ -259,8 +307,7 @@ fn lent(draft: &Draft, grants: &Grants) -> Vec<PathBuf> {
         }
     };
     for (place, granted, _) in &shows {
-        let around = tree::ancestors(granted).filter_map(|at| by_source.get(at));
-        for show in around.flatten() {
+        for show in by_source.above(granted).flat_map(|(_, shows)| shows) {
             // At its own place the same is granted as it shows.
             if place != granted || show.0 != show.1 {
                 compare(granted, show);
@@ -353,7 +400,7 @@ pub fn lower_without_mounts(
     }
     Ok(Lowered {
         steps: first.collect(),
-        held: hold(&draft, false),
+        held: hold(&draft, &draft.lines(), false),
         notes: draft.notes,
         refused,
         denied: BTreeSet::new(),
@@ -408,7 +455,7 @@ fn without_mounts(draft: &mut Draft) -> Vec<Refusal> {
             Some(why) => refused.push(refusal(&item, why.to_owned(), false)),
         }
     }
-    let held = hold(draft, false);
+    let held = hold(draft, &draft.lines(), false);
     let everything = held.rules.is_empty();
     for (place, item) in &draft.table {
         let missing = place

@@ -8,12 +8,13 @@ use std::cmp::Reverse;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Draft, Said, What, moved, world};
+use super::draft::Line;
+use super::{Draft, Said, What, is_moved, moved, world};
 use crate::plan::{Action, OnFailure, Step};
 use crate::profile::value::{Access, View};
 use crate::section::expand::Expanded;
 use crate::section::pattern::{self, Onward, Parts};
-use crate::tree::PathMap;
+use crate::tree::{self, PathMap};
 
 /// A pattern of `[filesystem]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +125,22 @@ impl Names {
         (!names.is_empty()).then_some(Onward::Names(names))
     }
 
+    /// Whether [`Self::onward`] has something to say of the root.
+    fn matter(&self) -> bool {
+        let root = Path::new("/");
+        let may_match = |path: &Path| {
+            let mut rules = self.rules.iter().filter(|rule| rule.closes);
+            rules.any(|rule| rule.pattern.onward(path).is_some())
+        };
+        if let Some(host) = self.host(root)
+            && (may_match(root) || (host != root && may_match(&host)))
+        {
+            return true;
+        }
+        let mut below = super::below(&self.trees, root);
+        below.any(|(place, tree)| *tree != Tree::Own && self.onward_at(place))
+    }
+
     /// Whether files of the host that lie below one of its directories may be seen where the directory itself is not.
     fn is_elsewhere(&self, directory: &Path) -> bool {
         self.trees.iter().any(|(place, tree)| match tree {
@@ -165,15 +182,15 @@ pub fn stem(glob: &Path) -> PathBuf {
 /// in which only root makes files: no launch with a profile that hides `/etc/shadow*` is to pay for that.
 pub(super) fn is_looked_after(draft: &Draft, glob: &Path) -> bool {
     let (stem, rest) = pattern::start(glob);
-    rest > 1 || !draft.is_roots(&stem)
+    is_looked_after_in(draft, &stem, rest)
+}
+
+fn is_looked_after_in(draft: &Draft, stem: &Path, rest: usize) -> bool {
+    rest > 1 || !draft.is_roots(stem)
 }
 
 /// What patterns keep away later, where mounts can be made.
-pub(super) fn look_after(draft: &mut Draft) -> Option<Step> {
-    let mut names = Names {
-        trees: trees(draft),
-        ..Names::default()
-    };
+pub(super) fn look_after(draft: &mut Draft, lines: &[Line]) -> Option<Step> {
     let overlays: Vec<PathBuf> = (draft.table.iter())
         .filter(|(_, item)| matches!(item.what, What::Overlay { .. }))
         .map(|(place, _)| place.clone())
@@ -181,19 +198,32 @@ pub(super) fn look_after(draft: &mut Draft) -> Option<Step> {
     let mut notes = Vec::new();
     let mut found = Vec::new();
     let said = draft.said.clone();
+    let is_closed_glob =
+        |said: &Said| said.view.closes() && matches!(said.expanded, Ok(Expanded::Glob(_)));
+    if !said.iter().any(is_closed_glob) {
+        return None;
+    }
+    let mut names = Names {
+        trees: trees(draft, lines),
+        ..Names::default()
+    };
     for said in said.iter() {
         let (key, view, rule) = (said.key, said.view, said.rule);
         let closes = view.closes();
         let Ok(Expanded::Glob(glob)) = &said.expanded else {
             continue;
         };
-        let stem = stem(glob);
+        let (stem, rest) = pattern::start(glob);
+        let looked_after = !closes || is_looked_after_in(draft, &stem, rest);
         let stem = match draft.facts.path(&stem) {
             Some(fact) => world::host_place(&stem, fact),
             None => stem,
         };
+        if !looked_after {
+            continue;
+        }
         let seen = draft.shown(&stem).is_some() || names.is_elsewhere(&stem);
-        if closes && !(seen && is_looked_after(draft, glob)) {
+        if closes && !seen {
             continue;
         }
         let Ok(pattern) = Parts::new(glob) else {
@@ -226,7 +256,9 @@ pub(super) fn look_after(draft: &mut Draft) -> Option<Step> {
     found.sort_by_key(|(rank, ..)| Reverse(*rank));
     let site = found.iter().find(|(.., rule)| rule.closes)?.1;
     names.rules = found.into_iter().map(|(.., rule)| rule).collect();
-    names.onward(Path::new("/"))?;
+    if !names.matter() {
+        return None;
+    }
     names.literals = literals(draft, &said);
     for (site, text) in notes {
         draft.note(site, text);
@@ -245,13 +277,15 @@ pub(super) fn look_after(draft: &mut Draft) -> Option<Step> {
 
 /// What rules name alone, by what they say and by where that leads.
 fn literals(draft: &Draft, said: &[Said]) -> PathMap<bool> {
-    let mut literals = PathMap::new();
+    let mut literals = PathMap::with_capacity(said.len());
     for said in said {
         if let Ok(Expanded::Path(path)) = &said.expanded {
             let closes = said.view.closes();
             if let Some(fact) = draft.facts.path(path) {
-                let place = world::host_place(path, fact);
-                literals.entry(place).or_insert(closes);
+                let place = world::leads_to(path, fact);
+                if place.as_os_str() != path.as_os_str() {
+                    literals.entry(place.into_owned()).or_insert(closes);
+                }
             }
             literals.insert(path.clone(), closes);
         }
@@ -260,28 +294,37 @@ fn literals(draft: &Draft, said: &[Said]) -> PathMap<bool> {
 }
 
 /// Where what is seen is something else than around it.
-fn trees(draft: &Draft) -> PathMap<Tree> {
-    let mut trees: PathMap<Tree> = PathMap::new();
-    for (place, item) in &draft.table {
+fn trees(draft: &Draft, lines: &[Line]) -> PathMap<Tree> {
+    let mut trees: Vec<(PathBuf, Tree)> = Vec::new();
+    // The last of these at or above each entry.
+    let mut nearest: Vec<Option<usize>> = Vec::with_capacity(lines.len());
+    for (line, (place, item)) in lines.iter().zip(&draft.table) {
+        let above = line.above.and_then(|above| *nearest.get(above)?);
+        nearest.push(above);
         // Somebody outside may put something else in the place of what is closed.
-        if item.what.closes() && super::below(&draft.table, place).next().is_none() {
+        if item.what.closes() && !line.has_below {
             continue;
         }
-        let tree = match &item.what {
-            What::Show { source, .. } | What::Overlay { source, .. } => Tree::Host(source.clone()),
-            _ => Tree::Own,
+        let source = match &item.what {
+            What::Show { source, .. } | What::Overlay { source, .. } => Some(source),
+            _ => None,
         };
-        let above = place.parent().and_then(|parent| trees.nearest(parent));
-        let inherited = match above {
-            None => Tree::Host(place.clone()),
-            Some((_, Tree::Own)) => Tree::Own,
-            Some((at, Tree::Host(source))) => Tree::Host(moved(place, at, source)),
+        let above = above.and_then(|above| trees.get(above));
+        let inherited = match (source, above.map(|(at, tree)| (at, tree))) {
+            (Some(source), None) => tree::same(source, place),
+            (Some(source), Some((at, Tree::Host(from)))) => is_moved(place, at, from, source),
+            (None, Some((_, Tree::Own))) => true,
+            _ => false,
         };
-        if tree != inherited {
-            trees.insert(place.clone(), tree);
+        if !inherited {
+            let tree = source.map_or(Tree::Own, |source| Tree::Host(source.clone()));
+            if let Some(nearest) = nearest.last_mut() {
+                *nearest = Some(trees.len());
+            }
+            trees.push((place.clone(), tree));
         }
     }
-    trees
+    trees.into_iter().collect()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::host::facts::PathKind;
 use crate::profile::value::{Access, Create, View};
 use crate::report::{Diagnostic, Site};
 use crate::section::expand::Expanded;
-use crate::tree::PathMap;
+use crate::tree::{self, PathMap};
 
 /// The mode of a directory on the way forbids it, and it is not the caller's to change (EACCES, errno(3)).
 const EACCES: i32 = 13;
@@ -45,7 +45,7 @@ fn look_at(
     binds: &PathMap<PathBuf>,
     classes: &mut BTreeMap<(String, Site), bool>,
 ) -> bool {
-    let above = rule.path.parent();
+    let above = tree::above(&rule.path);
     let bound = above.and_then(|above| binds.nearest(above));
     let Some(fact) = draft.facts.path(&rule.path) else {
         let elsewhere = rule.hides() && bound.is_some();
@@ -54,8 +54,12 @@ fn look_at(
         }
         return elsewhere;
     };
-    rule.host = world::host_place(&rule.path, fact);
-    rule.source.clone_from(&rule.host);
+    let host = world::leads_to(&rule.path, fact);
+    // Until now both are the path itself.
+    if host.as_os_str() != rule.path.as_os_str() {
+        rule.host = host.into_owned();
+        rule.source.clone_from(&rule.host);
+    }
     rule.kind = fact.kind;
     rule.source_kind = fact.kind;
     rule.via.clone_from(&fact.links);
@@ -329,7 +333,8 @@ fn magic(links: &[(PathBuf, PathBuf)]) -> Option<&Path> {
 }
 
 fn is_one_process(path: &Path) -> bool {
-    path.strip_prefix("/proc").ok().and_then(|rest| rest.components().next()).is_some_and(|name| {
+    let within = tree::is_within(path, Path::new("/proc"));
+    within && path.strip_prefix("/proc").ok().and_then(|rest| rest.components().next()).is_some_and(|name| {
         matches!(name, Component::Normal(name) if name.as_bytes().iter().all(u8::is_ascii_digit))
     })
 }

@@ -1,9 +1,11 @@
 //! The table carried out, from the root downwards.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use super::draft::Line;
 use super::execution;
-use super::{Draft, Item, Lowered, What, below, moved};
+use super::{Draft, Item, Lowered, What, moved, moved_from};
 use crate::host::facts::PathKind;
 use crate::plan::step::{Overlay, Root, Upper};
 use crate::plan::{Action, OnFailure, Step};
@@ -36,7 +38,8 @@ enum Tree {
 
 struct Build<'a> {
     draft: Draft<'a>,
-    trees: PathMap<Tree>,
+    /// With where each begins.
+    trees: PathMap<Rc<(PathBuf, Tree)>>,
     made: PathSet,
     /// Places at which nothing can be executed.
     shut: PathSet,
@@ -45,10 +48,13 @@ struct Build<'a> {
 }
 
 /// Turns the table into steps.
-pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
-    let root = Item::root_of_host();
-    let root = draft.table.entry("/".into()).or_insert(root).clone();
-    let shut = execution::shut(&mut draft, &root);
+pub fn carry_out(mut draft: Draft, mut lines: Vec<Line>) -> Result<Lowered, Diagnostics> {
+    let root = draft.table.entry("/".into());
+    let root = root.or_insert_with(Item::root_of_host).clone();
+    if lines.len() != draft.table.len() {
+        lines = draft.lines();
+    }
+    let shut = execution::shut(&mut draft, &lines, &root);
     let table = std::mem::take(&mut draft.table);
     let mut build = Build {
         draft,
@@ -61,11 +67,9 @@ pub fn carry_out(mut draft: Draft) -> Result<Lowered, Diagnostics> {
     build.make_first();
     build.step(Action::PrivatePropagation, Site::DEFAULT, "");
     build.root(&root);
-    for (place, item) in &table {
-        if place.parent().is_some() {
-            let occupied =
-                item.what.closes() && below(&table, place).any(|(_, item)| !item.what.closes());
-            build.item(place, item, occupied);
+    for (line, (place, item)) in lines.iter().zip(&table) {
+        if place.as_os_str() != "/" {
+            build.item(place, item, item.what.closes() && line.leads_on);
         }
     }
     // What lies deeper is sealed first, while it can still be reached for writing.
@@ -174,7 +178,7 @@ impl Build<'_> {
             ),
         };
         self.act(item, Action::NewRoot { from, access });
-        self.trees.insert(root.to_owned(), tree);
+        self.put(root.to_owned(), tree);
         self.forbid_execution(item, root);
     }
 
@@ -198,24 +202,27 @@ impl Build<'_> {
         self.step(Action::NoExecution { path }, item.site, because);
     }
 
+    /// Remembers what is mounted at a place.
+    fn put(&mut self, place: PathBuf, tree: Tree) {
+        self.trees.insert(place.clone(), Rc::new((place, tree)));
+    }
+
     /// The tree in which a place lies, and where that tree begins.
-    fn above(&self, place: &Path) -> (PathBuf, Tree) {
-        let nearest = place.parent().and_then(|above| self.trees.nearest(above));
-        nearest.map_or_else(
-            || (PathBuf::from("/"), Tree::Closed),
-            |(at, tree)| (at.clone(), tree.clone()),
-        )
+    fn above(&self, place: &Path) -> Rc<(PathBuf, Tree)> {
+        let nearest = tree::above(place).and_then(|above| self.trees.nearest(above));
+        let none = || Rc::new((PathBuf::from("/"), Tree::Closed));
+        nearest.map_or_else(none, |(_, tree)| tree.clone())
     }
 
     /// What is at a place before anything is mounted on it; `None` when that was not looked at.
     fn kind(&self, place: &Path, (at, above): &(PathBuf, Tree)) -> Option<PathKind> {
         match above {
             Tree::Host { source, .. } | Tree::Overlay { source } => {
-                let there = moved(place, at, source);
-                let known = |at: &Path| self.draft.known.get(at).copied();
+                let there = moved_from(place, at, source);
+                let known = &self.draft.known;
                 // What is above something that is there is there, too.
-                known(&there).or_else(|| {
-                    let mut above = tree::ancestors(&there).filter_map(known);
+                known.get(&there).copied().or_else(|| {
+                    let mut above = known.above(&there).map(|(_, kind)| *kind);
                     above.find(|kind| *kind == PathKind::Missing)
                 })
             }
@@ -285,8 +292,7 @@ impl Build<'_> {
         }
         self.draft.errors.push(error);
         // One error is enough: what lies below is taken as possible.
-        self.trees
-            .insert(place.to_owned(), Tree::Memory { sealed: false });
+        self.put(place.to_owned(), Tree::Memory { sealed: false });
         false
     }
 
@@ -361,7 +367,7 @@ impl Build<'_> {
                                 access: *access,
                             },
                         );
-                        self.trees.insert(
+                        self.put(
                             target,
                             Tree::Proc {
                                 access: *access,
@@ -467,7 +473,7 @@ impl Build<'_> {
                                 },
                             );
                         }
-                        self.trees.insert(
+                        self.put(
                             at,
                             Tree::Proc {
                                 access: *access,
@@ -493,7 +499,7 @@ impl Build<'_> {
             }
         };
         self.act(item, action);
-        self.trees.insert(target, tree);
+        self.put(target, tree);
         self.forbid_execution(item, place);
     }
 
@@ -566,7 +572,7 @@ impl Build<'_> {
                     },
                 );
                 self.seal(item, place);
-                self.trees.insert(target, Tree::Memory { sealed: true });
+                self.put(target, Tree::Memory { sealed: true });
             }
             Some(kind) => self.cover(place, item, kind == PathKind::Directory),
         }
@@ -575,7 +581,7 @@ impl Build<'_> {
     fn cover(&mut self, place: &Path, item: &Item, directory: bool) {
         let path = place.to_owned();
         self.act(item, Action::Mask { path, directory });
-        self.trees.insert(place.to_owned(), Tree::Closed);
+        self.put(place.to_owned(), Tree::Closed);
     }
 }
 

@@ -10,7 +10,7 @@ use super::world::{self, Walk};
 use crate::host::facts::PathKind;
 use crate::profile::value::{Access, Terms, View};
 use crate::report::{Diagnostic, Site};
-use crate::tree::{Key, PathMap};
+use crate::tree::{self, PathMap};
 
 /// More rules than this are a mistake in a pattern; a mount namespace takes 100,000 mounts (fs.mount-max).
 const MOST_RULES: usize = 10_000;
@@ -184,9 +184,9 @@ fn decide(draft: &mut Draft, rules: &mut Vec<Rule>, at: impl Fn(&Rule) -> &PathB
     for (number, rule) in rules.iter_mut().enumerate() {
         rule.number = number;
     }
-    rules.sort_by_cached_key(|rule| Key::from(at(rule).clone()));
+    tree::sort(rules, |rule| at(rule));
     rules.dedup_by(|rule, winner| {
-        if at(rule) != at(winner) {
+        if !tree::same(at(rule), at(winner)) {
             return false;
         }
         let number = rule.number;
@@ -233,7 +233,10 @@ fn settle(draft: &mut Draft, rules: &mut [Rule]) {
     let links = world::links(draft.facts);
     if links.is_empty() {
         for rule in rules {
-            rule.place = world::normal(&rule.path);
+            // It is the path itself, unless that is written in another way.
+            if !tree::is_plain(&rule.path) {
+                rule.place = world::normal(&rule.path);
+            }
         }
         return;
     }

@@ -70,7 +70,7 @@ pub fn host_dev(draft: &mut Draft) {
         && source == dev
     {
         let what = What::Show {
-            source,
+            source: source.into_owned(),
             access,
             devices: true,
             directory: true,

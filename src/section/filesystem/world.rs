@@ -1,5 +1,6 @@
 //! Where paths lead: on the host, and inside, where some trees come from elsewhere.
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
 use super::{join, moved};
@@ -38,31 +39,42 @@ pub fn host_place(path: &Path, fact: &PathFact) -> PathBuf {
     if let Some(canonical) = &fact.canonical {
         return canonical.clone();
     }
+    if fact.links.is_empty() {
+        return normal(path);
+    }
     let links: Links = fact.links.iter().cloned().collect();
     walk(path, &links, &PathMap::new()).map_or_else(|_| path.to_owned(), |walk| walk.place)
+}
+
+/// The same, as it is kept where something is there.
+pub fn leads_to<'a>(path: &'a Path, fact: &'a PathFact) -> Cow<'a, Path> {
+    match &fact.canonical {
+        Some(canonical) => canonical.into(),
+        None if fact.links.is_empty() && tree::is_plain(path) => path.into(),
+        None => host_place(path, fact).into(),
+    }
 }
 
 /// What is known of paths without links.
 #[must_use]
 pub fn known(facts: &Facts) -> PathMap<PathKind> {
-    let seen = facts.paths.iter().filter(|(_, fact)| fact.error.is_none());
-    let mut out: PathMap<PathKind> = seen
-        .map(|(path, fact)| (host_place(path, fact), fact.kind))
-        .collect();
+    let mut out = PathMap::with_capacity(facts.paths.len() * 5 / 4);
     // Whatever something lies below is a directory.
     let mut parents = Vec::new();
-    let mut before: Option<&Path> = None;
-    for (path, kind) in &out {
-        if *kind != PathKind::Missing {
-            let above = tree::ancestors(path).skip(1);
+    let mut before: Option<Cow<Path>> = None;
+    for (path, fact) in facts.paths.iter().filter(|(_, fact)| fact.error.is_none()) {
+        let place = leads_to(path, fact);
+        if fact.kind != PathKind::Missing {
+            let above = tree::ancestors(&place).skip(1);
             // What is above the last one, too, was seen there.
             let seen = |at: &Path| {
-                let rest = before.and_then(|before| tree::rest(before, at));
-                rest.is_some_and(|rest| !rest.as_os_str().is_empty())
+                let before = before.as_deref();
+                before.is_some_and(|before| tree::is_within(before, at) && !tree::same(before, at))
             };
             parents.extend(above.take_while(|at| !seen(at)).map(Path::to_owned));
-            before = Some(path);
+            before = Some(place.clone());
         }
+        out.insert(place.into_owned(), fact.kind);
     }
     out.extend(parents.into_iter().map(|path| (path, PathKind::Directory)));
     out
@@ -92,7 +104,13 @@ fn follow(
     trees: &PathMap<PathBuf>,
     inside: bool,
 ) -> Result<Walk, String> {
-    if links.is_empty() {
+    // Nothing leads away from it, and whatever is shown there is shown where it is.
+    let direct = || {
+        tree::is_plain(path)
+            && links.nearest(path).is_none()
+            && trees.above(path).all(|(at, source)| tree::same(at, source))
+    };
+    if links.is_empty() || direct() {
         return Ok(Walk {
             place: normal(path),
             links: Vec::new(),
