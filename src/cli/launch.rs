@@ -227,6 +227,7 @@ fn said(matches: &ArgMatches) -> Result<Said, Diagnostic> {
     })
 }
 
+#[inline(never)] // what it needs of the stack is not to stay with who waits for the program
 fn prepare(
     launch: &mut Launch,
     matches: &ArgMatches,
@@ -399,6 +400,7 @@ fn run_name(program: &OsStr) -> String {
     file.to_string_lossy().into_owned()
 }
 
+#[inline(never)]
 fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
     let text = if launch.json {
         let mut plan = show::to_json(&ready.plan, sources);

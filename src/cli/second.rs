@@ -132,6 +132,7 @@ pub(super) enum Place {
 }
 
 /// Looks for the sandbox that a program is to be run in.
+#[inline(never)] // what it needs of the stack is not to stay with who waits for the program
 pub(super) fn place(launch: &Launch, ready: &Ready) -> Place {
     let Some(asked) = ready.again.as_deref().filter(|_| !launch.new) else {
         return Place::Own(None);
@@ -183,6 +184,7 @@ pub(super) fn find(launch: &Launch, asked: &str) -> Option<Sandbox> {
 }
 
 /// Says that the same program runs under the same profile, and why it is not joined.
+#[inline(never)] // what it needs of the stack is not to stay with who waits for the program
 pub(super) fn warn_of_another(launch: &Launch, ready: &Ready, sources: &SourceMap) {
     if launch.quiet || launch.new || launch.name.is_some() || ready.again.is_none() {
         return;
@@ -222,6 +224,7 @@ fn source_of(record: &Record) -> Option<&str> {
 }
 
 /// Runs the program in a sandbox, and returns the exit status; none when that sandbox has ended meanwhile.
+#[inline(never)] // what it needs of the stack is not to stay with who waits for the program
 pub(super) fn run(
     launch: &Launch,
     ready: &Ready,

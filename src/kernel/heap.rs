@@ -1,9 +1,12 @@
-//! The heap of the launcher: memory of one arena, in blocks of set sizes that are used again for their own size.
+//! The heap of the launcher: memory of one arena, in blocks of set sizes that are used again for their own size, or taken apart.
 //!
 //! A launch asks for memory ten thousand times, and stays beside the program for as long as that runs. The C library's
 //! allocator takes ten times as long to answer, and cannot say where its memory lies. Here both are simple: a process that
 //! needs nothing of it any more gives all of it back, and one that stays gives back each page in which nothing is left.
 //! What does not fit is asked of the C library.
+//!
+//! What counts is how many pages are written to: each costs as much as a hundred allocations, and once more in a process that
+//! has been forked since.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
@@ -21,8 +24,8 @@ const FINE: usize = 1024;
 /// The largest block.
 const LARGEST: usize = 1 << 20;
 const CLASSES: usize = FINE / GRAIN + 1 + 4 * 10;
-/// What every launch will write to: asked for at once, and not page by page.
-const FIRST: usize = 160 << 10;
+/// What even the least launch writes to: asked for at once, and not page by page.
+const FIRST: usize = 68 << 10;
 
 #[cfg_attr(target_arch = "x86_64", repr(C, align(4096)))]
 #[cfg_attr(not(target_arch = "x86_64"), repr(C, align(65536)))]
@@ -39,8 +42,12 @@ struct State {
     next: usize,
     /// Up to here something was given out since pages were last given back.
     top: usize,
-    /// Whether what is given back now is not given out again.
-    gathers: bool,
+    /// What lies below is not written to any more: what of it is given back is not given out again.
+    floor: usize,
+    /// Whether blocks are no longer taken apart for smaller ones: in a process that stays they would get ever smaller.
+    settled: bool,
+    /// The classes of which there is a free block, a bit each.
+    has: u128,
     /// The first free block of each class, as its place behind the start and one more; 0: none. Each free block begins
     /// with the next one.
     free: [u32; CLASSES],
@@ -48,6 +55,8 @@ struct State {
     used: [u16; PAGES],
 }
 
+#[cfg_attr(target_arch = "x86_64", repr(align(4096)))]
+#[cfg_attr(not(target_arch = "x86_64"), repr(align(65536)))]
 struct Locked {
     taken: AtomicBool,
     state: UnsafeCell<State>,
@@ -115,20 +124,16 @@ impl State {
     const EMPTY: Self = Self {
         next: 0,
         top: 0,
-        gathers: false,
+        floor: 0,
+        settled: false,
+        has: 0,
         free: [0; CLASSES],
         used: [0; PAGES],
     };
 
     fn take(&mut self, class: usize, size: usize) -> Option<usize> {
-        let head = self.free.get_mut(class)?;
-        let at = match head.checked_sub(1) {
-            Some(at) => {
-                let at = at as usize;
-                // SAFETY: a free block of the arena, which begins with the next one's place, and is aligned for it.
-                *head = unsafe { word(at).read() };
-                at
-            }
+        let at = match self.take_free(class, size) {
+            Some(at) => at,
             None => {
                 let at = self.next;
                 if at + size > SIZE {
@@ -148,17 +153,36 @@ impl State {
         Some(at)
     }
 
-    fn give(&mut self, at: usize, class: usize, size: usize) {
-        for used in self.used.get_mut(pages(at, size)).into_iter().flatten() {
-            *used -= 1;
+    /// A free block of this class, or a part of one that is larger: a page that was written to costs less than one more.
+    fn take_free(&mut self, class: usize, size: usize) -> Option<usize> {
+        let found = (self.has >> class).trailing_zeros() as usize + class;
+        if found != class && (found >= CLASSES || self.settled) {
+            return None;
         }
-        if at + size == self.next {
-            self.next = at;
-            return;
+        let head = self.free.get_mut(found)?;
+        let at = head.checked_sub(1)? as usize;
+        // SAFETY: a free block of the arena, which begins with the next one's place, and is aligned for it.
+        *head = unsafe { word(at).read() };
+        if *head == 0 {
+            self.has &= !(1 << found);
         }
-        if self.gathers {
-            return;
+        if found != class {
+            let end = at + size_of_class(found)?;
+            self.leave(at + size, end);
         }
+        Some(at)
+    }
+
+    /// What is left of a block, as blocks that are as large as can be.
+    fn leave(&mut self, mut from: usize, end: usize) {
+        while let Some((class, size)) = class_within(end - from) {
+            self.put(from, class);
+            from += size;
+        }
+    }
+
+    /// One more free block.
+    fn put(&mut self, at: usize, class: usize) {
         let Some(head) = self.free.get_mut(class) else {
             return;
         };
@@ -167,12 +191,51 @@ impl State {
         #[allow(clippy::cast_possible_truncation)] // below SIZE
         let place = at as u32 + 1;
         *head = place;
+        self.has |= 1 << class;
+    }
+
+    fn give(&mut self, at: usize, class: usize, size: usize) {
+        for used in self.used.get_mut(pages(at, size)).into_iter().flatten() {
+            *used -= 1;
+        }
+        if at < self.floor {
+            return;
+        }
+        if at + size == self.next {
+            self.next = at;
+            return;
+        }
+        self.put(at, class);
+    }
+
+    /// Makes a block that is the last one larger or smaller where it is; whether it did.
+    fn resize(&mut self, at: usize, before: usize, size: usize) -> bool {
+        if at + before != self.next || at < self.floor || at + size > SIZE {
+            return false;
+        }
+        for used in self.used.get_mut(pages(at, before)).into_iter().flatten() {
+            *used -= 1;
+        }
+        for used in self.used.get_mut(pages(at, size)).into_iter().flatten() {
+            *used += 1;
+        }
+        self.next = at + size;
+        self.top = self.top.max(self.next);
+        true
     }
 
     /// What is given out next begins a page.
     fn begin_page(&mut self) {
         self.next = self.next.next_multiple_of(PAGE).min(SIZE);
         self.top = self.top.max(self.next);
+    }
+
+    /// Leaves all that was given out until now as it is.
+    fn begin_anew(&mut self) {
+        self.begin_page();
+        self.free = [0; CLASSES];
+        self.has = 0;
+        self.floor = self.next;
     }
 
     /// Forgets free blocks that touch a page in which nothing is used; returns those pages.
@@ -200,13 +263,28 @@ impl State {
             if let Some(head) = self.free.get_mut(number) {
                 *head = kept;
             }
+            if kept == 0 {
+                self.has &= !(1 << number);
+            }
         }
         // What was not given out yet is not begun in the midst of a page that is given back.
         self.begin_page();
         self.top = self.next;
+        self.floor = 0;
+        self.settled = true;
         let used = self.used.iter().take(end).enumerate();
         used.filter(|(_, used)| **used == 0).map(|(page, _)| page)
     }
+}
+
+/// The largest class whose blocks fit into so many bytes, and their size.
+fn class_within(room: usize) -> Option<(usize, usize)> {
+    let (number, size) = class(room.min(LARGEST))?;
+    if size <= room {
+        return Some((number, size));
+    }
+    let below = number - 1;
+    size_of_class(below).map(|size| (below, size))
 }
 
 fn size_of_class(number: usize) -> Option<usize> {
@@ -233,6 +311,11 @@ fn discard(from: usize, length: usize) {
     unsafe { libc::madvise(place.cast(), length, libc::MADV_DONTNEED) };
 }
 
+/// Whether nothing was ever allocated here: the program has another heap.
+pub fn is_unused() -> bool {
+    locked(|state| state.top == 0)
+}
+
 /// Gives back every page in which nothing is used.
 pub fn give_back() {
     locked(|state| {
@@ -249,16 +332,17 @@ pub fn give_back() {
     });
 }
 
-/// Copies what stays, where little of a heap does: what is allocated meanwhile lies together, apart from all that is there, so
-/// that pages come free. What is free between what is used goes with its page, and is not given out before.
+/// Copies what stays, where little of a heap does: what is allocated from here on lies together, apart from all that is there,
+/// so that pages come free. What is free between what is used goes with its page, and is not given out before.
 pub fn gather(copy: impl FnOnce()) {
-    locked(|state| {
-        state.free = [0; CLASSES];
-        state.begin_page();
-        state.gathers = true;
-    });
+    locked(State::begin_anew);
     copy();
-    locked(|state| state.gathers = false);
+}
+
+/// Another process has a copy of all that is there. To write to a page of it would make one more: what is given back is left
+/// as it is until its page is, and what is allocated lies elsewhere.
+pub fn share() {
+    locked(State::begin_anew);
 }
 
 /// Gives everything back but the copy that is made of some of it.
@@ -269,8 +353,7 @@ pub unsafe fn keep_only<T>(copy: impl FnOnce() -> T) -> T {
     let before = locked(|state| {
         // Above all that was ever written to.
         state.next = state.top;
-        state.begin_page();
-        state.free = [0; CLASSES];
+        state.begin_anew();
         state.used = [0; PAGES];
         state.next
     });
@@ -286,6 +369,9 @@ pub unsafe fn keep_only<T>(copy: impl FnOnce() -> T) -> T {
 pub unsafe fn abandon() {
     // Without the lock, which another thread may have held when this process was made.
     discard(0, SIZE);
+    let state = (&raw const LOCKED).cast_mut();
+    // SAFETY: it takes whole pages; all zero is how it was at the start, and nobody uses it any more.
+    unsafe { libc::madvise(state.cast(), size_of::<Locked>(), libc::MADV_DONTNEED) };
 }
 
 /// The allocator.
@@ -326,7 +412,12 @@ unsafe impl GlobalAlloc for Heap {
             // SAFETY: it is not ours; the caller's promise.
             return unsafe { System.realloc(block, layout, size) };
         }
-        if class(layout.size()) == class(size) && class(size).is_some() {
+        let classes = (class(layout.size()), class(size));
+        if let (Some((_, before)), Some((_, after))) = classes
+            && (before == after
+                || Self::place(block)
+                    .is_some_and(|at| locked(|state| state.resize(at, before, after))))
+        {
             return block;
         }
         // SAFETY: the caller's promise: the size is sound for this alignment.
@@ -408,6 +499,39 @@ mod tests {
         }
         assert_eq!(class(LARGEST + 1), None);
         assert_eq!(before, (CLASSES - 1, LARGEST));
+    }
+
+    #[test]
+    fn few_pages_are_written_to() {
+        let _alone = ALONE.lock();
+        locked(|state| *state = State::EMPTY);
+        let layout = |size: usize| Layout::from_size_align(size, 8).unwrap();
+        // SAFETY: the sizes are not zero.
+        let take = |size: usize| Heap::place(unsafe { Heap.alloc(layout(size)) }).unwrap();
+        let back = |at: usize, size: usize| {
+            // SAFETY: the block is ours, with this layout.
+            unsafe { Heap.dealloc(start().wrapping_add(at), layout(size)) };
+        };
+        let (large, behind) = (take(1000), take(40));
+        back(large, 1000);
+        // It is taken apart, to the last grain.
+        assert_eq!(
+            [take(500), take(300), take(192)],
+            [large, large + 512, large + 816]
+        );
+        let next = take(100);
+        assert!(next > behind);
+        // The last one grows where it is.
+        // SAFETY: the block is ours, with this layout.
+        let grown = unsafe { Heap.realloc(start().wrapping_add(next), layout(100), 9000) };
+        assert_eq!(Heap::place(grown), Some(next));
+        // What another process has a copy of is not written to.
+        share();
+        back(large, 500);
+        assert_eq!(take(500) % PAGE, 0);
+        locked(|state| *state = State::EMPTY);
+        // SAFETY: nothing of it is used.
+        unsafe { abandon() };
     }
 
     /// The heap of this test run is another one, so that the arena is this test's alone.
