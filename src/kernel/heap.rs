@@ -47,7 +47,7 @@ struct State {
     /// Whether blocks are no longer taken apart for smaller ones: in a process that stays they would get ever smaller.
     settled: bool,
     /// The classes of which there is a free block, a bit each.
-    has: u128,
+    has: [u64; 2],
     /// The first free block of each class, as its place behind the start and one more; 0: none. Each free block begins
     /// with the next one.
     free: [u32; CLASSES],
@@ -126,7 +126,7 @@ impl State {
         top: 0,
         floor: 0,
         settled: false,
-        has: 0,
+        has: [0; 2],
         free: [0; CLASSES],
         used: [0; PAGES],
     };
@@ -155,22 +155,39 @@ impl State {
 
     /// A free block of this class, or a part of one that is larger: a page that was written to costs less than one more.
     fn take_free(&mut self, class: usize, size: usize) -> Option<usize> {
-        let found = (self.has >> class).trailing_zeros() as usize + class;
-        if found != class && (found >= CLASSES || self.settled) {
+        if let Some(at) = self.pop(class) {
+            return Some(at);
+        }
+        if self.settled {
             return None;
         }
-        let head = self.free.get_mut(found)?;
+        let [low, high] = self.has;
+        // The class itself is one of those that have none.
+        let found = match class {
+            0..64 if low >> class != 0 => class + (low >> class).trailing_zeros() as usize,
+            0..64 => 64 + high.trailing_zeros() as usize,
+            _ => class + (high >> (class - 64)).trailing_zeros() as usize,
+        };
+        let at = self.pop(found)?;
+        self.leave(at + size, at + size_of_class(found)?);
+        Some(at)
+    }
+
+    fn pop(&mut self, class: usize) -> Option<usize> {
+        let head = self.free.get_mut(class)?;
         let at = head.checked_sub(1)? as usize;
         // SAFETY: a free block of the arena, which begins with the next one's place, and is aligned for it.
         *head = unsafe { word(at).read() };
         if *head == 0 {
-            self.has &= !(1 << found);
-        }
-        if found != class {
-            let end = at + size_of_class(found)?;
-            self.leave(at + size, end);
+            self.has_none(class);
         }
         Some(at)
+    }
+
+    fn has_none(&mut self, class: usize) {
+        if let Some(word) = self.has.get_mut(class / 64) {
+            *word &= !(1 << (class % 64));
+        }
     }
 
     /// What is left of a block, as blocks that are as large as can be.
@@ -190,8 +207,11 @@ impl State {
         unsafe { word(at).write(*head) };
         #[allow(clippy::cast_possible_truncation)] // below SIZE
         let place = at as u32 + 1;
+        let is_first = *head == 0;
         *head = place;
-        self.has |= 1 << class;
+        if is_first && let Some(word) = self.has.get_mut(class / 64) {
+            *word |= 1 << (class % 64);
+        }
     }
 
     fn give(&mut self, at: usize, class: usize, size: usize) {
@@ -234,7 +254,7 @@ impl State {
     fn begin_anew(&mut self) {
         self.begin_page();
         self.free = [0; CLASSES];
-        self.has = 0;
+        self.has = [0; 2];
         self.floor = self.next;
     }
 
@@ -264,7 +284,7 @@ impl State {
                 *head = kept;
             }
             if kept == 0 {
-                self.has &= !(1 << number);
+                self.has_none(number);
             }
         }
         // What was not given out yet is not begun in the midst of a page that is given back.
@@ -436,162 +456,5 @@ unsafe impl GlobalAlloc for Heap {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    /// The arena is one for all tests of this program, which run beside each other.
-    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
-    #[test]
-    fn what_is_kept_is_apart_from_all_that_goes() {
-        let _alone = ALONE.lock();
-        // The other test fills it, and leaves nothing used.
-        locked(|state| *state = State::EMPTY);
-        let layout = |size: usize| Layout::from_size_align(size, 8).unwrap();
-        // SAFETY: the sizes are not zero.
-        let take = |size: usize| unsafe { Heap.alloc(layout(size)) };
-        let blocks: Vec<*mut u8> = (0..100).map(|_| take(300)).collect();
-        for block in &blocks {
-            // SAFETY: the block is ours and so long.
-            unsafe { block.write_bytes(7, 300) };
-        }
-        gather(|| {
-            // SAFETY: the block is ours, with this layout.
-            unsafe { Heap.dealloc(blocks[9], layout(300)) };
-            let next = take(300);
-            assert_eq!(next as usize % PAGE, 0);
-            // SAFETY: as above. Now it lies above what is used.
-            unsafe { Heap.dealloc(next, layout(300)) };
-        });
-        let kept = blocks[50];
-        let copy = || {
-            let copy = take(300);
-            // SAFETY: both are so long, and apart.
-            unsafe { copy.copy_from(kept, 300) };
-            copy
-        };
-        // SAFETY: nothing but the copy is used.
-        let copy = unsafe { keep_only(copy) };
-        // SAFETY: the arena is readable, used or not.
-        let found = |block: *mut u8| unsafe { block.read() };
-        assert_eq!((found(copy), found(blocks[50])), (7, 0));
-        // SAFETY: the block is ours, with this layout.
-        unsafe { Heap.dealloc(copy, layout(300)) };
-        assert!(locked(|state| state.used.iter().all(|used| *used == 0)));
-        // SAFETY: nothing of it is used.
-        unsafe { abandon() };
-    }
-
-    #[test]
-    fn classes_hold_what_they_are_for() {
-        let mut before = (0, 0);
-        for size in 0..=LARGEST {
-            let (number, room) = class(size).unwrap();
-            assert!(
-                room >= size && room % GRAIN == 0 && number < CLASSES,
-                "{size}"
-            );
-            assert_eq!(size_of_class(number), Some(room), "{size}");
-            assert!(room <= size.max(64) * 5 / 4 + GRAIN, "{size} takes {room}");
-            assert!((number, room) >= before);
-            before = (number, room);
-        }
-        assert_eq!(class(LARGEST + 1), None);
-        assert_eq!(before, (CLASSES - 1, LARGEST));
-    }
-
-    #[test]
-    fn few_pages_are_written_to() {
-        let _alone = ALONE.lock();
-        locked(|state| *state = State::EMPTY);
-        let layout = |size: usize| Layout::from_size_align(size, 8).unwrap();
-        // SAFETY: the sizes are not zero.
-        let take = |size: usize| Heap::place(unsafe { Heap.alloc(layout(size)) }).unwrap();
-        let back = |at: usize, size: usize| {
-            // SAFETY: the block is ours, with this layout.
-            unsafe { Heap.dealloc(start().wrapping_add(at), layout(size)) };
-        };
-        let (large, behind) = (take(1000), take(40));
-        back(large, 1000);
-        // It is taken apart, to the last grain.
-        assert_eq!(
-            [take(500), take(300), take(192)],
-            [large, large + 512, large + 816]
-        );
-        let next = take(100);
-        assert!(next > behind);
-        // The last one grows where it is.
-        // SAFETY: the block is ours, with this layout.
-        let grown = unsafe { Heap.realloc(start().wrapping_add(next), layout(100), 9000) };
-        assert_eq!(Heap::place(grown), Some(next));
-        // What another process has a copy of is not written to.
-        share();
-        back(large, 500);
-        assert_eq!(take(500) % PAGE, 0);
-        locked(|state| *state = State::EMPTY);
-        // SAFETY: nothing of it is used.
-        unsafe { abandon() };
-    }
-
-    /// The heap of this test run is another one, so that the arena is this test's alone.
-    #[test]
-    fn blocks_are_apart_and_pages_come_back() {
-        let _alone = ALONE.lock();
-        locked(|state| *state = State::EMPTY);
-        let layout = |size: usize| Layout::from_size_align(size, 8).unwrap();
-        let mut blocks: Vec<(*mut u8, usize, u8)> = Vec::new();
-        let mut seed = 1_u32;
-        let mut random = |most: usize| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 8) as usize % most
-        };
-        let check = |&(block, size, mark): &(*mut u8, usize, u8)| {
-            // SAFETY: the block is ours and so long.
-            let bytes = unsafe { std::slice::from_raw_parts(block, size) };
-            assert!(bytes.iter().all(|byte| *byte == mark));
-        };
-        for round in 0..20_000 {
-            #[allow(clippy::cast_possible_truncation)]
-            let mark = round as u8;
-            let size = 1 + random(if round % 50 == 0 { 200_000 } else { 700 });
-            if blocks.len() > 300 {
-                let (block, size, mark) = blocks.swap_remove(random(300));
-                check(&(block, size, mark));
-                // SAFETY: the block is ours, with this layout.
-                unsafe { Heap.dealloc(block, layout(size)) };
-            }
-            if round % 3 == 0 && !blocks.is_empty() {
-                let (block, before, mark) = blocks.pop().unwrap();
-                // SAFETY: as above.
-                let block = unsafe { Heap.realloc(block, layout(before), size) };
-                check(&(block, size.min(before), mark));
-                // SAFETY: as above.
-                unsafe { block.write_bytes(mark, size) };
-                blocks.push((block, size, mark));
-            }
-            // SAFETY: the size is not zero.
-            let block = unsafe { Heap.alloc(layout(size)) };
-            assert_eq!(block as usize % GRAIN, 0);
-            // SAFETY: the block is ours and so long.
-            unsafe { block.write_bytes(mark, size) };
-            blocks.push((block, size, mark));
-            if round % 1000 == 0 {
-                give_back();
-            }
-        }
-        blocks.iter().for_each(check);
-        for (block, size, _) in blocks {
-            // SAFETY: as above.
-            unsafe { Heap.dealloc(block, layout(size)) };
-        }
-        assert!(locked(|state| state.used.iter().all(|used| *used == 0)));
-        // SAFETY: nothing of it is used.
-        unsafe { abandon() };
-        // SAFETY: the size is not zero.
-        let block = unsafe { Heap.alloc(layout(3 << 20)) };
-        assert_eq!(Heap::place(block), None);
-        // SAFETY: the block is ours, with this layout.
-        unsafe { Heap.dealloc(block, layout(3 << 20)) };
-    }
-}
+#[path = "heap_tests.rs"]
+mod tests;

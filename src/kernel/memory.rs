@@ -32,20 +32,27 @@ pub fn trim() {
 }
 
 /// Gives back the pages of the program's file, of which those that are used again are mapped again. Where its C library is another
-/// file, that is left alone. dl_iterate_phdr(3) is not asked: its lock is a page that every process would have for itself.
+/// file, that is left alone. Neither dl_iterate_phdr(3) is asked, whose lock is a page that every process would have for itself,
+/// nor getauxval(3), which reads the part of the stack that a process that stays has abandoned.
 pub fn give_file_back() {
-    // SAFETY: takes a number; what it answers is 0 where the kernel said nothing.
-    let known = |kind| unsafe { libc::getauxval(kind) } as usize;
-    let (table, count) = (known(libc::AT_PHDR), known(libc::AT_PHNUM));
-    if table == 0 {
-        return;
+    unsafe extern "C" {
+        /// Where the program's file begins (made by linkers).
+        static __ehdr_start: libc::Elf64_Ehdr;
     }
-    // SAFETY: the kernel says where the program's headers lie, and how many there are; nothing changes them.
-    let headers = unsafe { std::slice::from_raw_parts(table as *const libc::Elf64_Phdr, count) };
-    let Some(own) = headers.iter().find(|header| header.p_type == libc::PT_PHDR) else {
+    let own = &raw const __ehdr_start;
+    // SAFETY: linkers define it where it is mapped, and it is never written to.
+    let file = unsafe { &*own };
+    let offset = file.e_phoff as usize;
+    let table: *const libc::Elf64_Phdr = own.cast::<u8>().wrapping_add(offset).cast();
+    // SAFETY: the headers follow in the same mapping, so many as the file says.
+    let headers = unsafe { std::slice::from_raw_parts(table, file.e_phnum.into()) };
+    let first = headers
+        .iter()
+        .find(|header| header.p_type == libc::PT_LOAD && header.p_offset == 0);
+    let Some(first) = first else {
         return;
     };
-    let base = table.wrapping_sub(own.p_vaddr as usize);
+    let base = (own as usize).wrapping_sub(first.p_vaddr as usize);
     for header in headers {
         if header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W != 0 {
             continue;
