@@ -96,11 +96,16 @@ fn word(at: usize) -> *mut u32 {
 }
 
 /// The class of a size, and the size of its blocks; none for what is too large.
+#[inline(always)] // it is asked ten thousand times a launch, nearly always of a small size
 fn class(size: usize) -> Option<(usize, usize)> {
     if size <= FINE {
         let number = size.div_ceil(GRAIN).max(1);
         return Some((number, number * GRAIN));
     }
+    large_class(size)
+}
+
+fn large_class(size: usize) -> Option<(usize, usize)> {
     if size > LARGEST {
         return None;
     }
@@ -173,6 +178,7 @@ impl State {
         Some(at)
     }
 
+    #[inline(always)]
     fn pop(&mut self, class: usize) -> Option<usize> {
         let head = self.free.get_mut(class)?;
         let at = head.checked_sub(1)? as usize;
