@@ -122,7 +122,8 @@ fn large_class(size: usize) -> Option<(usize, usize)> {
 
 /// The pages that a block touches.
 fn pages(at: usize, size: usize) -> std::ops::Range<usize> {
-    at / PAGE..(at + size).div_ceil(PAGE)
+    // No block is empty; a ceiling would take a division more.
+    at / PAGE..(at + size - 1) / PAGE + 1
 }
 
 impl State {
