@@ -400,7 +400,7 @@ fn children(pid: u32) -> Vec<u32> {
 #[test]
 fn memory_that_stays() {
     let options = ["--profile", PROFILE];
-    let budget = [("the launcher", 84), ("process 1", 52)];
+    let budget = [("the launcher", 56), ("process 1", 20)];
     memory(Who::Ordinary, &options, &budget);
 }
 
@@ -408,18 +408,19 @@ fn memory_that_stays() {
 fn memory_that_stays_without_a_process_1() {
     let options = ["--no-profile", "--set", "process.no-new-privileges=true"];
     // No other process shares what it wrote to before it forked: 136 kB are tables of pointers, which are relocated.
-    memory(Who::Ordinary, &options, &[("the launcher, alone", 236)]);
+    memory(Who::Ordinary, &options, &[("the launcher, alone", 224)]);
 }
 
 #[test]
 fn memory_that_stays_of_the_default() {
-    let budget = [("the launcher", 104), ("process 1", 56), ("the keeper", 84)];
+    // Together less than 150. Where a stack begins in its page is chance: a page more or less for each.
+    let budget = [("the launcher", 76), ("process 1", 20), ("the keeper", 52)];
     memory(Who::Ordinary, &["--profile", "default"], &budget);
 }
 
 #[test]
 fn memory_that_stays_of_a_build() {
-    let budget = [("the launcher", 104), ("process 1", 56)];
+    let budget = [("the launcher", 76), ("process 1", 20)];
     memory(Who::Ordinary, &["--profile", "build"], &budget);
 }
 

@@ -45,6 +45,7 @@ pub(super) struct Report {
 }
 
 impl Report {
+    #[inline(never)] // what it needs of the stack is not to stay with who waits for the program
     pub fn of(
         outcome: &Outcome,
         plan: &Plan,

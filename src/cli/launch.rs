@@ -210,6 +210,7 @@ fn said(options: Vec<(Flag, String)>) -> Result<Said, Diagnostic> {
     })
 }
 
+#[inline(never)] // what it needs of the stack is not to stay with who waits for the program
 fn prepare(
     launch: &mut Launch,
     rules: Vec<(Flag, String)>,
@@ -382,6 +383,7 @@ fn run_name(program: &OsStr) -> String {
     file.to_string_lossy().into_owned()
 }
 
+#[inline(never)]
 fn dry_run(launch: &Launch, ready: &Ready, sources: &SourceMap) -> i32 {
     let text = if launch.json {
         let mut plan = show::to_json(&ready.plan, sources);

@@ -24,7 +24,7 @@ use super::{complain, status};
 /// A run that others can find; or, where no record can be made, one that they cannot.
 pub(super) struct Registered {
     registration: Option<Registration>,
-    /// Until it has been written down.
+    /// Until it has been written down, and memory is given back.
     policy: Option<Policy>,
     /// What of the record can be said before the program runs.
     rules: Result<Vec<u8>, String>,
@@ -38,6 +38,7 @@ pub(super) struct Registered {
 ///
 /// # Errors
 /// The exit status; the reason has been told.
+#[inline(never)] // what it needs of the stack is not to stay with who waits for the program
 pub(super) fn take_name(launch: &Launch) -> Result<Registered, i32> {
     // From here on there is something to be removed: a signal that would end this process waits until the program runs, which
     // it is passed on to.
@@ -105,7 +106,7 @@ impl Registered {
         };
         let confinement = Confinement::of(plan, sources, caller(self.umask))
             .with_root(user::may_join_as_root(policy));
-        let rules = Content::rules(&show::json(policy, sources), &confinement);
+        let rules = Content::rules(&show::Json(policy, sources), &confinement);
         self.rules = rules.map_err(|error| error.to_string());
     }
 
@@ -117,11 +118,10 @@ impl Registered {
         plan: &Plan,
         sources: &SourceMap,
     ) {
-        let (Some(registration), Some(policy)) = (&mut self.registration, self.policy.take())
-        else {
+        let (Some(registration), Some(policy)) = (&mut self.registration, &self.policy) else {
             return;
         };
-        let written = record(launch, registration.name(), started, plan, &policy, sources)
+        let written = record(launch, registration.name(), started, plan, policy, sources)
             .map_err(|error| error.to_string())
             .and_then(|mut record| {
                 record.again = self.again.take();
@@ -145,6 +145,7 @@ impl Registered {
 
     /// Moves what it keeps to where memory is asked for now.
     pub(super) fn gather(&mut self) {
+        self.policy = None;
         if let Some(registration) = &mut self.registration {
             registration.gather();
         }
@@ -152,6 +153,8 @@ impl Registered {
 
     /// Tells those who wait how it ended, and removes the record.
     pub(super) fn ended(&mut self, outcome: &Outcome) {
+        // This process ends next.
+        std::mem::forget(self.policy.take());
         if let Some(registration) = self.registration.take() {
             registration.end(&Ended {
                 status: outcome.ending.status(),

@@ -1,12 +1,13 @@
 //! One run of `sandbox`: what was prepared is carried out, if need be in the background, and told how it ended.
 
 use std::ffi::OsStr;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use crate::control::run_directory::RunDirectory;
 use crate::control::{name, share};
 use crate::exec;
-use crate::kernel::{Errno, heap};
+use crate::kernel::Errno;
 use crate::plan::{Action, Plan, Step, outline, show};
 use crate::report::{Diagnostic, SourceMap, escape};
 
@@ -67,7 +68,11 @@ impl<'a> Run<'a> {
             }
         }
         let unstarted = match self.attempt(ready, shared, &mut sources) {
-            Ok(status) => return status,
+            Ok(status) => {
+                // This process ends next.
+                std::mem::forget(sources);
+                return status;
+            }
             Err(unstarted) => unstarted,
         };
         // What is said now is for who waits in the foreground.
@@ -205,17 +210,18 @@ impl<'a> Run<'a> {
                 exec::Remark::Started(started) => {
                     begun = true;
                     registered.started(launch, &started, &ready.plan, sources);
-                    heap::gather(|| {
-                        *launch = launch.clone();
-                        registered.gather();
-                        notifier.gather();
-                        reader = reader.clone();
-                        name = name.clone();
-                        keep_for_the_end(&mut ready.plan, sources);
-                    });
                     if let Some(background) = background {
                         background.started(&name);
                     }
+                    return;
+                }
+                exec::Remark::Settled => {
+                    *launch = launch.clone();
+                    registered.gather();
+                    notifier.gather();
+                    reader = reader.clone();
+                    name = name.clone();
+                    keep_for_the_end(&mut ready.plan, sources);
                     return;
                 }
                 exec::Remark::Event(event) => {
@@ -249,9 +255,15 @@ impl<'a> Run<'a> {
                 false => complain(&text),
             }
         };
-        let outcome = prepared.and_then(|mut prepared| {
+        let outcome = prepared.and_then(|prepared| {
             let run = run.as_ref().ok().and_then(Option::as_ref);
-            exec::launch(&mut prepared, run.map(RunDirectory::path), &mut tell)
+            let mut prepared = ManuallyDrop::new(prepared);
+            let outcome = exec::launch(&mut prepared, run.map(RunDirectory::path), &mut tell);
+            // Else this process ends next, which gives it back.
+            if outcome.is_err() {
+                drop(ManuallyDrop::into_inner(prepared));
+            }
+            outcome
         });
         drop(run);
         match outcome {
@@ -284,6 +296,7 @@ impl<'a> Run<'a> {
                 if let Some(text) = kept.filter(|_| !launch.quiet && !launch.json) {
                     complain(&text);
                 }
+                std::mem::forget(ready.plan);
                 Ok(outcome.ending.status())
             }
             Err(error) => {

@@ -166,6 +166,7 @@ pub(super) enum Place {
 }
 
 /// Looks for the sandbox that a program is to be run in.
+#[inline(never)] // what it needs of the stack is not to stay with who waits for the program
 pub(super) fn place(launch: &Launch, ready: &Ready) -> Place {
     let Some(asked) = ready.again.as_deref().filter(|_| !launch.new) else {
         return Place::Own(None, Vec::new());
@@ -218,6 +219,7 @@ pub(super) fn find(launch: &Launch, asked: &str) -> Result<Sandbox, Vec<Sandbox>
 }
 
 /// Says that the same program runs under the same profile in one of `others`, and why it is not joined.
+#[inline(never)] // what it needs of the stack is not to stay with who waits for the program
 pub(super) fn warn_of_another(
     launch: &Launch,
     ready: &Ready,
@@ -259,6 +261,7 @@ fn source_of(record: &Record) -> Option<&str> {
 }
 
 /// Runs the program in a sandbox, and returns the exit status; none when that sandbox has ended meanwhile.
+#[inline(never)] // what it needs of the stack is not to stay with who waits for the program
 pub(super) fn run(
     launch: &Launch,
     ready: &Ready,

@@ -1,6 +1,6 @@
 //! The directories that records are kept in: whose they are, and whether they can be relied on.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 use std::sync::OnceLock;
@@ -10,7 +10,7 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, fstat, mkdirat};
 
 use super::{name, place};
-use crate::kernel::process;
+use crate::kernel::{at, process};
 use crate::report::escape;
 
 /// So many files of one directory are looked at: who puts more there only keeps their own from being found.
@@ -95,6 +95,11 @@ impl Directory {
         })
     }
 
+    /// Moves what it keeps to where memory is asked for now.
+    pub(super) fn gather(&mut self) {
+        self.path = self.path.clone();
+    }
+
     /// Whose it is.
     #[must_use]
     pub fn uid(&self) -> u32 {
@@ -113,17 +118,16 @@ impl Directory {
         let Ok(fd) = openat(&self.fd, ".", path_flags(), Mode::empty()) else {
             return Vec::new();
         };
-        let Ok(mut directory) = nix::dir::Dir::from_fd(fd) else {
-            return Vec::new();
-        };
-        let mut names: Vec<String> = directory
-            .iter()
-            // What cannot be read once is an error again and again.
-            .map_while(Result::ok)
-            .filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned))
-            .filter(|file| name::check(file).is_ok())
-            .take(MOST)
-            .collect();
+        let mut names = Vec::new();
+        // What could be read until something cannot be is told.
+        let _ = at::names(fd.as_fd(), |file| {
+            if let Ok(file) = str::from_utf8(file)
+                && name::check(file).is_ok()
+            {
+                names.push(file.to_owned());
+            }
+            names.len() < MOST
+        });
         names.sort();
         names
     }

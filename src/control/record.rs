@@ -180,7 +180,7 @@ impl Content {
     /// # Errors
     /// None that is known: all of it can be said in JSON.
     pub fn rules(
-        policy: &serde_json::Value,
+        policy: &impl Serialize,
         confinement: &impl Serialize,
     ) -> serde_json::Result<Vec<u8>> {
         let mut text = serde_json::to_vec(policy)?;

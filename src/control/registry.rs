@@ -157,6 +157,9 @@ impl Registration {
     /// Moves what it keeps to where memory is asked for now.
     pub fn gather(&mut self) {
         self.name = self.name.clone();
+        if let Some(directory) = Rc::get_mut(&mut self.directory) {
+            directory.gather();
+        }
     }
 
     /// Removes the record, and tells those who hold it open how the sandbox ended.

@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -11,7 +12,7 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 
 use super::directory::{Directory, writable};
-use crate::kernel::{lock, process};
+use crate::kernel::{at, lock, process};
 use crate::report::escape;
 
 /// In the directory of records; no record can be called so.
@@ -134,11 +135,18 @@ pub(super) fn sweep(records: &Directory) {
 }
 
 fn sweep_in(above: &Above) {
-    let Ok(entries) = std::fs::read_dir(&above.path) else {
+    // A file of its own, as reading moves the position.
+    let Ok(listed) = openat(&above.fd, ".", flags(), Mode::empty()) else {
         return;
     };
-    for entry in entries.flatten().take(SWEPT) {
-        let name: OsString = entry.file_name();
+    let mut names: Vec<OsString> = Vec::new();
+    let _ = at::names(listed.as_fd(), |name| {
+        if !matches!(name, b"." | b".." | b"") {
+            names.push(OsString::from_vec(name.to_owned()));
+        }
+        names.len() < SWEPT
+    });
+    for name in names {
         let Ok(fd) = openat(&above.fd, name.as_os_str(), flags(), Mode::empty()) else {
             continue;
         };
@@ -149,7 +157,7 @@ fn sweep_in(above: &Above) {
         let now = fstatat(&above.fd, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
         let same = matches!((fstat(&fd), now), (Ok(one), Ok(other)) if one.st_ino == other.st_ino);
         if same {
-            let _ = std::fs::remove_dir_all(entry.path());
+            let _ = std::fs::remove_dir_all(above.path.join(&name));
         }
     }
 }

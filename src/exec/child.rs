@@ -5,6 +5,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::kernel::memory::Mark;
 use crate::kernel::process::exit;
 use crate::kernel::{Errno, clone, descriptor, heap, memory, process, signal, terminal};
 
@@ -122,23 +123,20 @@ pub(super) fn run(prepared: &Prepared, lines: Lines<'_>) -> ! {
 /// Process 1 from here on: the launcher's memory, of which it has a copy, is not for it.
 #[inline(never)]
 fn stay(program: libc::pid_t, kept: Kept, new_session: bool, gives_back: bool) -> ! {
-    serve(
-        program,
-        kept,
-        new_session,
-        gives_back.then_some(give_all_back),
-    )
+    let mark = Mark::here();
+    let give_back = gives_back.then_some((give_all_back as fn(Mark), mark));
+    serve(program, kept, new_session, give_back)
 }
 
 /// Gives back all memory but what [`serve`] stands on.
 #[inline(never)]
-fn give_all_back() {
+fn give_all_back(mark: Mark) {
     // SAFETY: nothing of the heap is used any more: `serve` has its arguments alone, which are numbers.
     unsafe { heap::abandon() };
     memory::give_stack_back();
     memory::give_file_back();
-    // SAFETY: `serve`, which alone called this, never returns; its frame and this one are a few hundred bytes.
-    unsafe { memory::abandon_callers() };
+    // SAFETY: `stay`, whose mark it is, never returns; its frame is a few dozen bytes.
+    unsafe { memory::abandon_callers(mark) };
 }
 
 /// Lives on as another process of ours that stays, with a copy of what it needs and nothing else of the launcher's memory.
@@ -150,9 +148,10 @@ pub(super) fn live_apart<T>(copy: impl FnOnce() -> Box<T>, live: fn(Box<T>) -> !
 
 #[inline(never)]
 fn live_on<T>(own: Box<T>, live: fn(Box<T>) -> !) -> ! {
+    let mark = Mark::here();
     memory::give_stack_back();
-    // SAFETY: it never returns to what called this, and its arguments fit into registers.
-    unsafe { memory::abandon_callers() };
+    // SAFETY: it never returns to what called this, and its frame is a few dozen bytes.
+    unsafe { memory::abandon_callers(mark) };
     live(own)
 }
 

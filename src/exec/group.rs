@@ -147,6 +147,14 @@ impl Group {
         Ok(group)
     }
 
+    /// Moves what it keeps to where memory is asked for now.
+    pub fn gather(&mut self) {
+        self.directories.gather();
+        self.writes = self.writes.clone();
+        self.soft = self.soft.clone();
+        self.watches.gather();
+    }
+
     /// The v2 directory that the child can be born into, so that nobody has to move it there.
     #[must_use]
     pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {

@@ -8,6 +8,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use crate::kernel::memory::Mark;
 use crate::kernel::process::{Change, exit};
 use crate::kernel::{Errno, capability, descriptor, process, seccomp, signal, terminal};
 
@@ -98,20 +99,20 @@ fn keep(terminal: Option<OwnedFd>, status: Option<OwnedFd>) -> Result<Kept, Errn
 /// A program that has run so long without anything to do for process 1 is one that stays.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Serves until the program has ended. Uses no memory but the stack, so that `give_back` may give back all other when the program
-/// is one that stays; a short one is not made to wait for pages that come again at its end.
+/// Serves until the program has ended. Uses no memory but the stack below a mark, so that all other may be given back when the
+/// program is one that stays; a short one is not made to wait for pages that come again at its end.
 pub(super) fn serve(
     program: libc::pid_t,
     [terminal, status]: Kept,
     new_session: bool,
-    mut give_back: Option<fn()>,
+    mut give_back: Option<(fn(Mark), Mark)>,
 ) -> ! {
     loop {
         let came = match signal::wait(&signal::WATCHED, give_back.map(|_| QUIET)) {
             Ok(came) => came,
             Err(Errno::EAGAIN) => {
-                if let Some(give_back) = give_back.take() {
-                    give_back();
+                if let Some((give_back, mark)) = give_back.take() {
+                    give_back(mark);
                 }
                 continue;
             }

@@ -21,7 +21,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::kernel::clone::{Side, clone3};
-use crate::kernel::{Errno, at, descriptor, inotify, memory, namespace, process, signal, status};
+use crate::kernel::{
+    Errno, at, descriptor, heap, inotify, memory, namespace, process, signal, status,
+};
 use crate::report::escape;
 use crate::section::filesystem::later::Names;
 
@@ -122,12 +124,15 @@ impl Keeper {
         let (own, its) = descriptor::socket_pair()?;
         match clone3(0, None)? {
             Side::Child => live(names, &view, child, &its),
-            Side::Parent(keeper) => Ok(Self {
-                step: step as usize,
-                pidfd: keeper.pidfd,
-                socket: Some(own),
-                ready: false,
-            }),
+            Side::Parent(keeper) => {
+                heap::share();
+                Ok(Self {
+                    step: step as usize,
+                    pidfd: keeper.pidfd,
+                    socket: Some(own),
+                    ready: false,
+                })
+            }
         }
     }
 
@@ -143,6 +148,7 @@ impl Keeper {
     }
 
     /// Takes one message.
+    #[inline(never)] // what is as long as a message is not to lie on the stack of who waits for one
     pub(super) fn hear(&mut self) -> Said {
         let mut message = [0; LONGEST];
         let length = match &self.socket {
@@ -256,6 +262,9 @@ fn serve(own: Box<(Names, Kept)>) -> ! {
     }
     // Nobody waits for this.
     memory::give_back();
+    if tree.has_read {
+        memory::trim();
+    }
     let Some(lost) = watch(&mut tree, child.as_fd()) else {
         // The view is let go of first: taking the watches down takes the kernel tens of milliseconds.
         let queue = tree.into_queue();

@@ -76,6 +76,8 @@ pub enum Remark {
     LetGo,
     /// The program has been started; not told of one that has ended already.
     Started(Started),
+    /// It has run for a while, and may go on for days: what is not needed any more is to go, and what is needed to be copied to where memory is asked for now.
+    Settled,
 }
 
 /// A program that runs.

@@ -147,6 +147,7 @@ pub fn prepare(plan: &Plan) -> Result<Prepared, LaunchError> {
 ///
 /// # Errors
 /// As for [`prepare()`].
+#[inline(never)] // what it needs of the stack is not to stay with who waits for the program
 pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, LaunchError> {
     let mut shared = shared.into_iter();
     let mut prepared = Prepared {

@@ -215,7 +215,16 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Lets go of what the child alone needs, once it has been made: the launcher may stay for days.
+    /// Lets go of the namespaces that the child alone needs, once it has been made.
+    pub(super) fn let_go(&mut self) {
+        self.share = Vec::new();
+        if (self.child.iter()).any(|todo| matches!(todo.op, Op::Join { .. })) {
+            self.child = Vec::new();
+        }
+    }
+
+    /// Gives back the memory of what the child alone needs, once the program has run for a while: the launcher may stay for
+    /// days.
     pub(super) fn release(&mut self) {
         self.child = Vec::new();
         self.program = Vec::new();
@@ -225,7 +234,7 @@ impl Prepared {
         self.created = Vec::new();
         self.own_directories = Vec::new();
         self.maps = None;
-        self.share = Vec::new();
+        self.group = None;
         self.companions = Vec::new();
         self.priorities = Vec::new();
         self.execute = ExecOp {

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use crate::kernel::clone::{Child, Side};
-use crate::kernel::{Errno, descriptor, process, signal};
+use crate::kernel::{Errno, descriptor, heap, process, signal};
 
 use super::child::{self, GO, Lines};
 use super::companion::Companions;
@@ -42,6 +42,7 @@ pub(super) struct Ends {
 }
 
 /// Makes the child, sets what is set from outside, and lets it go.
+#[inline(never)] // the launcher stays where it is called, and what it needs of the stack is not to stay with it
 pub(super) fn start(
     prepared: &Prepared,
     run: Option<&Path>,
@@ -93,6 +94,7 @@ pub(super) fn start(
         }
         Side::Parent(child) => child,
     };
+    heap::share();
     drop((child_socket, child_status));
     let mut view = None;
     let set = outside::map_ids_of_own(prepared, child.pid)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::clone::Child;
 use crate::kernel::process::Change;
-use crate::kernel::{Errno, descriptor, memory, namespace, process, signal};
+use crate::kernel::{Errno, descriptor, heap, memory, namespace, process, signal};
 use crate::section::filesystem::later::Names;
 
 use super::audit::UNHELD;
@@ -67,13 +67,12 @@ pub fn launch(
         let group = group.as_mut();
         start(prepared, run, group, &mut companions, &mut *tell)
     });
-    prepared.release();
+    prepared.let_go();
     let names = prepared.names.take();
-    let prepared = &*prepared;
     let result = made.and_then(|(child, lines)| {
         let mut supervisor = Supervisor {
             companions: &mut companions,
-            prepared,
+            prepared: &mut *prepared,
             child,
             lines,
             signals,
@@ -103,6 +102,7 @@ pub fn launch(
 }
 
 /// Removes the control group, whatever came before.
+#[inline(never)] // of no use to who waits in `launch`
 fn finish(
     group: Option<Group>,
     result: Result<Outcome, LaunchError>,
@@ -126,7 +126,7 @@ fn finish(
 }
 
 struct Supervisor<'a> {
-    prepared: &'a Prepared,
+    prepared: &'a mut Prepared,
     companions: &'a mut Companions,
     child: Child,
     lines: Ends,
@@ -173,7 +173,6 @@ fn words(message: &[u8]) -> (u32, Errno) {
 impl Supervisor<'_> {
     fn run(&mut self, started: Instant) -> Result<Outcome, LaunchError> {
         self.deadline = self.prepared.timeout.map(|timeout| started + timeout);
-        self.settled = Some(started + SETTLED);
         if let Some(group) = &mut self.group {
             for event in group.watch() {
                 (self.tell)(Remark::Event(event));
@@ -183,6 +182,16 @@ impl Supervisor<'_> {
         }
         (self.tell)(Remark::LetGo);
         let change = self.watch();
+        self.conclude(change, started)
+    }
+
+    /// The child has ended.
+    #[inline(never)] // what it needs of the stack is not to stay with who waits
+    fn conclude(
+        &mut self,
+        change: Result<Change, Errno>,
+        started: Instant,
+    ) -> Result<Outcome, LaunchError> {
         if let Err(errno) = change {
             self.lose("waiting for the child", errno);
         }
@@ -359,7 +368,7 @@ impl Supervisor<'_> {
             .is_some_and(|settled| Instant::now() >= settled)
         {
             self.settled = None;
-            memory::give_back();
+            self.settle();
         }
         let Some(deadline) = self.deadline else {
             return;
@@ -381,7 +390,21 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Makes the launcher small, who may stay for days.
+    #[inline(never)]
+    fn settle(&mut self) {
+        self.prepared.release();
+        heap::gather(|| {
+            if let Some(group) = &mut self.group {
+                group.gather();
+            }
+            (self.tell)(Remark::Settled);
+        });
+        memory::give_back();
+    }
+
     /// Hands on the signals that have come.
+    #[inline(never)]
     fn forward(&mut self) {
         while let Ok(Some(came)) = signal::next(self.signals.as_fd()) {
             match came.number {
@@ -422,6 +445,7 @@ impl Supervisor<'_> {
     }
 
     /// Takes one message of the child.
+    #[inline(never)]
     fn hear(&mut self) {
         let Some(socket) = &self.lines.socket else {
             return;
@@ -462,8 +486,10 @@ impl Supervisor<'_> {
         self.failure.get_or_insert(error);
     }
 
+    #[inline(never)]
     fn tell_started(&mut self) {
         self.told = true;
+        self.settled = Some(Instant::now() + SETTLED);
         let group = self.group.as_deref();
         (self.tell)(Remark::Started(Started {
             child: self.child.pid,

@@ -389,6 +389,44 @@ pub fn make_directories(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<
     })
 }
 
+/// Calls `each` with the names in a directory that is open for reading, `.` and `..` too, from where its position is, until it
+/// says that it has enough (getdents64(2)). The C library would take 32 kB for that.
+///
+/// # Errors
+/// ENOTDIR; EIO; what the file system says. What came before has been told.
+pub fn names(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8]) -> bool) -> Result<()> {
+    // Of linux_dirent64: number, position, length, type, and the name, which ends with NUL.
+    const LENGTH: usize = 16;
+    const NAME: usize = 19;
+    let mut buffer = [0_u8; 2048];
+    loop {
+        // SAFETY: the buffer outlives the call, and its size is passed.
+        let got = check(unsafe {
+            libc::syscall(
+                libc::SYS_getdents64,
+                directory.as_raw_fd(),
+                buffer.as_mut_ptr(),
+                buffer.len(),
+            )
+        })?;
+        let mut rest = buffer
+            .get(..got.unsigned_abs() as usize)
+            .unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        while let Some(&[low, high]) = rest.get(LENGTH..LENGTH + 2) {
+            let length = usize::from(u16::from_ne_bytes([low, high]));
+            let name = rest.get(NAME..length).unwrap_or_default();
+            let end = name.iter().position(|&byte| byte == 0);
+            if !each(name.get(..end.unwrap_or(name.len())).unwrap_or_default()) {
+                return Ok(());
+            }
+            rest = rest.get(length.max(NAME)..).unwrap_or_default();
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -53,6 +53,11 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// Moves what it keeps to where memory is asked for now.
+    pub fn gather(&mut self) {
+        self.path = self.path.clone();
+    }
+
     /// Opens a directory; no symbolic link is followed in its last component.
     ///
     /// # Errors

@@ -1,9 +1,12 @@
-//! The heap of the launcher: memory of one arena, in blocks of set sizes that are used again for their own size.
+//! The heap of the launcher: memory of one arena, in blocks of set sizes that are used again for their own size, or taken apart.
 //!
 //! A launch asks for memory ten thousand times, and stays beside the program for as long as that runs. The C library's
 //! allocator takes ten times as long to answer, and cannot say where its memory lies. Here both are simple: a process that
 //! needs nothing of it any more gives all of it back, and one that stays gives back each page in which nothing is left.
 //! What does not fit is asked of the C library.
+//!
+//! What counts is how many pages are written to: each costs as much as a hundred allocations, and once more in a process that
+//! has been forked since.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
@@ -21,8 +24,8 @@ const FINE: usize = 1024;
 /// The largest block.
 const LARGEST: usize = 1 << 20;
 const CLASSES: usize = FINE / GRAIN + 1 + 4 * 10;
-/// What every launch will write to: asked for at once, and not page by page.
-const FIRST: usize = 160 << 10;
+/// What even the least launch writes to: asked for at once, and not page by page.
+const FIRST: usize = 68 << 10;
 
 #[cfg_attr(target_arch = "x86_64", repr(C, align(4096)))]
 #[cfg_attr(not(target_arch = "x86_64"), repr(C, align(65536)))]
@@ -39,8 +42,12 @@ struct State {
     next: usize,
     /// Up to here something was given out since pages were last given back.
     top: usize,
-    /// Whether what is given back now is not given out again.
-    gathers: bool,
+    /// What lies below is not written to any more: what of it is given back is not given out again.
+    floor: usize,
+    /// Whether blocks are no longer taken apart for smaller ones: in a process that stays they would get ever smaller.
+    settled: bool,
+    /// The classes of which there is a free block, a bit each.
+    has: [u64; 2],
     /// The first free block of each class, as its place behind the start and one more; 0: none. Each free block begins
     /// with the next one.
     free: [u32; CLASSES],
@@ -48,6 +55,8 @@ struct State {
     used: [u16; PAGES],
 }
 
+#[cfg_attr(target_arch = "x86_64", repr(align(4096)))]
+#[cfg_attr(not(target_arch = "x86_64"), repr(align(65536)))]
 struct Locked {
     taken: AtomicBool,
     state: UnsafeCell<State>,
@@ -87,11 +96,16 @@ fn word(at: usize) -> *mut u32 {
 }
 
 /// The class of a size, and the size of its blocks; none for what is too large.
+#[inline(always)] // it is asked ten thousand times a launch, nearly always of a small size
 fn class(size: usize) -> Option<(usize, usize)> {
     if size <= FINE {
         let number = size.div_ceil(GRAIN).max(1);
         return Some((number, number * GRAIN));
     }
+    large_class(size)
+}
+
+fn large_class(size: usize) -> Option<(usize, usize)> {
     if size > LARGEST {
         return None;
     }
@@ -108,27 +122,24 @@ fn class(size: usize) -> Option<(usize, usize)> {
 
 /// The pages that a block touches.
 fn pages(at: usize, size: usize) -> std::ops::Range<usize> {
-    at / PAGE..(at + size).div_ceil(PAGE)
+    // No block is empty; a ceiling would take a division more.
+    at / PAGE..(at + size - 1) / PAGE + 1
 }
 
 impl State {
     const EMPTY: Self = Self {
         next: 0,
         top: 0,
-        gathers: false,
+        floor: 0,
+        settled: false,
+        has: [0; 2],
         free: [0; CLASSES],
         used: [0; PAGES],
     };
 
     fn take(&mut self, class: usize, size: usize) -> Option<usize> {
-        let head = self.free.get_mut(class)?;
-        let at = match head.checked_sub(1) {
-            Some(at) => {
-                let at = at as usize;
-                // SAFETY: a free block of the arena, which begins with the next one's place, and is aligned for it.
-                *head = unsafe { word(at).read() };
-                at
-            }
+        let at = match self.take_free(class, size) {
+            Some(at) => at,
             None => {
                 let at = self.next;
                 if at + size > SIZE {
@@ -148,17 +159,54 @@ impl State {
         Some(at)
     }
 
-    fn give(&mut self, at: usize, class: usize, size: usize) {
-        for used in self.used.get_mut(pages(at, size)).into_iter().flatten() {
-            *used -= 1;
+    /// A free block of this class, or a part of one that is larger: a page that was written to costs less than one more.
+    fn take_free(&mut self, class: usize, size: usize) -> Option<usize> {
+        if let Some(at) = self.pop(class) {
+            return Some(at);
         }
-        if at + size == self.next {
-            self.next = at;
-            return;
+        if self.settled {
+            return None;
         }
-        if self.gathers {
-            return;
+        let [low, high] = self.has;
+        // The class itself is one of those that have none.
+        let found = match class {
+            0..64 if low >> class != 0 => class + (low >> class).trailing_zeros() as usize,
+            0..64 => 64 + high.trailing_zeros() as usize,
+            _ => class + (high >> (class - 64)).trailing_zeros() as usize,
+        };
+        let at = self.pop(found)?;
+        self.leave(at + size, at + size_of_class(found)?);
+        Some(at)
+    }
+
+    #[inline(always)]
+    fn pop(&mut self, class: usize) -> Option<usize> {
+        let head = self.free.get_mut(class)?;
+        let at = head.checked_sub(1)? as usize;
+        // SAFETY: a free block of the arena, which begins with the next one's place, and is aligned for it.
+        *head = unsafe { word(at).read() };
+        if *head == 0 {
+            self.has_none(class);
         }
+        Some(at)
+    }
+
+    fn has_none(&mut self, class: usize) {
+        if let Some(word) = self.has.get_mut(class / 64) {
+            *word &= !(1 << (class % 64));
+        }
+    }
+
+    /// What is left of a block, as blocks that are as large as can be.
+    fn leave(&mut self, mut from: usize, end: usize) {
+        while let Some((class, size)) = class_within(end - from) {
+            self.put(from, class);
+            from += size;
+        }
+    }
+
+    /// One more free block.
+    fn put(&mut self, at: usize, class: usize) {
         let Some(head) = self.free.get_mut(class) else {
             return;
         };
@@ -166,13 +214,55 @@ impl State {
         unsafe { word(at).write(*head) };
         #[allow(clippy::cast_possible_truncation)] // below SIZE
         let place = at as u32 + 1;
+        let is_first = *head == 0;
         *head = place;
+        if is_first && let Some(word) = self.has.get_mut(class / 64) {
+            *word |= 1 << (class % 64);
+        }
+    }
+
+    fn give(&mut self, at: usize, class: usize, size: usize) {
+        for used in self.used.get_mut(pages(at, size)).into_iter().flatten() {
+            *used -= 1;
+        }
+        if at < self.floor {
+            return;
+        }
+        if at + size == self.next {
+            self.next = at;
+            return;
+        }
+        self.put(at, class);
+    }
+
+    /// Makes a block that is the last one larger or smaller where it is; whether it did.
+    fn resize(&mut self, at: usize, before: usize, size: usize) -> bool {
+        if at + before != self.next || at < self.floor || at + size > SIZE {
+            return false;
+        }
+        for used in self.used.get_mut(pages(at, before)).into_iter().flatten() {
+            *used -= 1;
+        }
+        for used in self.used.get_mut(pages(at, size)).into_iter().flatten() {
+            *used += 1;
+        }
+        self.next = at + size;
+        self.top = self.top.max(self.next);
+        true
     }
 
     /// What is given out next begins a page.
     fn begin_page(&mut self) {
         self.next = self.next.next_multiple_of(PAGE).min(SIZE);
         self.top = self.top.max(self.next);
+    }
+
+    /// Leaves all that was given out until now as it is.
+    fn begin_anew(&mut self) {
+        self.begin_page();
+        self.free = [0; CLASSES];
+        self.has = [0; 2];
+        self.floor = self.next;
     }
 
     /// Forgets free blocks that touch a page in which nothing is used; returns those pages.
@@ -200,13 +290,28 @@ impl State {
             if let Some(head) = self.free.get_mut(number) {
                 *head = kept;
             }
+            if kept == 0 {
+                self.has_none(number);
+            }
         }
         // What was not given out yet is not begun in the midst of a page that is given back.
         self.begin_page();
         self.top = self.next;
+        self.floor = 0;
+        self.settled = true;
         let used = self.used.iter().take(end).enumerate();
         used.filter(|(_, used)| **used == 0).map(|(page, _)| page)
     }
+}
+
+/// The largest class whose blocks fit into so many bytes, and their size.
+fn class_within(room: usize) -> Option<(usize, usize)> {
+    let (number, size) = class(room.min(LARGEST))?;
+    if size <= room {
+        return Some((number, size));
+    }
+    let below = number - 1;
+    size_of_class(below).map(|size| (below, size))
 }
 
 fn size_of_class(number: usize) -> Option<usize> {
@@ -233,6 +338,11 @@ fn discard(from: usize, length: usize) {
     unsafe { libc::madvise(place.cast(), length, libc::MADV_DONTNEED) };
 }
 
+/// Whether nothing was ever allocated here: the program has another heap.
+pub fn is_unused() -> bool {
+    locked(|state| state.top == 0)
+}
+
 /// Gives back every page in which nothing is used.
 pub fn give_back() {
     locked(|state| {
@@ -249,16 +359,17 @@ pub fn give_back() {
     });
 }
 
-/// Copies what stays, where little of a heap does: what is allocated meanwhile lies together, apart from all that is there, so
-/// that pages come free. What is free between what is used goes with its page, and is not given out before.
+/// Copies what stays, where little of a heap does: what is allocated from here on lies together, apart from all that is there,
+/// so that pages come free. What is free between what is used goes with its page, and is not given out before.
 pub fn gather(copy: impl FnOnce()) {
-    locked(|state| {
-        state.free = [0; CLASSES];
-        state.begin_page();
-        state.gathers = true;
-    });
+    locked(State::begin_anew);
     copy();
-    locked(|state| state.gathers = false);
+}
+
+/// Another process has a copy of all that is there. To write to a page of it would make one more: what is given back is left
+/// as it is until its page is, and what is allocated lies elsewhere.
+pub fn share() {
+    locked(State::begin_anew);
 }
 
 /// Gives everything back but the copy that is made of some of it.
@@ -269,8 +380,7 @@ pub unsafe fn keep_only<T>(copy: impl FnOnce() -> T) -> T {
     let before = locked(|state| {
         // Above all that was ever written to.
         state.next = state.top;
-        state.begin_page();
-        state.free = [0; CLASSES];
+        state.begin_anew();
         state.used = [0; PAGES];
         state.next
     });
@@ -286,6 +396,9 @@ pub unsafe fn keep_only<T>(copy: impl FnOnce() -> T) -> T {
 pub unsafe fn abandon() {
     // Without the lock, which another thread may have held when this process was made.
     discard(0, SIZE);
+    let state = (&raw const LOCKED).cast_mut();
+    // SAFETY: it takes whole pages; all zero is how it was at the start, and nobody uses it any more.
+    unsafe { libc::madvise(state.cast(), size_of::<Locked>(), libc::MADV_DONTNEED) };
 }
 
 /// The allocator.
@@ -326,7 +439,12 @@ unsafe impl GlobalAlloc for Heap {
             // SAFETY: it is not ours; the caller's promise.
             return unsafe { System.realloc(block, layout, size) };
         }
-        if class(layout.size()) == class(size) && class(size).is_some() {
+        let classes = (class(layout.size()), class(size));
+        if let (Some((_, before)), Some((_, after))) = classes
+            && (before == after
+                || Self::place(block)
+                    .is_some_and(|at| locked(|state| state.resize(at, before, after))))
+        {
             return block;
         }
         // SAFETY: the caller's promise: the size is sound for this alignment.
@@ -345,129 +463,5 @@ unsafe impl GlobalAlloc for Heap {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    /// The arena is one for all tests of this program, which run beside each other.
-    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
-    #[test]
-    fn what_is_kept_is_apart_from_all_that_goes() {
-        let _alone = ALONE.lock();
-        // The other test fills it, and leaves nothing used.
-        locked(|state| *state = State::EMPTY);
-        let layout = |size: usize| Layout::from_size_align(size, 8).unwrap();
-        // SAFETY: the sizes are not zero.
-        let take = |size: usize| unsafe { Heap.alloc(layout(size)) };
-        let blocks: Vec<*mut u8> = (0..100).map(|_| take(300)).collect();
-        for block in &blocks {
-            // SAFETY: the block is ours and so long.
-            unsafe { block.write_bytes(7, 300) };
-        }
-        gather(|| {
-            // SAFETY: the block is ours, with this layout.
-            unsafe { Heap.dealloc(blocks[9], layout(300)) };
-            let next = take(300);
-            assert_eq!(next as usize % PAGE, 0);
-            // SAFETY: as above. Now it lies above what is used.
-            unsafe { Heap.dealloc(next, layout(300)) };
-        });
-        let kept = blocks[50];
-        let copy = || {
-            let copy = take(300);
-            // SAFETY: both are so long, and apart.
-            unsafe { copy.copy_from(kept, 300) };
-            copy
-        };
-        // SAFETY: nothing but the copy is used.
-        let copy = unsafe { keep_only(copy) };
-        // SAFETY: the arena is readable, used or not.
-        let found = |block: *mut u8| unsafe { block.read() };
-        assert_eq!((found(copy), found(blocks[50])), (7, 0));
-        // SAFETY: the block is ours, with this layout.
-        unsafe { Heap.dealloc(copy, layout(300)) };
-        assert!(locked(|state| state.used.iter().all(|used| *used == 0)));
-        // SAFETY: nothing of it is used.
-        unsafe { abandon() };
-    }
-
-    #[test]
-    fn classes_hold_what_they_are_for() {
-        let mut before = (0, 0);
-        for size in 0..=LARGEST {
-            let (number, room) = class(size).unwrap();
-            assert!(
-                room >= size && room % GRAIN == 0 && number < CLASSES,
-                "{size}"
-            );
-            assert_eq!(size_of_class(number), Some(room), "{size}");
-            assert!(room <= size.max(64) * 5 / 4 + GRAIN, "{size} takes {room}");
-            assert!((number, room) >= before);
-            before = (number, room);
-        }
-        assert_eq!(class(LARGEST + 1), None);
-        assert_eq!(before, (CLASSES - 1, LARGEST));
-    }
-
-    /// The heap of this test run is another one, so that the arena is this test's alone.
-    #[test]
-    fn blocks_are_apart_and_pages_come_back() {
-        let _alone = ALONE.lock();
-        locked(|state| *state = State::EMPTY);
-        let layout = |size: usize| Layout::from_size_align(size, 8).unwrap();
-        let mut blocks: Vec<(*mut u8, usize, u8)> = Vec::new();
-        let mut seed = 1_u32;
-        let mut random = |most: usize| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 8) as usize % most
-        };
-        let check = |&(block, size, mark): &(*mut u8, usize, u8)| {
-            // SAFETY: the block is ours and so long.
-            let bytes = unsafe { std::slice::from_raw_parts(block, size) };
-            assert!(bytes.iter().all(|byte| *byte == mark));
-        };
-        for round in 0..20_000 {
-            #[allow(clippy::cast_possible_truncation)]
-            let mark = round as u8;
-            let size = 1 + random(if round % 50 == 0 { 200_000 } else { 700 });
-            if blocks.len() > 300 {
-                let (block, size, mark) = blocks.swap_remove(random(300));
-                check(&(block, size, mark));
-                // SAFETY: the block is ours, with this layout.
-                unsafe { Heap.dealloc(block, layout(size)) };
-            }
-            if round % 3 == 0 && !blocks.is_empty() {
-                let (block, before, mark) = blocks.pop().unwrap();
-                // SAFETY: as above.
-                let block = unsafe { Heap.realloc(block, layout(before), size) };
-                check(&(block, size.min(before), mark));
-                // SAFETY: as above.
-                unsafe { block.write_bytes(mark, size) };
-                blocks.push((block, size, mark));
-            }
-            // SAFETY: the size is not zero.
-            let block = unsafe { Heap.alloc(layout(size)) };
-            assert_eq!(block as usize % GRAIN, 0);
-            // SAFETY: the block is ours and so long.
-            unsafe { block.write_bytes(mark, size) };
-            blocks.push((block, size, mark));
-            if round % 1000 == 0 {
-                give_back();
-            }
-        }
-        blocks.iter().for_each(check);
-        for (block, size, _) in blocks {
-            // SAFETY: as above.
-            unsafe { Heap.dealloc(block, layout(size)) };
-        }
-        assert!(locked(|state| state.used.iter().all(|used| *used == 0)));
-        // SAFETY: nothing of it is used.
-        unsafe { abandon() };
-        // SAFETY: the size is not zero.
-        let block = unsafe { Heap.alloc(layout(3 << 20)) };
-        assert_eq!(Heap::place(block), None);
-        // SAFETY: the block is ours, with this layout.
-        unsafe { Heap.dealloc(block, layout(3 << 20)) };
-    }
-}
+#[path = "heap_tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::{Errno, Result, check, check_int};
+use super::{Errno, Result, check, check_int, memory};
 
 fn prctl(option: libc::c_int, value: libc::c_ulong) -> Result<libc::c_int> {
     // SAFETY: the options used here take integers.
@@ -490,7 +490,7 @@ pub fn forget_arguments_and_environment(title: &CStr) {
     }
     let length = end - first as usize;
     // SAFETY: the range lies in the strings that the kernel put on our stack, which is writable.
-    unsafe { libc::memset(first.cast_mut().cast(), 0, length) };
+    unsafe { memory::clear(first.cast_mut().cast(), length) };
     let title = title.to_bytes();
     // SAFETY: no more than the range is written, and the last byte stays NUL.
     unsafe {

@@ -85,6 +85,7 @@ struct Actions {
 }
 
 /// The actions that are not the default ones (proc_pid_status(5), SigIgn and SigCgt). None where /proc does not say.
+#[inline(never)] // of so long a text nothing is to lie on the stack of who waits for a program
 fn actions() -> Option<Actions> {
     // More than that is a list of hundreds of groups; then all signals are gone through.
     let mut text = [0u8; 8192];

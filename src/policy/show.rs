@@ -1,8 +1,10 @@
 //! The effective policy for people and programs: every value with the place that it came from, and what it overruled.
 
-use serde_json::{Map, json};
+use std::collections::BTreeMap;
 
-use super::{Policy, Rule};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::{Overruled, Policy, Rule};
 use crate::profile::key::{Name, Section};
 use crate::profile::name;
 use crate::profile::table::KEYS;
@@ -130,58 +132,120 @@ fn line(said: &str, rule: &Rule, column: usize, sources: &SourceMap, paint: Pain
     out
 }
 
-fn place(site: Site, sources: &SourceMap) -> serde_json::Value {
-    let position = sources.position(site);
-    json!({
-        "source": position.name,
-        "line": (position.line > 0).then_some(position.line),
-        "column": (position.column > 0).then_some(position.column),
-    })
+fn value_of(value: Option<&Value>) -> serde_json::Value {
+    value.map_or_else(|| "inherit".into(), Value::to_json)
 }
 
-fn value_of(value: Option<&Value>) -> serde_json::Value {
-    value.map_or_else(|| json!("inherit"), Value::to_json)
+/// A place in JSON.
+struct Origin<'a>(Site, &'a SourceMap);
+
+impl Serialize for Origin<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let position = self.1.position(self.0);
+        let mut map = to.serialize_map(Some(3))?;
+        map.serialize_entry("column", &(position.column > 0).then_some(position.column))?;
+        map.serialize_entry("line", &(position.line > 0).then_some(position.line))?;
+        map.serialize_entry("source", &position.name)?;
+        map.end()
+    }
+}
+
+/// A value that was overruled.
+struct Before<'a>(&'a Overruled, &'a SourceMap);
+
+impl Serialize for Before<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(2))?;
+        map.serialize_entry("origin", &Origin(self.0.site, self.1))?;
+        map.serialize_entry("value", &value_of(self.0.value.as_ref()))?;
+        map.end()
+    }
+}
+
+/// A rule with all that it overruled.
+struct Shown<'a>(&'a Rule, &'a SourceMap);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self(rule, sources) = self;
+        let mut map = to.serialize_map(Some(3))?;
+        map.serialize_entry("origin", &Origin(rule.site, sources))?;
+        let overrules = rule.overruled.iter();
+        map.serialize_entry(
+            "overrules",
+            &Each(overrules.map(|before| Before(before, sources))),
+        )?;
+        map.serialize_entry("value", &value_of(rule.value.as_ref()))?;
+        map.end()
+    }
+}
+
+/// The rules of one section.
+struct Rules<'a>(Section, &'a Policy, &'a SourceMap);
+
+impl<'a> Rules<'a> {
+    fn iter(&self) -> impl Iterator<Item = (&'a str, &'a Rule)> + use<'a> {
+        let rules = self.1.rules.of(self.0).iter();
+        rules.map(|((_, key), rule)| (key.as_str(), rule))
+    }
+}
+
+impl Serialize for Rules<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.iter().map(|(key, rule)| (key, Shown(rule, self.2))))
+    }
+}
+
+/// A sequence, made while it is written.
+struct Each<I>(I);
+
+impl<I: Iterator<Item: Serialize> + Clone> Serialize for Each<I> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.clone())
+    }
+}
+
+/// A policy that is written as [`json`] has it, piece by piece: as a value it would take ten times its text.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<'a>(pub &'a Policy, pub &'a SourceMap);
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self(policy, sources) = *self;
+        let mut sections: Vec<(&str, Rules<'_>)> = (Section::ALL.into_iter())
+            .map(|section| (section.name(), Rules(section, policy, sources)))
+            .filter(|(_, rules)| rules.iter().next().is_some())
+            .collect();
+        sections.sort_by_key(|(name, _)| *name);
+        let layers = (policy.layers.iter()).map(|layer| {
+            let source = &sources.get(layer.site.source).name;
+            BTreeMap::from([("name", &layer.name), ("source", source)])
+        });
+        let degrade = policy.degrade.iter().map(|rule| rule.value.as_str());
+        let description = policy.description.as_ref();
+        let mut map = to.serialize_map(Some(5))?;
+        map.serialize_entry("degrade", &Each(degrade))?;
+        map.serialize_entry("description", &description.map(|text| text.value.as_str()))?;
+        map.serialize_entry("layers", &Each(layers))?;
+        map.serialize_entry("name", &policy.name)?;
+        map.serialize_entry("sections", &Table(&sections))?;
+        map.end()
+    }
+}
+
+/// Pairs as a map, in their order.
+struct Table<'a, T>(&'a [(&'a str, T)]);
+
+impl<T: Serialize> Serialize for Table<'_, T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
 }
 
 /// The policy as JSON: `{name, description, layers, degrade, sections: {limits: {memory: {value, origin:
 /// {source, line, column}, overrules: [{value, origin}]}}}}`. Lines and columns are `null` for the command line.
 #[must_use]
 pub fn json(policy: &Policy, sources: &SourceMap) -> serde_json::Value {
-    let mut sections: Map<String, serde_json::Value> = Map::new();
-    for ((section, key), rule) in policy.rules.iter() {
-        let overrules: Vec<serde_json::Value> = rule
-            .overruled
-            .iter()
-            .map(|before| json!({ "value": value_of(before.value.as_ref()), "origin": place(before.site, sources) }))
-            .collect();
-        let rule = json!({
-            "value": value_of(rule.value.as_ref()),
-            "origin": place(rule.site, sources),
-            "overrules": overrules,
-        });
-        if let Some(table) = sections
-            .entry(section.name())
-            .or_insert_with(|| json!({}))
-            .as_object_mut()
-        {
-            table.insert(key.clone(), rule);
-        }
-    }
-    let layers: Vec<serde_json::Value> = policy
-        .layers
-        .iter()
-        .map(|layer| json!({ "name": layer.name, "source": sources.get(layer.site.source).name }))
-        .collect();
-    let degrade: Vec<&str> = policy
-        .degrade
-        .iter()
-        .map(|rule| rule.value.as_str())
-        .collect();
-    json!({
-        "name": policy.name,
-        "description": policy.description.as_ref().map(|text| text.value.as_str()),
-        "layers": layers,
-        "degrade": degrade,
-        "sections": sections,
-    })
+    // Nothing of it is refused.
+    serde_json::to_value(Json(policy, sources)).unwrap_or_default()
 }

@@ -66,6 +66,20 @@ pub struct Directories {
 }
 
 impl Directories {
+    pub(super) fn gather(&mut self) {
+        let members = std::mem::take(&mut self.members);
+        self.members.reserve_exact(members.len());
+        self.members.extend(members);
+        for member in &mut self.members {
+            member.name = member.name.clone();
+            member.controllers = member.controllers.clone();
+            member.directory.gather();
+            if let Some(parent) = &mut member.parent {
+                parent.gather();
+            }
+        }
+    }
+
     /// Opens the directories of somebody else's group. They are not removed when this is dropped.
     ///
     /// # Errors

@@ -145,6 +145,12 @@ pub(super) struct Watches {
 }
 
 impl Watches {
+    pub fn gather(&mut self) {
+        let watches = std::mem::take(&mut self.list);
+        self.list.reserve_exact(watches.len());
+        self.list.extend(watches);
+    }
+
     pub fn hold(&mut self, soft: Soft) {
         self.soft = Some(soft);
     }

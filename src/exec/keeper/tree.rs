@@ -66,6 +66,8 @@ pub(super) struct Tree<'n> {
     /// Whom to tell of the first directory that is not watched.
     tell: Option<&'n mut dyn FnMut(Unwatched)>,
     buffer: Vec<u8>,
+    /// Whether a directory was read, for which the C library needs memory.
+    pub has_read: bool,
 }
 
 /// A directory that is to be looked at, what may be in it, and the kind of file system around it.
@@ -104,7 +106,8 @@ impl<'n> Tree<'n> {
             met: None,
             covered: BTreeSet::new(),
             tell: Some(tell),
-            buffer: vec![0; EVENTS],
+            buffer: Vec::new(),
+            has_read: false,
         }
     }
 
@@ -132,6 +135,7 @@ impl<'n> Tree<'n> {
     /// Takes what has been told.
     pub(super) fn hear(&mut self) -> Result<(), Lost> {
         let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(EVENTS, 0);
         let result = match descriptor::read(self.queue.as_fd(), &mut buffer) {
             Ok(length) => self.take(buffer.get(..length).unwrap_or_default()),
             Err(Errno::EAGAIN) => Ok(()),
@@ -401,6 +405,7 @@ impl<'n> Tree<'n> {
         kind: &'static str,
         next: &mut Vec<Next>,
     ) -> Result<(), Lost> {
+        self.has_read = true;
         let mut open = match names_of(directory.as_fd()) {
             Ok(open) => open,
             Err(Errno::EACCES) => return Ok(()),
