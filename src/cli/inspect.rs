@@ -385,6 +385,11 @@ pub(super) fn facts_for(
         }
         facts.paths.extend(host::glob::look(&more, &[])?.paths);
     }
+    if dbus::filters(policy, &facts)
+        && let Some(proxy) = &mut facts.dbus.proxy
+    {
+        proxy.examine();
+    }
     if policy.get(Section::Limits, "devices").is_some() {
         facts.cgroup.nodes = host::disk::nodes(&listed_devices(policy, &facts)?);
     }

@@ -22,9 +22,10 @@ pub struct DbusFacts {
 pub struct Proxy {
     /// Where it is, in a system directory.
     pub path: PathBuf,
-    /// What it calls its version; none when nobody needed to ask, as its package says that the holes are closed.
+    /// What it calls its version; none when nobody needed to ask, as its package says that the holes are closed, or no bus is
+    /// filtered.
     pub version: Option<String>,
-    /// Known holes that it may have.
+    /// Known holes that it may have, once it was examined.
     pub holes: Vec<Hole>,
 }
 
@@ -60,24 +61,27 @@ const CHANGES: &str = "/usr/share/doc/xdg-dbus-proxy/changelog.Debian.gz";
 /// More of a changelog is not read.
 const MOST: u64 = 1 << 20;
 
-/// Looks for the filter.
+/// Looks for the filter. Which holes it has is not asked yet: that takes longer.
 #[must_use]
 pub fn proxy() -> Option<Proxy> {
     let path = helper("xdg-dbus-proxy")?;
-    let changes = changes(Path::new(CHANGES));
-    // A package that tells of closing them all need not be asked for its version: that costs a process.
-    if open(&changes, None).is_empty() {
-        return Some(Proxy {
-            path,
-            ..Proxy::default()
-        });
-    }
-    let version = version(&path);
     Some(Proxy {
-        holes: open(&changes, version.as_deref().and_then(numbers)),
-        version,
         path,
+        ..Proxy::default()
     })
+}
+
+impl Proxy {
+    /// Finds out which of the known holes it may have.
+    pub fn examine(&mut self) {
+        let changes = changes(Path::new(CHANGES));
+        self.holes = open(&changes, None);
+        // A package that tells of closing them all need not be asked for its version: that costs a process.
+        if !self.holes.is_empty() {
+            self.version = version(&self.path);
+            self.holes = open(&changes, self.version.as_deref().and_then(numbers));
+        }
+    }
 }
 
 /// The holes that neither a changelog nor a version says to be closed.

@@ -103,6 +103,9 @@ const HELPERS: [&str; 4] = ["newuidmap", "newgidmap", "pasta", "xdg-dbus-proxy"]
 pub fn examine() -> Result<Findings, Diagnostic> {
     let mut facts = probe(Scope::ALL)?;
     facts.dbus.proxy = super::dbus::proxy();
+    if let Some(proxy) = &mut facts.dbus.proxy {
+        proxy.examine();
+    }
     let sample = Limits::sample();
     let wanted = want::all(sample.iter().map(|(key, ..)| key));
     facts.cgroup = super::cgroup::probe_for(facts.caller.uid, &wanted);

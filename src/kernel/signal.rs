@@ -1,6 +1,5 @@
 //! Signals: masks, signalfd(2), and sending by descriptor. What the child uses allocates nothing.
 
-use std::io::Read;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -78,52 +77,16 @@ pub fn unblock_all() -> Result<()> {
         .map(drop)
 }
 
-/// What this process has signals do, bit n − 1 for signal n.
-struct Actions {
-    ignored: u64,
-    caught: u64,
-}
-
-/// The actions that are not the default ones (proc_pid_status(5), SigIgn and SigCgt). None where /proc does not say.
-#[inline(never)] // of so long a text nothing is to lie on the stack of who waits for a program
-fn actions() -> Option<Actions> {
-    // More than that is a list of hundreds of groups; then all signals are gone through.
-    let mut text = [0u8; 8192];
-    let length = std::fs::File::open("/proc/self/status")
-        .and_then(|mut file| file.read(&mut text))
-        .ok()?;
-    let field = |name: &[u8]| {
-        let mut lines = text.get(..length)?.split(|&byte| byte == b'\n');
-        let value = lines.find_map(|line| line.strip_prefix(name))?;
-        u64::from_str_radix(str::from_utf8(value).ok()?.trim(), 16).ok()
-    };
-    Some(Actions {
-        ignored: field(b"SigIgn:")?,
-        caught: field(b"SigCgt:")?,
-    })
-}
-
-fn bit(signal: libc::c_int) -> u64 {
-    1 << (signal - 1)
-}
-
 /// What rt_sigaction(2) takes on 64-bit machines: handler, flags, restorer, mask.
 const DEFAULT_ACTION: [u64; 4] = [0; 4];
 
 /// Gives every signal its default action, but leaves SIGHUP ignored, as nohup(1) has it. Children inherit that.
+///
+/// All are set rather than those that proc_pid_status(5) shows to be altered: the kernel takes longer to write that text.
 pub fn reset_actions() {
-    let actions = actions().unwrap_or_else(|| Actions {
-        ignored: if is_ignored(libc::SIGHUP) {
-            u64::MAX
-        } else {
-            !bit(libc::SIGHUP)
-        },
-        caught: u64::MAX,
-    });
-    let altered = actions.ignored | actions.caught;
+    let under_nohup = is_ignored(libc::SIGHUP);
     for signal in 1..=64 {
-        let stays = signal == libc::SIGHUP && actions.ignored & bit(signal) != 0;
-        if stays || altered & bit(signal) == 0 {
+        if signal == libc::SIGHUP && under_nohup {
             continue;
         }
         // The C library refuses its own numbers (32, 33), but a caller may have left them ignored. SIGKILL and SIGSTOP

@@ -157,6 +157,13 @@ pub fn plans(policy: &Policy, facts: &Facts) -> Vec<Plan> {
     Bus::ALL.into_iter().filter_map(plan).collect()
 }
 
+/// Whether a bus is filtered on this host, once its socket was looked for.
+#[must_use]
+pub fn filters(policy: &Policy, facts: &Facts) -> bool {
+    let plans = plans(policy, facts);
+    plans.iter().any(|plan| plan.mode == Mode::Filtered)
+}
+
 /// The runtime directories that the caller may have, the one that is named first.
 fn runtimes(caller: &Caller) -> Vec<PathBuf> {
     let usual = PathBuf::from(format!("/run/user/{}", caller.uid));
