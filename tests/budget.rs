@@ -305,11 +305,11 @@ fn a_view() {
     // above the profile each is looked at. Some twenty are the second wall: one for the kernel's version of it, two to make
     // and to enforce it, two for each place, and up to three for each standard descriptor.
     let budget = Budget {
-        calls: [346, 397],
+        calls: [338, 397],
         mounts: 16,
         forks: 2,
-        proc_bytes: 1600,
-        instructions: 1_510,
+        proc_bytes: 100,
+        instructions: 880,
     };
     hold("view", Who::Ordinary, &["--profile", PROFILE], &budget);
 }
@@ -318,11 +318,11 @@ fn a_view() {
 fn memory_limits() {
     // Limits of control groups depend on how many hierarchies and groups the host has.
     let budget = Budget {
-        calls: [288, 386],
+        calls: [262, 386],
         mounts: 0,
         forks: 1,
-        proc_bytes: 5400,
-        instructions: 920,
+        proc_bytes: 4000,
+        instructions: 590,
     };
     hold("memlimit", Who::Caller, &["--profile", "memlimit"], &budget);
 }
@@ -331,11 +331,11 @@ fn memory_limits() {
 fn next_to_nothing() {
     let options = ["--no-profile", "--set", "process.no-new-privileges=true"];
     let budget = Budget {
-        calls: [116, 136],
+        calls: [98, 136],
         mounts: 0,
         forks: 1,
-        proc_bytes: 1600,
-        instructions: 535,
+        proc_bytes: 100,
+        instructions: 250,
     };
     hold("no namespaces", Who::Ordinary, &options, &budget);
 }
@@ -344,11 +344,11 @@ fn next_to_nothing() {
 fn the_default() {
     // A process, three mounts and some eighty calls are the keeper's: this profile hides names by patterns.
     let budget = Budget {
-        calls: [1070, 1246],
+        calls: [1030, 1246],
         mounts: 57,
         forks: 3,
-        proc_bytes: 4100,
-        instructions: 15_100,
+        proc_bytes: 2700,
+        instructions: 7_550,
     };
     hold("default", Who::Ordinary, &["--profile", "default"], &budget);
 }
@@ -356,11 +356,11 @@ fn the_default() {
 #[test]
 fn a_build() {
     let budget = Budget {
-        calls: [952, 1096],
+        calls: [930, 1096],
         mounts: 54,
         forks: 2,
-        proc_bytes: 4100,
-        instructions: 14_750,
+        proc_bytes: 2700,
+        instructions: 7_050,
     };
     hold("build", Who::Ordinary, &["--profile", "build"], &budget);
 }
@@ -368,11 +368,11 @@ fn a_build() {
 #[test]
 fn a_browser() {
     let budget = Budget {
-        calls: [1036, 1186],
+        calls: [992, 1186],
         mounts: 53,
         forks: 2,
-        proc_bytes: 6000,
-        instructions: 11_100,
+        proc_bytes: 4600,
+        instructions: 5_750,
     };
     hold("firefox", Who::Ordinary, &["--profile", "firefox"], &budget);
 }
@@ -400,7 +400,7 @@ fn children(pid: u32) -> Vec<u32> {
 #[test]
 fn memory_that_stays() {
     let options = ["--profile", PROFILE];
-    let budget = [("the launcher", 56), ("process 1", 20)];
+    let budget = [("the launcher", 48), ("process 1", 20)];
     memory(Who::Ordinary, &options, &budget);
 }
 
@@ -408,19 +408,19 @@ fn memory_that_stays() {
 fn memory_that_stays_without_a_process_1() {
     let options = ["--no-profile", "--set", "process.no-new-privileges=true"];
     // No other process shares what it wrote to before it forked: 136 kB are tables of pointers, which are relocated.
-    memory(Who::Ordinary, &options, &[("the launcher, alone", 224)]);
+    memory(Who::Ordinary, &options, &[("the launcher, alone", 216)]);
 }
 
 #[test]
 fn memory_that_stays_of_the_default() {
     // Together less than 150. Where a stack begins in its page is chance: a page more or less for each.
-    let budget = [("the launcher", 76), ("process 1", 20), ("the keeper", 52)];
+    let budget = [("the launcher", 48), ("process 1", 20), ("the keeper", 48)];
     memory(Who::Ordinary, &["--profile", "default"], &budget);
 }
 
 #[test]
 fn memory_that_stays_of_a_build() {
-    let budget = [("the launcher", 76), ("process 1", 20)];
+    let budget = [("the launcher", 52), ("process 1", 20)];
     memory(Who::Ordinary, &["--profile", "build"], &budget);
 }
 
