@@ -279,10 +279,11 @@ impl Case {
             // The launcher gives memory back when the program has run for a second.
             std::thread::sleep(Duration::from_millis(1500));
             let mut found = Vec::new();
-            let mut pid = child.id();
-            while let Some(next) = only_child(pid) {
-                found.push(Memory::of(pid));
-                pid = next;
+            let mut left = vec![child.id()];
+            while let Some(pid) = left.pop() {
+                left.extend(children(pid));
+                // All but the program itself.
+                found.extend(Some(Memory::of(pid)).filter(|memory| memory.name != "cat"));
             }
             Ok(found)
         })();
@@ -325,9 +326,12 @@ impl Memory {
     }
 }
 
-fn only_child(pid: u32) -> Option<u32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    text.split_whitespace().next()?.parse().ok()
+fn children(pid: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let text = text.unwrap_or_default();
+    text.split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
 }
 
 /// What was measured of a case.

@@ -303,7 +303,7 @@ fn judged(goals: &[Goal]) -> String {
     let (met, missed, unknown) = (number(Some(true)), number(Some(false)), number(None));
     let mut text = format!(
         "\n### Goals\n\nOf {} goals {met} are reached, {missed} are missed, {unknown} were not measured. Times are minima; \
-         memory is what the launcher and its process 1 have written to and share with nobody, when the program has run for \
+         memory is what all processes of ours have written to and share with nobody, when the program has run for \
          more than a second.\n\n| goal | measured | |\n| --- | --- | --- |\n",
         goals.len()
     );
