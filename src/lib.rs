@@ -13,6 +13,7 @@ pub mod desktop;
 pub mod exec;
 pub mod host;
 pub mod image;
+mod inline;
 pub mod kernel;
 pub mod plan;
 pub mod policy;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::inline::Short;
+
 /// What an argument is, as far as a filter can know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -21,7 +23,15 @@ pub enum Kind {
 use Kind::{Int32 as I, Int64 as L, Mode as M, Pointer as P, Varies as V};
 
 /// One argument's kind and its name in the manual page.
-pub(super) type Argument = (Kind, &'static str);
+pub(super) type Argument = (Kind, Short<16>);
+
+/// A call and what it takes.
+#[derive(Clone, Copy)]
+struct Signature {
+    call: Short<24>,
+    count: usize,
+    arguments: [Argument; 6],
+}
 
 /// How an argument is compared; always as an unsigned number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,18 +138,42 @@ impl fmt::Display for Condition {
 
 /// The arguments of a call, `None` when rules may not test them.
 pub(super) fn signature(call: &str) -> Option<&'static [Argument]> {
-    let at = SIGNATURES.binary_search_by_key(&call, |(name, _)| *name);
-    Some(SIGNATURES.get(at.ok()?)?.1)
+    let at = SIGNATURES.binary_search_by(|signature| signature.call.as_str().cmp(call));
+    let signature = SIGNATURES.get(at.ok()?)?;
+    signature.arguments.get(..signature.count)
 }
 
 /// The calls whose arguments rules may test.
 pub fn supported_calls() -> impl Iterator<Item = &'static str> {
-    SIGNATURES.iter().map(|(name, _)| *name)
+    SIGNATURES.iter().map(|signature| signature.call.as_str())
 }
+
+static SIGNATURES: [Signature; WRITTEN.len()] = {
+    let none = (I, Short::of(""));
+    let mut made = [Signature {
+        call: Short::of(""),
+        count: 0,
+        arguments: [none; 6],
+    }; WRITTEN.len()];
+    let mut at = 0;
+    while at < WRITTEN.len() {
+        let (call, arguments) = WRITTEN[at];
+        made[at].call = Short::of(call);
+        made[at].count = arguments.len();
+        let mut index = 0;
+        while index < arguments.len() {
+            let (kind, name) = arguments[index];
+            made[at].arguments[index] = (kind, Short::of(name));
+            index += 1;
+        }
+        at += 1;
+    }
+    made
+};
 
 /// Sources: section 2 of the manual, and SYSCALL_DEFINE lines of the kernel for what it really reads. Flags that C declares
 /// `unsigned long` count as `Int32` when every defined one lies in the low half: the kernel ignores or refuses the rest.
-const SIGNATURES: &[(&str, &[Argument])] = &[
+const WRITTEN: &[(&str, &[(Kind, &str)])] = &[
     (
         "accept4",
         &[(I, "sockfd"), (P, "addr"), (P, "addrlen"), (I, "flags")],
@@ -461,13 +495,13 @@ const SIGNATURES: &[(&str, &[Argument])] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{SIGNATURES, signature};
+    use super::{WRITTEN, signature};
     use crate::bpf::Arch;
 
     #[test]
     fn every_supported_call_exists_and_is_there_once() {
-        assert!(SIGNATURES.is_sorted_by(|left, right| left.0 < right.0));
-        for (call, arguments) in SIGNATURES {
+        assert!(WRITTEN.is_sorted_by(|left, right| left.0 < right.0));
+        for (call, arguments) in WRITTEN {
             assert!(
                 Arch::ALL.iter().any(|arch| arch.number(call).is_some()),
                 "{call}"

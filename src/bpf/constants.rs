@@ -2,6 +2,11 @@
 //! only thing the compiler takes from it. Values are those of the architecture this program is built for; a name whose
 //! value differs between x86-64 and i386 (`F_SETLK`, `O_LARGEFILE`) is left out.
 
+use crate::inline::{Short, table};
+
+/// As long as any name here.
+type Name = Short<32>;
+
 macro_rules! constants {
     ($($name:ident)*) => { &[$((stringify!($name), libc::$name as i64)),*] };
 }
@@ -19,21 +24,21 @@ pub(super) const ENOSYS: i32 = libc::ENOSYS;
 pub(super) fn value(name: &str) -> Option<i64> {
     CONSTANTS
         .iter()
-        .chain(OWN)
-        .find(|(known, _)| *known == name)
+        .chain(&OWN)
+        .find(|(known, _)| known.is(name))
         .map(|(_, value)| *value)
 }
 
 /// The names of all constants.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    CONSTANTS.iter().chain(OWN).map(|(name, _)| *name)
+    CONSTANTS.iter().chain(&OWN).map(|(name, _)| name.as_str())
 }
 
 /// The number of an errno, `None` when there is none of that name.
 pub(super) fn errno(name: &str) -> Option<i32> {
     ERRNOS
         .iter()
-        .find(|(known, _)| *known == name)
+        .find(|(known, _)| known.is(name))
         .map(|(_, number)| *number)
 }
 
@@ -42,16 +47,20 @@ pub(super) fn errno_name(number: i32) -> Option<&'static str> {
     ERRNOS
         .iter()
         .find(|(_, known)| *known == number)
-        .map(|(name, _)| *name)
+        .map(|(name, _)| name.as_str())
 }
 
 /// The names of all errnos.
 pub(super) fn errno_names() -> impl Iterator<Item = &'static str> {
-    ERRNOS.iter().map(|(name, _)| *name)
+    ERRNOS.iter().map(|(name, _)| name.as_str())
 }
 
+static CONSTANTS: [(Name, i64); WRITTEN.len()] = table(WRITTEN);
+static OWN: [(Name, i64); OWN_WRITTEN.len()] = table(OWN_WRITTEN);
+static ERRNOS: [(Short<16>, i32); ERRNOS_WRITTEN.len()] = table(ERRNOS_WRITTEN);
+
 /// Stable values that `libc` lacks (or has only for some C libraries), from the headers named.
-const OWN: &[(&str, i64)] = &[
+const OWN_WRITTEN: &[(&str, i64)] = &[
     // linux/tiocl.h is reached through TIOCLINUX; asm-generic/ioctls.h:
     ("TIOCLINUX", 0x541c),
     ("TIOCSTI", 0x5412),
@@ -93,7 +102,7 @@ const OWN: &[(&str, i64)] = &[
     ("UFFD_USER_MODE_ONLY", 1),
 ];
 
-const CONSTANTS: &[(&str, i64)] = constants! {
+const WRITTEN: &[(&str, i64)] = constants! {
     AF_UNSPEC AF_UNIX AF_LOCAL AF_INET AF_AX25 AF_IPX AF_APPLETALK AF_X25 AF_INET6 AF_KEY AF_NETLINK AF_PACKET AF_RDS
     AF_PPPOX AF_LLC AF_IB AF_CAN AF_TIPC AF_BLUETOOTH AF_ALG AF_NFC AF_VSOCK AF_XDP
     SOCK_STREAM SOCK_DGRAM SOCK_RAW SOCK_RDM SOCK_SEQPACKET SOCK_DCCP SOCK_CLOEXEC SOCK_NONBLOCK
@@ -141,7 +150,7 @@ const CONSTANTS: &[(&str, i64)] = constants! {
     GRND_NONBLOCK GRND_RANDOM SHUT_RD SHUT_WR SHUT_RDWR IPC_CREAT IPC_RMID IPC_SET IPC_STAT
 };
 
-const ERRNOS: &[(&str, i32)] = errnos! {
+const ERRNOS_WRITTEN: &[(&str, i32)] = errnos! {
     EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK EBUSY EEXIST EXDEV
     ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM ERANGE EDEADLK
     ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP ENOMSG EIDRM ECHRNG EL2NSYNC EL3HLT EL3RST ELNRNG EUNATCH ENOCSI EL2HLT
@@ -165,7 +174,7 @@ mod tests {
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(sorted.len(), CONSTANTS.len() + OWN.len());
-        let mut sorted: Vec<_> = ERRNOS.iter().map(|(name, _)| *name).collect();
+        let mut sorted: Vec<_> = ERRNOS.iter().map(|(name, _)| name.as_str()).collect();
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(sorted.len(), ERRNOS.len());

@@ -169,6 +169,7 @@ fn conditions(
                 format!("`{call}` takes {takes}"),
             ));
         };
+        let name = name.as_str();
         if piece.text.is_empty() {
             let error = KeyError::new(
                 piece.span(),
