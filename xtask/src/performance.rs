@@ -280,8 +280,10 @@ fn bounds(rows: &Rows<'_>) -> String {
     };
     format!(
         "\nThe floor itself takes {} of bwrap's time: half of that leaves next to nothing for all that the floor does not do. A static
-program that only starts another and waits takes {bare:.2} ms over that program alone. Most of that is the start of the C library,
-which asks the processor some forty questions (`cpuid`); where a hypervisor answers them, as here, each takes microseconds.
+program that only starts another and waits takes {bare:.2} ms over that program alone. Some of that is the start of the C library,
+which asks the processor some forty questions (`cpuid`); where a hypervisor answers them, as here, each takes up to microseconds.
+Where there is no process 1 to share the pages that were relocated at the start, as without namespaces or with `memlimit`, they
+are the launcher's own, and more stays than in a view: see the counts below.
 ",
         ratio(floor)
     )
