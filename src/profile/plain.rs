@@ -65,6 +65,14 @@ impl<'t> Plain<'t> {
         }
     }
 
+    /// Over what stands between a key and its value. `None`: something else stands here.
+    fn equals(&mut self) -> Option<()> {
+        self.blanks();
+        let found = self.take(b'=');
+        self.blanks();
+        found.then_some(())
+    }
+
     /// Over blanks and a comment to the next line. `None`: something else stands here.
     fn end_of_line(&mut self) -> Option<()> {
         self.blanks();
@@ -144,11 +152,7 @@ impl<'t> Plain<'t> {
             _ => self.bare()?,
         };
         let place = start..self.at;
-        self.blanks();
-        if !self.take(b'=') {
-            return None;
-        }
-        self.blanks();
+        self.equals()?;
         let start = self.at;
         let value = match self.peek()? {
             b'[' => self.array()?,
@@ -246,11 +250,7 @@ impl<'t> Plain<'t> {
             let start = self.at;
             let key = self.bare()?;
             let place = start..self.at;
-            self.blanks();
-            if !self.take(b'=') {
-                return None;
-            }
-            self.blanks();
+            self.equals()?;
             let start = self.at;
             let value = self.scalar()?;
             let value = Spanned::new(start..self.at, value);
