@@ -42,62 +42,58 @@ fn find<'n>(part: &[u8], mut name: &'n [u8]) -> Option<&'n [u8]> {
     }
 }
 
+/// What is said of a variable: by which key, and where.
+type Said<'p> = (&'p str, Traced<&'p Variable>);
+
 /// The rule for a variable: its own name, else the longest pattern that matches; with its key and its place.
 #[must_use]
-pub fn rule_for<'p>(policy: &'p Policy, name: &OsStr) -> Option<(&'p str, Traced<&'p Variable>)> {
-    let variable = |value: &'p Value| match value {
-        Value::Variable(said) => Some(said),
-        _ => None,
-    };
-    let matching = policy.section(Section::Environment);
-    let matching = matching.filter(|(key, ..)| {
-        let key = key.as_bytes();
-        key == name.as_bytes() || (key.contains(&b'*') && matches(key, name.as_bytes()))
-    });
-    matching
-        .filter_map(|(key, value, rule)| Some((key, Traced::new(variable(value)?, rule.site))))
-        // Of two patterns of one length the later name decides: arbitrary, but always the same.
-        .max_by_key(|(key, _)| (*key == name, key.len()))
+pub fn rule_for<'p>(policy: &'p Policy, name: &OsStr) -> Option<Said<'p>> {
+    Rules::of(policy).about(name)
 }
 
 /// What `[environment]` says of variables, told apart once for many of them.
 struct Rules<'p> {
     /// In the order of their names.
-    names: Vec<(&'p [u8], &'p Variable)>,
+    names: Vec<Said<'p>>,
     /// Those among them that stand for more than one.
-    patterns: Vec<(&'p [u8], &'p Variable)>,
+    patterns: Vec<Said<'p>>,
 }
 
 impl<'p> Rules<'p> {
     fn of(policy: &'p Policy) -> Self {
         let said = policy.section(Section::Environment);
         let names: Vec<_> = said
-            .filter_map(|(key, value, _)| match value {
-                Value::Variable(said) => Some((key.as_bytes(), said)),
+            .filter_map(|(key, value, rule)| match value {
+                Value::Variable(said) => Some((key, Traced::new(said, rule.site))),
                 _ => None,
             })
             .collect();
-        let patterns = names.iter().filter(|(key, _)| key.contains(&b'*'));
+        let patterns = names.iter().filter(|(key, _)| key.contains('*'));
         Self {
-            patterns: patterns.copied().collect(),
+            patterns: patterns.cloned().collect(),
             names,
         }
     }
 
     /// As [`rule_for`].
-    fn about(&self, name: &OsStr) -> Option<&'p Variable> {
+    fn about(&self, name: &OsStr) -> Option<Said<'p>> {
         let name = name.as_bytes();
-        if let Ok(own) = self.names.binary_search_by(|(key, _)| (*key).cmp(name)) {
-            return self.names.get(own).map(|(_, said)| *said);
+        let own = |(key, _): &Said| key.as_bytes().cmp(name);
+        if let Ok(own) = self.names.binary_search_by(own) {
+            return self.names.get(own).cloned();
         }
-        let mut found: Option<(usize, &Variable)> = None;
+        let mut found: Option<Said> = None;
         for (key, said) in &self.patterns {
-            // What is shorter than one that was found need not be looked at.
-            if found.is_none_or(|(length, _)| length <= key.len()) && matches(key, name) {
-                found = Some((key.len(), said));
+            // What is shorter than one that was found need not be looked at. Of two of one length the later name decides:
+            // arbitrary, but always the same.
+            let longest = found
+                .as_ref()
+                .is_none_or(|(before, _)| before.len() <= key.len());
+            if longest && matches(key.as_bytes(), name) {
+                found = Some((key, said.clone()));
             }
         }
-        found.map(|(_, said)| said)
+        found
     }
 }
 
@@ -122,7 +118,7 @@ pub fn lower(policy: &Policy, caller: &[(OsString, OsString)]) -> Vec<(OsString,
         if !seen.insert(name) {
             continue;
         }
-        match rules.about(name) {
+        match rules.about(name).map(|(_, said)| said.value) {
             Some(Variable::Pass) => result.push((name.clone(), value.clone())),
             Some(Variable::Unset) => {}
             Some(Variable::Set(text)) => result.push((name.clone(), text.into())),
@@ -146,6 +142,23 @@ mod tests {
     use super::*;
     use crate::policy::Rule;
     use crate::report::Site;
+
+    /// The same, with every rule looked at.
+    fn looked_for<'p>(policy: &'p Policy, name: &OsStr) -> Option<Said<'p>> {
+        let variable = |value: &'p Value| match value {
+            Value::Variable(said) => Some(said),
+            _ => None,
+        };
+        let matching = policy.section(Section::Environment);
+        let matching = matching.filter(|(key, ..)| {
+            let key = key.as_bytes();
+            key == name.as_bytes() || (key.contains(&b'*') && matches(key, name.as_bytes()))
+        });
+        matching
+            .filter_map(|(key, value, rule)| Some((key, Traced::new(variable(value)?, rule.site))))
+            // Of two patterns of one length the later name decides: arbitrary, but always the same.
+            .max_by_key(|(key, _)| (*key == name, key.len()))
+    }
 
     #[test]
     fn rules_that_are_told_apart_say_what_each_alone_does() {
@@ -174,7 +187,7 @@ mod tests {
             "default", "A", "B", "AB", "ABC", "A_B", "CAB", "C", "", "A*", "A*B", "Ä", "ÄB", "Z_B",
         ];
         for name in names.map(OsStr::new) {
-            let alone = rule_for(&policy, name).map(|(_, said)| said.value);
+            let alone = looked_for(&policy, name);
             assert_eq!(rules.about(name), alone, "{name:?}");
         }
     }
