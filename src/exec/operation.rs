@@ -37,6 +37,9 @@ pub(super) struct State<'a> {
     root: Option<OwnedFd>,
     /// A file system of ours, unreachable by any path, from which masks and texts are mounted.
     scratch: Option<OwnedFd>,
+    /// The first directory that covers something where there is no such file system: others show the same one, which
+    /// costs a mount each, not a file system.
+    closed: Option<OwnedFd>,
     /// The program's own terminal.
     pub terminal: Option<OwnedFd>,
     /// Whether what is made in the view later is looked after.
@@ -117,9 +120,19 @@ fn made_target_of<'s, 'a>(
 }
 
 fn attach<'a>(state: &mut State<'a>, tree: OwnedFd, place: &'a Place) -> Result<(), Errno> {
-    let directory = target_of(state, &place.parent)?;
-    mount::attach_at(tree.as_fd(), directory, &place.name)?;
+    attach_open(state, tree.as_fd(), place)?;
     state.leave(tree);
+    Ok(())
+}
+
+/// The same for a tree that is used again.
+fn attach_open<'a>(
+    state: &mut State<'a>,
+    tree: BorrowedFd<'_>,
+    place: &'a Place,
+) -> Result<(), Errno> {
+    let directory = target_of(state, &place.parent)?;
+    mount::attach_at(tree, directory, &place.name)?;
     // The directory that is kept is the parent of what has just been covered, so that it stays what its path leads
     // to, unless the root itself was covered.
     if place.name.as_c_str() == c"." {
@@ -210,13 +223,7 @@ pub(super) fn carry_out<'a>(
         Op::Mask {
             place,
             directory: true,
-        } if state.scratch.is_none() => {
-            let tmpfs = mount::open_filesystem(c"tmpfs")?;
-            mount::configure(tmpfs.as_fd(), c"mode", Some(c"0"))?;
-            let made = mount::make_mount(tmpfs.as_fd(), COVER)?;
-            state.leave(tmpfs);
-            attach(state, made, place)
-        }
+        } if state.scratch.is_none() => close_directory(state, place),
         Op::Mask { place, directory } => {
             let source = if *directory { c"directory" } else { c"file" };
             cover(state, source, place)
@@ -333,6 +340,21 @@ fn cover<'a>(state: &mut State<'a>, source: &CStr, target: &'a Place) -> Result<
     attach(state, tree, target)
 }
 
+/// Covers a directory with an empty one that nobody may enter.
+fn close_directory<'a>(state: &mut State<'a>, place: &'a Place) -> Result<(), Errno> {
+    if let Some(first) = &state.closed {
+        let again = mount::clone_tree(first.as_fd())?;
+        return attach(state, again, place);
+    }
+    let tmpfs = mount::open_filesystem(c"tmpfs")?;
+    mount::configure(tmpfs.as_fd(), c"mode", Some(c"0"))?;
+    let made = mount::make_mount(tmpfs.as_fd(), COVER)?;
+    state.leave(tmpfs);
+    attach_open(state, made.as_fd(), place)?;
+    state.closed = Some(made);
+    Ok(())
+}
+
 fn make_directory<'a>(
     state: &mut State<'a>,
     path: &CStr,
@@ -373,6 +395,7 @@ fn pivot(state: &mut State<'_>, read_only: bool) -> Result<(), Errno> {
     let inside = [
         state.root.take(),
         state.target.take().map(|near| near.directory),
+        state.closed.take(),
     ];
     for directory in inside.into_iter().flatten() {
         state.leave(directory);
