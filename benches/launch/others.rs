@@ -1,7 +1,7 @@
 //! What the launcher is measured against: the floor, and others that do the like. What is not installed is left out, and
 //! the report says so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -15,6 +15,10 @@ const TREES: [&str; 6] = ["/bin", "/etc", "/lib", "/lib64", "/sbin", "/usr"];
 const BARE: &str = "floor, no namespaces";
 /// The row of the least system calls.
 pub const FLOOR: &str = "floor, the same view";
+/// The row of the least system calls for all that the profile of the view asks.
+const WHOLE: &str = "floor, all that the view asks";
+/// The row of a process between, and a control group with a limit.
+const LIMITED: &str = "floor, a memory limit";
 /// The row of what people compare with first.
 pub const FIREJAIL: &str = "firejail, firefox profile";
 
@@ -34,6 +38,7 @@ pub fn cases(place: &Place) -> Vec<Case> {
     let mut cases = vec![
         case(BARE, &floor.display().to_string(), &["-n"]),
         case(FLOOR, &floor.display().to_string(), &[]),
+        case(WHOLE, &floor.display().to_string(), &["-w"]),
         case(
             FIREJAIL,
             "/usr/bin/firejail",
@@ -47,6 +52,9 @@ pub fn cases(place: &Place) -> Vec<Case> {
             ],
         ),
     ];
+    let (parent, limit) = group(place).unwrap_or_default();
+    let floor = floor.display().to_string();
+    cases.push(case(LIMITED, &floor, &["-m", &parent, limit]));
     for (name, program) in [
         ("crun, a like bundle", "/usr/bin/crun"),
         ("runc, a like bundle", "/usr/sbin/runc"),
@@ -72,6 +80,41 @@ pub fn cases(place: &Place) -> Vec<Case> {
         cases.push(case(name, program, words));
     }
     cases
+}
+
+/// Where a limit of memory makes its control group, and the file of that limit: as a program sees that is started so.
+fn group(place: &Place) -> Option<(String, &'static str)> {
+    let words = [&place.sandbox, "--profile", "memlimit", "--"];
+    let limited = place.case(LIMITED, words.map(str::to_owned).to_vec());
+    let said = limited
+        .command("/bin/cat")
+        .arg("/proc/self/cgroup")
+        .output();
+    let own = String::from_utf8_lossy(&said.ok()?.stdout).into_owned();
+    let of = |controllers: &str| {
+        let mut lines = own.lines().filter_map(|line| line.split_once(':'));
+        lines.find_map(|(_, rest)| {
+            rest.split_once(':')
+                .filter(|(names, _)| *names == controllers)
+        })
+    };
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    let mounted = |option: &str, kind: &str| {
+        mounts.lines().find_map(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let [_, at, found, options, ..] = words.as_slice() else {
+                return None;
+            };
+            (*found == kind && (option.is_empty() || options.split(',').any(|one| one == option)))
+                .then(|| (*at).to_owned())
+        })
+    };
+    let (at, (_, path), limit) = match of("memory") {
+        Some(found) => (mounted("memory", "cgroup")?, found, "memory.limit_in_bytes"),
+        None => (mounted("", "cgroup2")?, of("")?, "memory.max"),
+    };
+    let parent = Path::new(path).parent()?.display().to_string();
+    Some((format!("{at}{parent}"), limit))
 }
 
 /// Directories and settings of the runtime specification that come to the view of `benches/view.toml`.

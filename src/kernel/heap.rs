@@ -44,6 +44,8 @@ struct State {
     top: usize,
     /// What lies below is not written to any more: what of it is given back is not given out again.
     floor: usize,
+    /// What is left of the free block that was last taken apart, first to last.
+    spare: (usize, usize),
     /// Whether blocks are no longer taken apart for smaller ones: in a process that stays they would get ever smaller.
     settled: bool,
     /// The classes of which there is a free block, a bit each.
@@ -131,39 +133,50 @@ impl State {
         next: 0,
         top: 0,
         floor: 0,
+        spare: (0, 0),
         settled: false,
         has: [0; 2],
         free: [0; CLASSES],
         used: [0; PAGES],
     };
 
+    #[inline(always)]
     fn take(&mut self, class: usize, size: usize) -> Option<usize> {
-        let at = match self.take_free(class, size) {
+        let at = match self.pop(class) {
             Some(at) => at,
-            None => {
-                let at = self.next;
-                if at + size > SIZE {
-                    return None;
-                }
-                if at == 0 {
-                    populate();
-                }
-                self.next = at + size;
-                self.top = self.top.max(self.next);
-                at
-            }
+            None => self.take_apart(class, size)?,
         };
-        for used in self.used.get_mut(pages(at, size))? {
-            *used += 1;
-        }
+        self.begin_use(at, size);
         Some(at)
     }
 
-    /// A free block of this class, or a part of one that is larger: a page that was written to costs less than one more.
-    fn take_free(&mut self, class: usize, size: usize) -> Option<usize> {
-        if let Some(at) = self.pop(class) {
+    /// A part of what is larger and free, for a page that was written to costs less than one more; else of what was never
+    /// given out.
+    fn take_apart(&mut self, class: usize, size: usize) -> Option<usize> {
+        let (at, end) = self.spare;
+        if size <= end - at {
+            self.spare.0 = at + size;
             return Some(at);
         }
+        if let Some((at, length)) = self.pop_above(class) {
+            self.leave(self.spare.0, self.spare.1);
+            self.spare = (at + size, at + length);
+            return Some(at);
+        }
+        let at = self.next;
+        if at + size > SIZE {
+            return None;
+        }
+        if at == 0 {
+            populate();
+        }
+        self.next = at + size;
+        self.top = self.top.max(self.next);
+        Some(at)
+    }
+
+    /// The smallest free block of a larger class, and its size.
+    fn pop_above(&mut self, class: usize) -> Option<(usize, usize)> {
         if self.settled {
             return None;
         }
@@ -175,8 +188,34 @@ impl State {
             _ => class + (high >> (class - 64)).trailing_zeros() as usize,
         };
         let at = self.pop(found)?;
-        self.leave(at + size, at + size_of_class(found)?);
-        Some(at)
+        Some((at, size_of_class(found)?))
+    }
+
+    #[inline(always)]
+    fn begin_use(&mut self, at: usize, size: usize) {
+        let pages = pages(at, size);
+        // Most blocks lie within one page.
+        if let Some(used) = self.used.get_mut(pages.start) {
+            *used += 1;
+        }
+        for page in pages.start + 1..pages.end {
+            if let Some(used) = self.used.get_mut(page) {
+                *used += 1;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn end_use(&mut self, at: usize, size: usize) {
+        let pages = pages(at, size);
+        if let Some(used) = self.used.get_mut(pages.start) {
+            *used -= 1;
+        }
+        for page in pages.start + 1..pages.end {
+            if let Some(used) = self.used.get_mut(page) {
+                *used -= 1;
+            }
+        }
     }
 
     #[inline(always)]
@@ -221,33 +260,36 @@ impl State {
         }
     }
 
+    #[inline(always)]
     fn give(&mut self, at: usize, class: usize, size: usize) {
-        for used in self.used.get_mut(pages(at, size)).into_iter().flatten() {
-            *used -= 1;
-        }
+        self.end_use(at, size);
         if at < self.floor {
             return;
         }
         if at + size == self.next {
             self.next = at;
-            return;
+        } else if at + size == self.spare.0 {
+            self.spare.0 = at;
+        } else {
+            self.put(at, class);
         }
-        self.put(at, class);
     }
 
-    /// Makes a block that is the last one larger or smaller where it is; whether it did.
+    /// Makes a block larger or smaller where it is, if nothing that is used follows; whether it did.
     fn resize(&mut self, at: usize, before: usize, size: usize) -> bool {
-        if at + before != self.next || at < self.floor || at + size > SIZE {
+        if at < self.floor {
             return false;
         }
-        for used in self.used.get_mut(pages(at, before)).into_iter().flatten() {
-            *used -= 1;
+        if at + before == self.spare.0 && at + size <= self.spare.1 {
+            self.spare.0 = at + size;
+        } else if at + before == self.next && at + size <= SIZE {
+            self.next = at + size;
+            self.top = self.top.max(self.next);
+        } else {
+            return false;
         }
-        for used in self.used.get_mut(pages(at, size)).into_iter().flatten() {
-            *used += 1;
-        }
-        self.next = at + size;
-        self.top = self.top.max(self.next);
+        self.end_use(at, before);
+        self.begin_use(at, size);
         true
     }
 
@@ -262,11 +304,14 @@ impl State {
         self.begin_page();
         self.free = [0; CLASSES];
         self.has = [0; 2];
+        self.spare = (0, 0);
         self.floor = self.next;
     }
 
     /// Forgets free blocks that touch a page in which nothing is used; returns those pages.
     fn sweep(&mut self) -> impl Iterator<Item = usize> + '_ {
+        let (at, end) = std::mem::take(&mut self.spare);
+        self.leave(at, end);
         // The first pages were asked for whether or not they were needed.
         let end = self.next.max(self.top).max(FIRST).div_ceil(PAGE);
         for number in 0..CLASSES {

@@ -178,6 +178,8 @@ impl<'a> Rows<'a> {
 const PLAIN: &str = "no sandbox";
 const BARE: &str = "floor, no namespaces";
 const FLOOR: &str = "floor, the same view";
+const WHOLE: &str = "floor, all that the view asks";
+const LIMITED: &str = "floor, a memory limit";
 const BWRAP: &str = "bwrap, the same view";
 const FIREJAIL: &str = "firejail, firefox profile";
 const VIEW: &str = "sandbox, the same view";
@@ -190,7 +192,9 @@ fn launches(found: &Value, by_root: Option<&Value>) -> String {
 `cargo bench --bench launch -- --ordinary`. Every round starts `/bin/true` once by each way, in an order that moves on, from
 before `spawn` to after `wait`; {LAUNCHES} rounds, as an ordinary user. *The floor* is `benches/floor.c`: the least system calls
 that set up the view of `benches/view.toml`, with nobody who reads a profile, looks at the host, checks, supervises or cleans up;
-without namespaces it is a static program that starts another and waits. *bwrap* is
+without namespaces it is a static program that starts another and waits, with a memory limit the same in a control group of its
+own. *All that the view asks* adds what that profile has us do beside the view: a process 1 that stays, covers over records, and
+Landlock as a second wall. *bwrap* is
 `bwrap --unshare-all --share-net --ro-bind / / --dev /dev --proc /proc --tmpfs /tmp`, the same view. *firejail* runs with its
 profile for Firefox. A row is the whole time of that way as a part of another's whole time; minima, and medians in parentheses.
 
@@ -278,15 +282,37 @@ fn bounds(rows: &Rows<'_>) -> String {
     let (Some(floor), Some(bare)) = (rows.quotient(FLOOR, BWRAP), rows.over(BARE, PLAIN)) else {
         return String::new();
     };
-    format!(
-        "\nThe floor itself takes {} of bwrap's time: half of that leaves next to nothing for all that the floor does not do. A static
-program that only starts another and waits takes {bare:.2} ms over that program alone. Some of that is the start of the C library,
-which asks the processor some forty questions (`cpuid`); where a hypervisor answers them, as here, each takes up to microseconds.
-Where there is no process 1 to share the pages that were relocated at the start, as without namespaces or with `memlimit`, they
-are the launcher's own, and more stays than in a view: see the counts below.
-",
+    let mut text = format!(
+        "
+### What nobody can be below
+
+The floor itself takes {} of bwrap's time: half of that leaves next to nothing for all that the floor does not do. A static
+program that only starts another and waits takes {bare:.2} ms over that program alone",
         ratio(floor)
-    )
+    );
+    if let Some(limited) = rows.over(LIMITED, PLAIN) {
+        text += &format!(
+            ", and {limited:.2} ms when it makes a control group with one limit, has the program
+in it, and removes it"
+        );
+    }
+    text += ". Some of that is the start of the C library, which asks the processor some forty questions
+(`cpuid`); where a hypervisor answers them, as here, each takes up to microseconds.
+";
+    if let (Some(whole), Some(ours)) = (rows.quotient(WHOLE, FLOOR), rows.quotient(VIEW, WHOLE)) {
+        text += &format!(
+            "What the profile asks beside the view takes the floor to {} of itself; we take {} of that. What is ours beyond it: a
+far larger program is mapped and its addresses put right, a profile read, the host looked at, a plan made and
+written down, everything looked at once more before the program starts (the self-audit), and cleaned up.
+",
+            ratio(whole),
+            ratio(ours)
+        );
+    }
+    text += "Where there is no process 1 to share the pages that were relocated at the start, as without namespaces or with `memlimit`, they
+are the launcher's own, and more stays than in a view: see the counts below.
+";
+    text
 }
 
 /// A goal that was set.
