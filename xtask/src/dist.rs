@@ -8,17 +8,30 @@ const PROGRAMS: [&str; 3] = ["sandbox", "sandboxctl", "sandbox-suid"];
 
 /// For programs that run anywhere, and start fast: relative relocations take a bit each instead of 24 bytes, and a start reads
 /// all of them (`DT_RELR`; the C library that is linked in knows it, whatever the one is where the program runs).
-const FLAGS: &str = "-Ctarget-feature=+crt-static -Clink-arg=-Wl,-z,pack-relative-relocs";
+const FLAGS: [&str; 2] = [
+    "-Ctarget-feature=+crt-static",
+    "-Clink-arg=-Wl,-z,pack-relative-relocs",
+];
 
 /// Builds into `target/dist`.
 pub fn build(root: &Path) -> Result<(), String> {
     let triple = host_triple()?;
     let target = root.join("target");
     let inherited = std::env::var("RUSTFLAGS").unwrap_or_default();
+    let places = builder_places(root);
+    let flags = inherited.split_whitespace().map(str::to_owned);
+    let flags = flags.chain(FLAGS.map(str::to_owned));
+    // Where it was built is nobody's business, and two builders of the same sources get the same program.
+    let remapped = places
+        .iter()
+        .map(|(path, name)| format!("--remap-path-prefix={path}={name}"));
+    let flags: Vec<String> = flags.chain(remapped).collect();
     // With an explicit target the flags do not reach procedural macros, which cannot be built statically.
     let status = Command::new(cargo())
         .current_dir(root)
-        .env("RUSTFLAGS", format!("{inherited} {FLAGS}"))
+        .env_remove("RUSTFLAGS")
+        // Paths may contain spaces.
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .args([
             "build",
             "--release",
@@ -46,11 +59,34 @@ pub fn build(root: &Path) -> Result<(), String> {
         if !is_static(&image) {
             return Err(format!("{}: is not a static program", built.display()));
         }
+        if let Some((place, _)) = places.iter().find(|(path, _)| contains(&image, path)) {
+            return Err(format!(
+                "{}: says where it was built: {place}",
+                built.display()
+            ));
+        }
         let to = dist.join(program);
         fs::copy(&built, &to).map_err(|error| format!("{}: {error}", to.display()))?;
         println!("built {} ({} bytes)", to.display(), image.len());
     }
     Ok(())
+}
+
+/// Directories of who builds, whose names would get into messages of a panic, and what is written for them.
+fn builder_places(root: &Path) -> Vec<(String, &'static str)> {
+    let home = std::env::var("HOME").map(|home| format!("{home}/.cargo"));
+    let cargo = std::env::var("CARGO_HOME").or(home).ok();
+    let cargo = cargo.map(|path| (path, "cargo"));
+    let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let mut places: Vec<_> = cargo.into_iter().collect();
+    places.push((root.display().to_string(), "sandbox"));
+    places
+}
+
+fn contains(image: &[u8], text: &str) -> bool {
+    image
+        .windows(text.len())
+        .any(|found| found == text.as_bytes())
 }
 
 fn cargo() -> std::ffi::OsString {
@@ -94,7 +130,7 @@ fn is_static(image: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_static;
+    use super::{contains, is_static};
 
     /// A header and `kinds.len()` program headers of these types.
     fn image(kinds: &[u8]) -> Vec<u8> {
@@ -115,5 +151,11 @@ mod tests {
         assert!(!is_static(&image(&[6, 3, 1])));
         assert!(!is_static(&image(&[6, 1])[..70]));
         assert!(!is_static(b"#!/bin/sh\n"));
+    }
+
+    #[test]
+    fn a_path_is_found_wherever_it_stands() {
+        assert!(contains(b"\0/home/x/.cargo/registry", "/home/x/.cargo"));
+        assert!(!contains(b"/home/x", "/home/x/.cargo"));
     }
 }
