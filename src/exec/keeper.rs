@@ -262,9 +262,6 @@ fn serve(own: Box<(Names, Kept)>) -> ! {
     }
     // Nobody waits for this.
     memory::give_back();
-    if tree.has_read {
-        memory::trim();
-    }
     let Some(lost) = watch(&mut tree, child.as_fd()) else {
         // The view is let go of first: taking the watches down takes the kernel tens of milliseconds.
         let queue = tree.into_queue();

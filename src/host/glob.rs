@@ -13,16 +13,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
 use nix::sys::statfs::fstatfs;
 
 use super::facts::{PathFact, PathKind};
 use super::paths::{self, Directory, Walker};
 use super::remote;
-use crate::kernel::status;
+use crate::kernel::{at, status};
 use crate::report::{Diagnostic, Diagnostics};
 use crate::section::pattern::{Part, Parts};
 use crate::tree::{self, PathMap, PathSet};
@@ -217,52 +214,37 @@ impl Search {
     }
 
     /// The names in a directory; too many are an error. Fifty patterns about one directory read it once.
-    fn read(&mut self, directory: &Directory, at: &Path) -> Result<Names, String> {
-        if let Some(names) = self.read.get(at) {
+    fn read(&mut self, directory: &Directory, path: &Path) -> Result<Names, String> {
+        if let Some(names) = self.read.get(path) {
             return Ok(names.clone());
         }
-        let mut open = match names_of(directory.fd.as_fd()) {
+        let open = match at::open_names(directory.fd.as_fd()) {
             Ok(open) => open,
             Err(error) => {
-                self.pass_over(at, paths::own_lock(&directory.fd, error))?;
+                self.pass_over(path, paths::own_lock(&directory.fd, error))?;
                 return Ok(Rc::default());
             }
         };
         let mut names = Vec::new();
-        for entry in open.iter() {
-            let entry = entry.map_err(|error| format!("`{}`: {}", at.display(), error.desc()))?;
-            let (name, kind) = (entry.file_name().to_bytes(), entry.file_type());
-            if matches!(name, b"." | b"..") {
-                continue;
-            }
-            self.names += 1;
-            if self.names > MOST_NAMES {
-                return Err(format!(
-                    "more than {MOST_NAMES} names up to `{}`",
-                    at.display()
-                ));
-            }
-            let may_be_directory = kind.is_none_or(|kind| kind == Type::Directory);
-            names.push((OsStr::from_bytes(name).to_owned(), may_be_directory));
+        let (before, most) = (self.names, MOST_NAMES);
+        let read = at::entries(open.as_fd(), |entry| {
+            let name = OsStr::from_bytes(entry.name).to_owned();
+            names.push((name, entry.may_be_directory()));
+            before + names.len() <= most
+        });
+        read.map_err(|error| format!("`{}`: {}", path.display(), error.desc()))?;
+        self.names += names.len();
+        if self.names > MOST_NAMES {
+            return Err(format!(
+                "more than {MOST_NAMES} names up to `{}`",
+                path.display()
+            ));
         }
         names.sort();
         let names = Rc::new(names);
-        self.read.insert(at.to_owned(), names.clone());
+        self.read.insert(path.to_owned(), names.clone());
         Ok(names)
     }
-}
-
-/// Opens a directory, given as a bare reference, to read its names.
-///
-/// # Errors
-/// open(2).
-pub(crate) fn names_of(directory: BorrowedFd<'_>) -> nix::Result<Dir> {
-    let flags = OFlag::O_RDONLY
-        | OFlag::O_DIRECTORY
-        | OFlag::O_NOFOLLOW
-        | OFlag::O_NONBLOCK
-        | OFlag::O_CLOEXEC;
-    Dir::openat(directory, ".", flags, Mode::empty())
 }
 
 /// Names of file systems, as [`foreign`] takes them; empty for all that need not be told apart. For who cannot read the mount

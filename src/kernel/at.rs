@@ -389,16 +389,48 @@ pub fn make_directories(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<
     })
 }
 
-/// Calls `each` with the names in a directory that is open for reading, `.` and `..` too, from where its position is, until it
+/// A name in a directory.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The name, which may be any bytes.
+    pub name: &'a [u8],
+    kind: u8,
+}
+
+impl Entry<'_> {
+    /// Whether it is a directory, as far as the file system says that here.
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        self.kind == libc::DT_DIR
+    }
+
+    /// Whether it is one, or the file system does not say.
+    #[must_use]
+    pub fn may_be_directory(&self) -> bool {
+        matches!(self.kind, libc::DT_DIR | libc::DT_UNKNOWN)
+    }
+}
+
+/// Opens a directory, given by any descriptor of it, to read its names from the first on.
+///
+/// # Errors
+/// open(2).
+pub fn open_names(directory: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    open(directory, c".", flags, 0)
+}
+
+/// Calls `each` with what is in a directory that is open for reading, but for `.` and `..`, from where its position is, until it
 /// says that it has enough (getdents64(2)). The C library would take 32 kB for that.
 ///
 /// # Errors
 /// ENOTDIR; EIO; what the file system says. What came before has been told.
-pub fn names(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8]) -> bool) -> Result<()> {
+pub fn entries(directory: BorrowedFd<'_>, mut each: impl FnMut(Entry<'_>) -> bool) -> Result<()> {
     // Of linux_dirent64: number, position, length, type, and the name, which ends with NUL.
     const LENGTH: usize = 16;
+    const KIND: usize = 18;
     const NAME: usize = 19;
-    let mut buffer = [0_u8; 2048];
+    let mut buffer = [0_u8; 4096];
     loop {
         // SAFETY: the buffer outlives the call, and its size is passed.
         let got = check(unsafe {
@@ -419,12 +451,22 @@ pub fn names(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8]) -> bool) -> 
             let length = usize::from(u16::from_ne_bytes([low, high]));
             let name = rest.get(NAME..length).unwrap_or_default();
             let end = name.iter().position(|&byte| byte == 0);
-            if !each(name.get(..end.unwrap_or(name.len())).unwrap_or_default()) {
+            let name = name.get(..end.unwrap_or(name.len())).unwrap_or_default();
+            let kind = rest.get(KIND).copied().unwrap_or(libc::DT_UNKNOWN);
+            if !matches!(name, b"." | b"..") && !each(Entry { name, kind }) {
                 return Ok(());
             }
             rest = rest.get(length.max(NAME)..).unwrap_or_default();
         }
     }
+}
+
+/// The same for who needs the names alone.
+///
+/// # Errors
+/// As [`entries`].
+pub fn names(directory: BorrowedFd<'_>, mut each: impl FnMut(&[u8]) -> bool) -> Result<()> {
+    entries(directory, |entry| each(entry.name))
 }
 
 #[cfg(test)]
@@ -439,6 +481,47 @@ mod tests {
     fn outcome(opened: Result<OwnedFd>) -> std::result::Result<(u64, u64), Errno> {
         let found = File::from(opened?).metadata().unwrap();
         Ok((found.dev(), found.ino()))
+    }
+
+    #[test]
+    fn a_directory_is_read_from_the_first_name_to_the_last() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("inner")).unwrap();
+        symlink("inner", root.path().join("link")).unwrap();
+        // More than fit into one answer of the kernel.
+        for number in 0..300 {
+            fs::write(
+                root.path().join(format!("a-file-of-a-long-name-{number}")),
+                "",
+            )
+            .unwrap();
+        }
+        let directory = File::open(root.path()).unwrap();
+        for _ in 0..2 {
+            let list = open_names(directory.as_fd()).unwrap();
+            let (mut count, mut directories) = (0, Vec::new());
+            entries(list.as_fd(), |entry| {
+                count += 1;
+                if entry.is_directory() && entry.may_be_directory() {
+                    directories.push(entry.name.to_vec());
+                }
+                true
+            })
+            .unwrap();
+            assert_eq!((count, directories), (302, vec![b"inner".to_vec()]));
+        }
+        let mut first = 0;
+        let list = open_names(directory.as_fd()).unwrap();
+        names(list.as_fd(), |_| {
+            first += 1;
+            false
+        })
+        .unwrap();
+        assert_eq!(first, 1);
+        fs::write(root.path().join("file"), "").unwrap();
+        let file = File::open(root.path().join("file")).unwrap();
+        assert_eq!(open_names(file.as_fd()).err(), Some(Errno::ENOTDIR));
+        assert_eq!(entries(file.as_fd(), |_| true), Err(Errno::ENOTDIR));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use nix::sys::stat::{Mode, fstat, mkdirat};
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fstatfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, unlinkat};
 
-use super::{process, signal};
+use super::{at, process, signal};
 use crate::section::limits::Version;
 
 /// What could not be done to which file.
@@ -139,14 +139,18 @@ impl Directory {
     /// # Errors
     /// Those of open(2) and getdents(2).
     pub fn children(&self) -> Result<Vec<String>, FileError> {
+        let mut found = Vec::new();
         // A fresh open file: reading a directory moves the position that duplicates share.
-        let list = std::fs::read_dir(format!("/proc/self/fd/{}", self.fd.as_raw_fd()));
-        let list = list.map_err(|error| self.fault("", "list", errno_of(&error)))?;
-        Ok(list
-            .flatten()
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect())
+        let list = at::open_names(self.fd.as_fd()).and_then(|list| {
+            at::entries(list.as_fd(), |entry| {
+                if entry.is_directory() {
+                    found.extend(str::from_utf8(entry.name).map(str::to_owned));
+                }
+                true
+            })
+        });
+        list.map_err(|errno| self.fault("", "list", errno))?;
+        Ok(found)
     }
 
     /// What a file says.

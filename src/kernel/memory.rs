@@ -23,7 +23,7 @@ pub fn give_back() {
 
 /// Gives back what the C library's heap has free. Whoever has asked it for nothing since it was forked shares all pages of that
 /// with its parent, and would make some its own by this.
-pub fn trim() {
+fn trim() {
     #[cfg(target_env = "gnu")]
     // SAFETY: only what is free is given back.
     unsafe {

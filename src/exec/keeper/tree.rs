@@ -12,9 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use nix::dir::Type;
-
-use crate::host::glob::{Kinds, foreign, names_of};
+use crate::host::glob::{Kinds, foreign};
 use crate::kernel::{Errno, at, descriptor, inotify};
 use crate::section::filesystem::later::Names;
 use crate::section::pattern::Onward;
@@ -66,8 +64,6 @@ pub(super) struct Tree<'n> {
     /// Whom to tell of the first directory that is not watched.
     tell: Option<&'n mut dyn FnMut(Unwatched)>,
     buffer: Vec<u8>,
-    /// Whether a directory was read, for which the C library needs memory.
-    pub has_read: bool,
 }
 
 /// A directory that is to be looked at, what may be in it, and the kind of file system around it.
@@ -107,7 +103,6 @@ impl<'n> Tree<'n> {
             covered: BTreeSet::new(),
             tell: Some(tell),
             buffer: Vec::new(),
-            has_read: false,
         }
     }
 
@@ -263,7 +258,7 @@ impl<'n> Tree<'n> {
         };
         let around = self.kinds.of(opened.as_fd()).ok();
         let mut next = Vec::new();
-        self.look(&opened, path, None, around, &mut next)?;
+        self.look(&opened, path, true, around, &mut next)?;
         self.enter(next)
     }
 
@@ -272,7 +267,7 @@ impl<'n> Tree<'n> {
         &mut self,
         directory: &OwnedFd,
         path: PathBuf,
-        kind: Option<Type>,
+        may_be_directory: bool,
         around: Option<&'static str>,
         next: &mut Vec<Next>,
     ) -> Result<(), Lost> {
@@ -282,9 +277,7 @@ impl<'n> Tree<'n> {
                 Err(errno) => Err(Lost { errno, path }),
             };
         }
-        if kind.is_none_or(|kind| kind == Type::Directory)
-            && let Some(onward) = self.names.onward(&path)
-        {
+        if may_be_directory && let Some(onward) = self.names.onward(&path) {
             // The queue is freed as it is worked off: what waits in it is bounded as what is watched.
             let waiting = next.len();
             if waiting >= MOST_WATCHED
@@ -371,7 +364,7 @@ impl<'n> Tree<'n> {
             match onward {
                 Onward::Names(names) => {
                     for name in names {
-                        self.look(&directory, path.join(name), None, Some(kind), &mut next)?;
+                        self.look(&directory, path.join(name), true, Some(kind), &mut next)?;
                     }
                 }
                 Onward::All => self.read(&directory, &path, kind, &mut next)?,
@@ -405,8 +398,7 @@ impl<'n> Tree<'n> {
         kind: &'static str,
         next: &mut Vec<Next>,
     ) -> Result<(), Lost> {
-        self.has_read = true;
-        let mut open = match names_of(directory.as_fd()) {
+        let open = match at::open_names(directory.as_fd()) {
             Ok(open) => open,
             Err(Errno::EACCES) => return Ok(()),
             Err(errno) => {
@@ -414,21 +406,16 @@ impl<'n> Tree<'n> {
                 return Ok(());
             }
         };
-        for entry in open.iter() {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(errno) => {
-                    self.tell(errno, path);
-                    break;
-                }
-            };
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                let path = path.join(OsStr::from_bytes(name));
-                self.look(directory, path, entry.file_type(), Some(kind), next)?;
-            }
+        let mut looked = Ok(());
+        let read = at::entries(open.as_fd(), |entry| {
+            let path = path.join(OsStr::from_bytes(entry.name));
+            looked = self.look(directory, path, entry.may_be_directory(), Some(kind), next);
+            looked.is_ok()
+        });
+        if let Err(errno) = read {
+            self.tell(errno, path);
         }
-        Ok(())
+        looked
     }
 
     fn tell(&mut self, errno: Errno, path: &Path) {
