@@ -1,5 +1,7 @@
 //! That what is read in one pass is what the TOML parser reads.
 
+mod thrown;
+
 use std::path::Path;
 
 use crate::profile::document::{Reader, parse_any};
