@@ -169,7 +169,7 @@ impl Ledger {
         let before = self.0.range(..at).next_back();
         assert!(before.is_none_or(|(other, length)| other + length <= at));
         assert!(self.0.range(at..at + size).next().is_none());
-        assert!(at % GRAIN == 0 && at + size <= SIZE);
+        assert!(at.is_multiple_of(GRAIN) && at + size <= SIZE);
         self.0.insert(at, size);
     }
 
@@ -196,9 +196,8 @@ impl Ledger {
         assert!(end <= state.next && state.next <= SIZE && state.next <= state.top);
         let mut used = [0; PAGES];
         for (at, size) in &self.0 {
-            for page in at / PAGE..=(at + size - 1) / PAGE {
-                used[page] += 1;
-            }
+            let touched = at / PAGE..=(at + size - 1) / PAGE;
+            used[touched].iter_mut().for_each(|count| *count += 1);
         }
         assert_eq!(used, state.used);
     }
