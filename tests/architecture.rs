@@ -208,3 +208,28 @@ fn the_rules_can_fail() {
             && !names_constants_only("libc::EPERM + libc::open")
     );
 }
+
+/// What gives back the stack above or below itself is no part of another function, whose variables would go with it: optimised,
+/// the one that watches names has more of them than there is room for.
+#[test]
+fn who_gives_stack_back_has_a_frame_of_its_own() {
+    for (file, function) in [
+        ("src/exec/init.rs", "pub(super) fn serve("),
+        ("src/exec/child.rs", "fn stay("),
+        ("src/exec/child.rs", "fn live_on<"),
+        ("src/exec/child.rs", "fn give_all_back("),
+        ("src/kernel/memory.rs", "pub fn give_stack_back("),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = fs::read_to_string(path).expect(file);
+        let before = text.split(function).next().unwrap_or_default();
+        let above = before.lines().last().unwrap_or_default();
+        assert!(
+            above.starts_with("#[inline(never)]"),
+            "{function} in {file}: {above}"
+        );
+    }
+    let child = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/exec/child.rs");
+    let child = fs::read_to_string(child).expect("it is there");
+    assert!(child.contains("black_box(live)(own)"));
+}

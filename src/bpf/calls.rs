@@ -134,3 +134,54 @@ impl Calls {
             .ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that the tables were made of, and nothing else.
+    #[test]
+    fn nothing_is_lost_on_the_way_into_the_tables() {
+        fn agree(table: &Calls, name_of: impl Fn(usize) -> Option<&'static str>) {
+            let mut count = 0;
+            for number in 0..=usize::from(u16::MAX) {
+                let name = name_of(number);
+                let index = table.index_at(u32::try_from(number).unwrap_or(u32::MAX));
+                let found = index.and_then(|index| table.get(index));
+                assert_eq!(found.map(|(_, name)| name), name, "{number}");
+                if let Some(name) = name {
+                    assert_eq!(table.index_of(name), index, "{name}");
+                    for other in ["", &name[1..], &name[..name.len() - 1], &format!("{name}_")] {
+                        let found = table.index_of(other).and_then(|index| table.get(index));
+                        assert!(found.is_none_or(|(_, name)| name == other), "{other}");
+                    }
+                    count += 1;
+                }
+            }
+            assert_eq!(table.len(), count);
+            // There is an end to looking for what is not there.
+            assert!(count * 2 < PLACES);
+            assert!(table.get(count).is_none() && table.index_at(u32::from(u16::MAX)).is_none());
+        }
+        agree(&X86_64, |number| Some(x86_64::Sysno::new(number)?.name()));
+        agree(&X86, |number| Some(x86::Sysno::new(number)?.name()));
+        agree(&AARCH64, |number| Some(aarch64::Sysno::new(number)?.name()));
+        for (name, number) in [
+            ("read", libc::SYS_read),
+            ("openat2", libc::SYS_openat2),
+            ("ptrace", libc::SYS_ptrace),
+            ("clone3", libc::SYS_clone3),
+        ] {
+            #[cfg(target_arch = "x86_64")]
+            let own = &X86_64;
+            #[cfg(target_arch = "aarch64")]
+            let own = &AARCH64;
+            let found = own.index_of(name).and_then(|index| own.get(index));
+            let number = found.map(|(found, _)| (i64::from(found), number));
+            assert!(
+                number.is_some_and(|(found, number)| found == number),
+                "{name}"
+            );
+        }
+    }
+}

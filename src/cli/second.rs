@@ -203,6 +203,8 @@ pub(super) fn find(launch: &Launch, asked: &str) -> Result<Sandbox, Vec<Sandbox>
                 Some(record) if record.again.as_deref() != Some(asked) => others.push(sandbox),
                 // What ends still has its locks in the home directory.
                 Some(_) if sandbox.program().is_err() => in_between = true,
+                // Its record is just being written: what binds who joins comes last.
+                Some(_) if sandbox.confinement.is_none() => in_between = true,
                 Some(_) => found.push(sandbox),
             }
         }

@@ -240,7 +240,8 @@ fn belongs(pid: i32, owner: u32) -> bool {
         .is_ok_and(|file| namespace::owner(file.as_fd()) == Ok(owner))
 }
 
-/// Whether a process has opened this file, beside what it was given as its standard streams.
+/// Whether a process has this file open, beside what it was given as its standard streams, and its exclusive lock by that
+/// (flock(2)). Whoever only looks at a file, an editor or a search, is not taken for who made it.
 #[must_use]
 pub fn holds(pid: i32, file: &File) -> bool {
     let id = |found: std::fs::Metadata| (found.dev(), found.ino());
@@ -257,6 +258,19 @@ pub fn holds(pid: i32, file: &File) -> bool {
         number.is_some_and(|number: u32| number > 2)
             // Follows the link.
             && std::fs::metadata(entry.path()).is_ok_and(|found| id(found) == wanted)
+            && number.is_some_and(|number| locks(pid, number))
+    })
+}
+
+/// Whether a process has the exclusive lock on a file by this descriptor (proc_pid_fdinfo(5)).
+fn locks(pid: i32, number: u32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}"));
+    text.is_ok_and(|text| {
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix("lock:"));
+        lines.any(|line| {
+            let is_there = |wanted| line.split_whitespace().any(|word| word == wanted);
+            is_there("FLOCK") && is_there("WRITE")
+        })
     })
 }
 
@@ -316,6 +330,7 @@ pub fn is_left(record: &Record, owner: u32) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::kernel::lock;
 
     #[test]
     fn another_start_time_is_another_process() {
@@ -331,6 +346,19 @@ mod tests {
             let id = ProcessId { pid, started: 0 };
             assert_eq!(Process::open(id, uid).unwrap_err(), Lost::Gone);
         }
+    }
+
+    #[test]
+    fn who_only_looks_at_a_file_does_not_hold_it() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let (file, other) = (path.as_file(), File::open(path.path()).unwrap());
+        let own = std::process::id().cast_signed();
+        assert!(!holds(own, file));
+        assert!(lock::try_shared(other.as_fd()).unwrap() && !holds(own, file));
+        lock::release(other.as_fd());
+        assert!(lock::try_exclusive(file.as_fd()).unwrap() && holds(own, &other));
+        lock::release(file.as_fd());
+        assert!(!holds(own, &other));
     }
 
     #[test]

@@ -31,6 +31,9 @@ use crate::report::escape;
 /// A record that is longer is none of ours.
 const LONGEST: u64 = 4 << 20;
 
+/// What every record begins with.
+const BEGINNING: &[u8] = b"{\"version\":";
+
 /// What a sandbox that is about to be started is to be called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -269,7 +272,11 @@ fn examine(directory: &Rc<Directory>, name: &str) -> Option<String> {
             escape::line(&record.program),
             record.supervisor.pid,
         ),
-        _ => "a sandbox that is being started".to_owned(),
+        _ if entry.is_begun() => "a sandbox that is being started".to_owned(),
+        _ => format!(
+            "`{}`, which is no record of one",
+            escape::os(entry.path().as_os_str())
+        ),
     })
 }
 
@@ -383,6 +390,20 @@ impl Entry {
         Ok(content)
     }
 
+    /// Whether it begins as a record does, as far as it goes: one that was never finished, or of another version.
+    fn is_begun(&self) -> bool {
+        let mut start = [0; BEGINNING.len()];
+        let length = self.file.read_at(&mut start, 0);
+        let start = length.ok().and_then(|length| start.get(..length));
+        start.is_some_and(|start| BEGINNING.starts_with(start))
+    }
+
+    /// Whether it is something else, that happens to lie here.
+    fn is_foreign(&self) -> bool {
+        let is_none = |content: Content| content.record.is_none();
+        !self.is_begun() && self.content().is_ok_and(is_none)
+    }
+
     /// Adds a line to it.
     ///
     /// # Errors
@@ -430,7 +451,8 @@ impl Entry {
                 record: Some(record),
                 ..
             }) => process::is_left(&record, self.directory.uid()),
-            _ => false,
+            // A directory that variables name may hold other files of its owner's, which are nobody's to remove.
+            _ => !self.is_begun(),
         };
         if !left {
             // Nobody else can have removed it: that takes the lock that we hold.
@@ -461,11 +483,12 @@ pub fn find(whose: Whose) -> Found {
     for directory in readable(whose, &mut found.passed_over) {
         for name in directory.names() {
             match Entry::open(&directory, &name) {
-                Ok(entry) => {
-                    if !entry.remove_if_stale() {
-                        found.entries.push(entry);
-                    }
-                }
+                Ok(entry) if entry.remove_if_stale() => {}
+                Ok(entry) if entry.is_foreign() => found.passed_over.push(format!(
+                    "`{}` is not used: it is no record of a sandbox",
+                    escape::os(entry.path().as_os_str())
+                )),
+                Ok(entry) => found.entries.push(entry),
                 Err(Errno::ENOENT) => {}
                 Err(errno) => found.passed_over.push(format!(
                     "`{}` is not used: {}",

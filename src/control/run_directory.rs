@@ -18,6 +18,9 @@ use crate::report::escape;
 /// In the directory of records; no record can be called so.
 const NAME: &str = ".run";
 
+/// The names of directories are so many hexadecimal digits.
+const DIGITS: usize = 12;
+
 /// A path of a socket has at most 107 bytes (unix(7)); this much is left for its name in the directory.
 const LONGEST: usize = 107 - 33;
 
@@ -141,7 +144,8 @@ fn sweep_in(above: &Above) {
     };
     let mut names: Vec<OsString> = Vec::new();
     let _ = at::names(listed.as_fd(), |name| {
-        if !matches!(name, b"." | b".." | b"") {
+        // What has another name is none of ours.
+        if name.len() == DIGITS && name.iter().all(u8::is_ascii_hexdigit) {
             names.push(OsString::from_vec(name.to_owned()));
         }
         names.len() < SWEPT

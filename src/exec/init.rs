@@ -101,6 +101,7 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// Serves until the program has ended. Uses no memory but the stack below a mark, so that all other may be given back when the
 /// program is one that stays; a short one is not made to wait for pages that come again at its end.
+#[inline(never)] // the frame of who makes the mark is to be a small one
 pub(super) fn serve(
     program: libc::pid_t,
     [terminal, status]: Kept,

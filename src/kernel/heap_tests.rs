@@ -158,3 +158,144 @@ fn blocks_are_apart_and_pages_come_back() {
     // SAFETY: the block is ours, with this layout.
     unsafe { Heap.dealloc(block, layout(3 << 20)) };
 }
+
+/// What blocks are used, by what the state has been told; and that everything that it believes fits to that.
+#[derive(Default)]
+struct Ledger(std::collections::BTreeMap<usize, usize>);
+
+impl Ledger {
+    /// A block that was given out overlaps none that is used.
+    fn took(&mut self, at: usize, size: usize) {
+        let before = self.0.range(..at).next_back();
+        assert!(before.is_none_or(|(other, length)| other + length <= at));
+        assert!(self.0.range(at..at + size).next().is_none());
+        assert!(at.is_multiple_of(GRAIN) && at + size <= SIZE);
+        self.0.insert(at, size);
+    }
+
+    fn check(&self, state: &State) {
+        // What is free overlaps neither what is used nor other free blocks, and lies where something was given out.
+        let mut all = self.0.clone();
+        for number in 0..CLASSES {
+            let mut rest = state.free[number];
+            let has = state.has[number / 64] >> (number % 64) & 1;
+            assert_eq!(has == 1, rest != 0, "class {number}");
+            while let Some(at) = rest.checked_sub(1) {
+                let (at, size) = (at as usize, size_of_class(number).unwrap());
+                assert!(at >= state.floor && at + size <= state.next);
+                assert!(all.insert(at, size).is_none());
+                // SAFETY: a free block of the arena.
+                rest = unsafe { word(at).read() };
+            }
+        }
+        let mut end = 0;
+        for (at, size) in all {
+            assert!(at >= end, "{at} lies within another");
+            end = at + size;
+        }
+        assert!(end <= state.next && state.next <= SIZE && state.next <= state.top);
+        let mut used = [0; PAGES];
+        for (at, size) in &self.0 {
+            let touched = at / PAGE..=(at + size - 1) / PAGE;
+            used[touched].iter_mut().for_each(|count| *count += 1);
+        }
+        assert_eq!(used, state.used);
+    }
+}
+
+#[test]
+fn no_order_of_deeds_gives_out_what_is_used() {
+    let _alone = ALONE.lock();
+    for seed in 0..60_u32 {
+        locked(|state| *state = State::EMPTY);
+        let (mut ledger, mut random) = (Ledger::default(), seed);
+        let mut next = |most: usize| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 8) as usize % most
+        };
+        let largest = [100, 700, 5000, 300_000][seed as usize % 4];
+        let mut blocks: Vec<(usize, usize)> = Vec::new();
+        for _ in 0..1500 {
+            let size = 1 + next(largest);
+            let deed = next(100);
+            locked(|state| match deed {
+                0..45 => {
+                    let (class, size) = class(size).unwrap();
+                    if let Some(at) = state.take(class, size) {
+                        ledger.took(at, size);
+                        blocks.push((at, size));
+                    }
+                }
+                45..80 if !blocks.is_empty() => {
+                    let (at, size) = blocks.swap_remove(next(blocks.len()));
+                    ledger.0.remove(&at);
+                    state.give(at, class(size).unwrap().0, size);
+                }
+                80..97 if !blocks.is_empty() => {
+                    let number = next(blocks.len());
+                    let (at, before) = blocks[number];
+                    let (_, after) = class(size).unwrap();
+                    if state.resize(at, before, after) {
+                        ledger.0.remove(&at);
+                        ledger.took(at, after);
+                        blocks[number].1 = after;
+                    }
+                }
+                97 => state.begin_anew(),
+                98 => {
+                    for page in state.sweep() {
+                        discard(page * PAGE, PAGE);
+                    }
+                }
+                _ => {}
+            });
+            locked(|state| ledger.check(state));
+        }
+    }
+    // SAFETY: nothing of it is used.
+    unsafe { abandon() };
+}
+
+/// Threads that fill what they have been given, give it to each other, and look whether it stayed theirs.
+#[test]
+fn threads_have_blocks_of_their_own() {
+    let _alone = ALONE.lock();
+    locked(|state| *state = State::EMPTY);
+    let layout = |size: usize| Layout::from_size_align(size, 16).unwrap();
+    let (give, take) = std::sync::mpsc::channel::<(usize, usize, u8)>();
+    let take = std::sync::Mutex::new(take);
+    let back = |(block, size, mark): (usize, usize, u8)| {
+        let block = block as *mut u8;
+        // SAFETY: it was given out, is so long, and whoever had it has given it away.
+        let bytes = unsafe { std::slice::from_raw_parts(block, size) };
+        assert!(bytes.iter().all(|byte| *byte == mark));
+        // SAFETY: as above, with this layout.
+        unsafe { Heap.dealloc(block, layout(size)) };
+    };
+    std::thread::scope(|scope| {
+        for number in 0..4_u8 {
+            let (give, take) = (give.clone(), &take);
+            scope.spawn(move || {
+                for round in 0..3000_usize {
+                    let size = 1 + round * 37 % 900;
+                    // SAFETY: the size is not zero.
+                    let block = unsafe { Heap.alloc(layout(size)) };
+                    // SAFETY: the block is ours and so long.
+                    unsafe { block.write_bytes(number, size) };
+                    give.send((block as usize, size, number)).unwrap();
+                    let other = take.lock().unwrap().try_recv();
+                    if round % 3 > 0 {
+                        other.into_iter().for_each(back);
+                    } else if let Ok(other) = other {
+                        give.send(other).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    drop(give);
+    take.into_inner().unwrap().into_iter().for_each(back);
+    assert!(locked(|state| state.used.iter().all(|used| *used == 0)));
+    // SAFETY: nothing of it is used.
+    unsafe { abandon() };
+}

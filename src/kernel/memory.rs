@@ -94,6 +94,7 @@ pub unsafe fn clear(start: *mut u8, length: usize) {
 const LEAF: usize = 1 << 10;
 
 /// Gives back the part of the stack that deeper calls used, of the first thread.
+#[inline(never)] // as a part of its caller it could not tell where that one's variables end
 pub fn give_stack_back() {
     // No call goes deeper than the first megabyte but for moments, and nothing else lies so near below the stack (the kernel
     // leaves a gap, mmap_base).
@@ -122,7 +123,8 @@ impl Mark {
 /// Gives back the stack of all that called who made the mark.
 ///
 /// # Safety
-/// Who made the mark never returns; no more than 512 bytes of its frame lie above the mark; it, and what it calls, use
+/// Who made the mark never returns; no more than 512 bytes of its frame lie above the mark, which the compiler must not make
+/// larger by what is called from there (`inline(never)`, or a function that it does not know); it, and what it calls, use
 /// nothing that lies in the frames of its own callers, and no argument or variable that the process was started with.
 pub unsafe fn abandon_callers(mark: Mark) {
     unsafe extern "C" {

@@ -12,7 +12,7 @@ const MOST: u64 = 64 << 20;
 /// All of a file. The standard library would ask for the size first, and then read 32, 64, 128 bytes and so on.
 ///
 /// # Errors
-/// Those of open(2) and read(2).
+/// Those of open(2) and read(2); EFBIG when it is longer than any is, for what would be left out might matter.
 pub fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     all(File::open(path)?)
 }
@@ -46,10 +46,17 @@ pub fn says_something(path: impl AsRef<Path>) -> bool {
 }
 
 fn all(file: File) -> io::Result<Vec<u8>> {
+    within(file, MOST)
+}
+
+fn within(file: File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(ROOM);
     // A file that is bounded is read without being asked for its size.
-    file.take(MOST).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > most {
+        true => Err(io::Error::from_raw_os_error(libc::EFBIG)),
+        false => Ok(bytes),
+    }
 }
 
 #[cfg(test)]
@@ -71,5 +78,10 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         assert!(!says_something("/proc/self/nothing"));
         assert!(read_text("/proc/self/status").unwrap().starts_with("Name:"));
+        // What is too long is not taken for a shorter one.
+        let bounded = |most| within(File::open(file.path()).unwrap(), most);
+        assert_eq!(bounded(3).unwrap(), b"\n \xff");
+        let error = bounded(2).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EFBIG));
     }
 }

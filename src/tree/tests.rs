@@ -152,3 +152,83 @@ fn values_are_put_in_the_order_of_their_paths() {
         assert!(map.is_empty());
     }
 }
+
+/// Whatever is done to a map, it says what the map of the standard library says.
+#[test]
+fn maps_of_many_paths_are_those_of_the_standard_library() {
+    use std::collections::BTreeMap;
+
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) as usize % below
+    };
+    let parts = [
+        "a",
+        "b",
+        "ab",
+        "a-b",
+        "12345678",
+        "12345678x",
+        "..",
+        ".",
+        "",
+        ".x",
+        "\u{e9}",
+        "a b",
+    ];
+    for round in 0..60 {
+        let mut ours: PathMap<usize> = PathMap::new();
+        let mut theirs: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        for number in 0..300 {
+            let mut path = ["/", "/", "/", "/", "", "//"][random(6)].to_owned();
+            for depth in 0..random(5) {
+                // Mostly names.
+                let most = [parts.len(), 6, 6, 6][random(4)];
+                let part = parts[random(most)];
+                path.push_str(if depth > 0 { "/" } else { "" });
+                path.push_str(part);
+            }
+            let path = PathBuf::from(path);
+            match random(9) {
+                0..4 => assert_eq!(
+                    ours.insert(path.clone(), number),
+                    theirs.insert(path.clone(), number)
+                ),
+                4 => assert_eq!(ours.remove(&path), theirs.remove(&path)),
+                5 => {
+                    *ours.entry(path.clone()).or_default() += number;
+                    *theirs.entry(path.clone()).or_default() += number;
+                }
+                6 if round % 3 == 0 => {
+                    let keep = random(5);
+                    ours.retain(|_, value| *value % 5 != keep);
+                    theirs.retain(|_, value| *value % 5 != keep);
+                }
+                7 if round % 2 == 0 => {
+                    ours.values_mut().for_each(|value| *value += 1);
+                    theirs.values_mut().for_each(|value| *value += 1);
+                }
+                _ => {}
+            }
+            assert_eq!(ours.get(&path), theirs.get(&path), "{path:?}");
+            if number % 16 == 0 {
+                assert!(ours.iter().eq(theirs.iter()), "{ours:?}");
+                assert!(ours.iter().rev().eq(theirs.iter().rev()));
+            }
+            let above = path.ancestors().filter_map(|at| theirs.get_key_value(at));
+            assert!(ours.above(&path).eq(above), "{path:?} in {ours:?}");
+            let nearest = path.ancestors().find_map(|at| theirs.get_key_value(at));
+            assert_eq!(ours.nearest(&path), nearest, "{path:?}");
+            let below = theirs
+                .iter()
+                .filter(|(at, _)| **at != path && at.starts_with(&path));
+            if path.has_root() {
+                assert!(ours.below(&path).eq(below), "{path:?} in {ours:?}");
+            }
+        }
+        assert_eq!(ours, theirs.into_iter().collect());
+    }
+}

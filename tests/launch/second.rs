@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::programs::browser::Display;
+use super::running::records;
 use super::support::sandbox::Running;
 use super::support::{Case, Need, Outcome, Sandbox, Scene, case};
 
@@ -28,6 +29,11 @@ pub fn cases() -> Vec<Case> {
         case("after_the_end", USERNS, after_the_end),
         case("documents", USERNS, documents),
         case("all_at_once", USERNS, all_at_once),
+        case(
+            "waits_for_all_of_the_record",
+            USERNS,
+            waits_for_all_of_the_record,
+        ),
         case("dry_run", USERNS, dry_run),
         case(
             "firefox_opens_a_second_window",
@@ -316,6 +322,30 @@ fn all_at_once(scene: &Scene) -> Outcome {
     codes.sort_unstable();
     assert_eq!(codes, [0, 3, 3, 3, 3, 3], "{told}");
     Ok(())
+}
+
+/// A record is written while others read it.
+fn waits_for_all_of_the_record(scene: &Scene) -> Outcome {
+    let run = first(scene, &joining())?;
+    // The only one of this program with what a second start is compared with.
+    let is_ours = |text: &str| text.contains("\"again\":\"") && text.contains("got $line");
+    let mut all = std::fs::read_dir(records(scene))?.flatten();
+    let (path, text) = all
+        .find_map(|file| {
+            let text = std::fs::read_to_string(file.path()).ok()?;
+            is_ours(&text).then(|| (file.path(), text))
+        })
+        .ok_or("no record")?;
+    let file = std::fs::File::options().write(true).open(&path)?;
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let policy = *ends.get(1).ok_or("no policy")?;
+    file.set_len(u64::try_from(policy)? + 1)?;
+    let second = start(scene, &joining(), "page")?.spawn()?;
+    std::thread::sleep(Duration::from_millis(300));
+    std::fs::write(&path, &text)?;
+    let out = second.wait()?;
+    out.exits_with(3)?.prints("sent")?;
+    end(scene, run, &["page"])
 }
 
 fn dry_run(scene: &Scene) -> Outcome {

@@ -253,3 +253,109 @@ proptest! {
         same(&line);
     }
 }
+
+/// So many in each run of the tests; for more by hand: THROWN=3000000.
+const COUNT: u64 = 10_000;
+
+/// Numbers without a pattern (splitmix64).
+struct Random(u64);
+
+impl Random {
+    #[allow(clippy::cast_possible_truncation)] // any bits will do
+    fn next(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (word ^ (word >> 31)) as usize % below
+    }
+}
+
+/// A byte that means something to one of the two readers, or that none expects.
+const BYTES: &[u8] = b"-=-=a, :/%.@\0\n\x7f\xff\xc3\xa9\xe2";
+
+/// Lines that are plain, damaged: bytes and words taken away, doubled, put in and exchanged, words joined and cut in two.
+#[test]
+fn lines_that_are_damaged_are_read_alike() {
+    let options: Vec<(String, bool)> = Launch::command()
+        .get_arguments()
+        .filter_map(|option| {
+            let takes = option.get_action().takes_values();
+            Some((option.get_long()?.to_owned(), takes))
+        })
+        .collect();
+    let values = [
+        "a",
+        "none",
+        "host",
+        "never",
+        "2",
+        "2,1",
+        "1G",
+        "a.b",
+        "x.desktop",
+        "-1",
+        "--",
+        "=",
+        "",
+    ];
+    let asked = std::env::var("THROWN").ok();
+    let all = asked.and_then(|asked| asked.parse().ok()).unwrap_or(COUNT);
+    let (mut random, mut taken) = (Random(1), 0);
+    // Made once, which takes longer than all else.
+    let mut library = Launch::command();
+    for _ in 0..all {
+        let mut line: Vec<Vec<u8>> = vec![b"sandbox".to_vec()];
+        for _ in 0..random.next(4) {
+            let (name, takes) = &options[random.next(options.len())];
+            let value = values[random.next(values.len() - 1)];
+            match (takes, random.next(2)) {
+                (false, _) => line.push(format!("--{name}").into_bytes()),
+                (true, 0) => line.push(format!("--{name}={value}").into_bytes()),
+                (true, _) => line.extend([format!("--{name}").into_bytes(), value.into()]),
+            }
+        }
+        for word in ["--", "prog", "--quiet", "--", "x"] {
+            if random.next(3) > 0 {
+                line.push(word.into());
+            }
+        }
+        for _ in 0..random.next(3) {
+            let at = random.next(line.len());
+            let word = line[at].clone();
+            let inside = random.next(word.len() + 1);
+            match random.next(7) {
+                0 => line[at].insert(inside, BYTES[random.next(BYTES.len())]),
+                1 if inside < word.len() => drop(line[at].remove(inside)),
+                2 => drop(line.remove(at)),
+                3 => line.insert(random.next(line.len() + 1), word),
+                4 => {
+                    let other = random.next(line.len());
+                    line.swap(at, other);
+                }
+                5 => {
+                    let rest = line[at].split_off(inside);
+                    line.insert(at + 1, rest);
+                }
+                _ if at > 0 => {
+                    line.remove(at);
+                    line[at - 1].extend(word);
+                }
+                _ => {}
+            }
+            if line.is_empty() {
+                line.push(Vec::new());
+            }
+        }
+        let line: Vec<OsString> = line.into_iter().map(OsString::from_vec).collect();
+        let Some(typed) = read(&line) else {
+            continue;
+        };
+        let matches = library.try_get_matches_from_mut(&line);
+        let found = matches.and_then(|matches| Typed::from_matches(&matches));
+        let found = found.unwrap_or_else(|error| panic!("{line:?} is taken, and {error}"));
+        assert_eq!(typed, found, "{line:?}");
+        taken += 1;
+    }
+    assert!(taken > all / 4, "only {taken} of {all}");
+}

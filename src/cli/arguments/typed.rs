@@ -33,10 +33,14 @@ impl Typed {
 
     /// The same, whatever the line is: who judges, and says what is wrong.
     pub(super) fn by_library(words: &[OsString]) -> Result<Self, Error> {
-        let matches = Launch::command().try_get_matches_from(words)?;
+        Self::from_matches(&Launch::command().try_get_matches_from(words)?)
+    }
+
+    /// What the library has found.
+    pub(super) fn from_matches(matches: &ArgMatches) -> Result<Self, Error> {
         Ok(Self {
-            launch: Launch::from_arg_matches(&matches)?,
-            rules: rules(&matches),
+            launch: Launch::from_arg_matches(matches)?,
+            rules: rules(matches),
         })
     }
 }

@@ -1,5 +1,8 @@
 //! That what is read in one pass is what the TOML parser reads.
 
+#[path = "thrown/tests.rs"]
+mod thrown;
+
 use std::path::Path;
 
 use crate::profile::document::{Reader, parse_any};

@@ -16,6 +16,7 @@ pub fn cases() -> Vec<Case> {
         case("killed_launcher", &[], killed_launcher),
         case("orphan", &[], orphan),
         case("forged_records", &[], forged_records),
+        case("files_of_others_stay", &[], files_of_others_stay),
         case(
             "records_are_hidden",
             &[Need::UserNamespaces],
@@ -71,6 +72,52 @@ fn orphan(scene: &Scene) -> Outcome {
     until(scene, "the end of an orphan", || {
         Ok(of(&control(scene, &["list", "--json"])?, "name", &name).is_none())
     })
+}
+
+/// Variables may name a directory in which there are other files of its owner's: what is no record is nobody's to remove.
+fn files_of_others_stay(scene: &Scene) -> Outcome {
+    let directory = records(scene);
+    fs::create_dir_all(&directory)?;
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?;
+    let texts = ["Dear all,\n", "without an end", "{\"a\": 1}\n", "\n"];
+    let mut files = Vec::new();
+    for (number, text) in texts.iter().enumerate() {
+        let path = directory.join(named(&format!("letter-{number}")));
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        files.push(path);
+    }
+    // What was begun and never finished is a record.
+    let begun = ["", "{\"vers", "{\"version\":1,\"na", "{\"version\":99}\n"];
+    let mut stale = Vec::new();
+    for (number, text) in begun.iter().enumerate() {
+        let path = directory.join(named(&format!("begun-{number}")));
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        stale.push(path);
+    }
+    let other = directory.join(".run").join(named("other"));
+    fs::create_dir_all(&other)?;
+    fs::set_permissions(directory.join(".run"), fs::Permissions::from_mode(0o700))?;
+    let out = ctl(scene, &["list"])?;
+    let name = named("letters");
+    let run = start(scene, &name, PLAIN, "exec sleep 600")?;
+    ctl(scene, &["kill", &name])?.succeeds()?;
+    run.wait()?.exits_with(143)?;
+    let left: Vec<bool> = files.iter().map(|path| path.exists()).collect();
+    let gone: Vec<bool> = stale.iter().map(|path| !path.exists()).collect();
+    let kept = other.exists();
+    for path in files.iter().chain(&stale) {
+        let _ = fs::remove_file(path);
+    }
+    let _ = fs::remove_dir(&other);
+    out.succeeds()?;
+    let told = out.stderr().matches("is no record").count();
+    assert!(told >= 4 && !out.stdout().contains("letter-"), "{out}");
+    assert_eq!(left, [true; 4], "{out}");
+    assert_eq!(gone, [true; 4], "{out}");
+    assert!(kept);
+    Ok(())
 }
 
 /// Writes a record as if a launcher held it; as long as this lives it is not stale.
