@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::support::{Case, Need, Outcome, Scene, case};
+use super::support::{Case, Need, Outcome, Scene, case, unique};
 
 const USERNS: &[Need] = &[Need::UserNamespaces];
 
@@ -15,10 +15,6 @@ pub fn cases() -> Vec<Case> {
         case("log_is_followed", USERNS, log_is_followed),
         case("no_log", &[], no_log),
     ]
-}
-
-fn unique(what: &str) -> String {
-    format!("test-{}-{what}", std::process::id())
 }
 
 /// A log of this scene; removed when this is dropped, as root's are not in the scene.
