@@ -1,6 +1,6 @@
 //! `sandboxctl`: one function a verb.
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use serde_json::json;
 
 use crate::plan::{Note, Plan, Request, outline, show as steps};
@@ -38,7 +38,7 @@ mod why;
 /// The program `sandboxctl`.
 #[must_use]
 pub fn main() -> i32 {
-    let control = match Control::try_parse() {
+    let control = match read() {
         Ok(control) => control,
         Err(error) => return usage::usage(error),
     };
@@ -78,6 +78,13 @@ pub fn main() -> i32 {
         Verb::Rules(verb) => rules::run(&verb),
     };
     done.err().unwrap_or(status::OK)
+}
+
+fn read() -> Result<Control, clap::Error> {
+    let mut command = Control::command();
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    usage::no_empty(&command, &matches)?;
+    Control::from_arg_matches(&matches)
 }
 
 fn explain_key(key: Option<&str>) -> Result<(), i32> {

@@ -8,6 +8,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use super::{Launch, plain};
 use crate::cli::flag::Flag;
+use crate::cli::usage;
 
 /// A command line of `sandbox`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +34,9 @@ impl Typed {
 
     /// The same, whatever the line is: who judges, and says what is wrong.
     pub(super) fn by_library(words: &[OsString]) -> Result<Self, Error> {
-        let matches = Launch::command().try_get_matches_from(words)?;
+        let mut command = Launch::command();
+        let matches = command.try_get_matches_from_mut(words)?;
+        usage::no_empty(&command, &matches)?;
         Ok(Self {
             launch: Launch::from_arg_matches(&matches)?,
             rules: rules(&matches),
