@@ -3,6 +3,7 @@
 use clap::{CommandFactory, FromArgMatches};
 use serde_json::json;
 
+use crate::control::sandbox;
 use crate::plan::{Note, Plan, Request, outline, show as steps};
 use crate::policy::show;
 use crate::profile::brief::{self, Brief};
@@ -212,7 +213,15 @@ fn show_policy(names: &[String], json: bool, all: bool) -> Result<(), i32> {
                 ))
             }
         }
-        Err(errors) => {
+        Err(mut errors) => {
+            // Both have names, and a sandbox is called after its program.
+            if let ([name], [error]) = (names, errors.as_mut_slice())
+                && sandbox::find(name).is_ok()
+            {
+                *error = error.clone().help(format!(
+                    "a running sandbox has this name: `sandboxctl policy {name}` prints what it was started with"
+                ));
+            }
             inspect::tell(&errors, &sources);
             Err(status::USAGE)
         }

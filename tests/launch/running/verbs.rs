@@ -99,6 +99,10 @@ fn every_verb(scene: &Scene) -> Outcome {
     let policy = control(scene, &["policy", &name, "--json"])?;
     assert_eq!(policy["sections"]["limits"]["pids"]["origin"]["line"], 3);
 
+    let out = ctl(scene, &["show", &name])?;
+    out.exits_with(2)?
+        .complains(&format!("sandboxctl policy {name}"))?;
+
     ctl(scene, &["kill", &name])?.succeeds()?;
     run.wait()?.exits_with(143)?;
     assert_eq!(
