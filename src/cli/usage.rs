@@ -13,7 +13,7 @@ mod foreign;
 
 /// `--help` and `--version` are answers; everything else is a mistake. Returns the exit status.
 pub(super) fn usage(error: Error) -> i32 {
-    let error = harmless(with_our_verb(error));
+    let error = harmless(with_our_word(error));
     // The library chooses the stream; a reader that has left does not matter.
     let _ = error.print();
     if error.use_stderr() {
@@ -57,27 +57,37 @@ pub(super) fn no_empty(command: &Command, matches: &ArgMatches) -> Result<(), Er
     }
 }
 
-/// The same error; for a verb of another tool it names ours in place of what is merely spelt like it.
-fn with_our_verb(mut error: Error) -> Error {
-    let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) else {
-        return error;
+/// The same error; for a verb or an option of another tool it names ours in place of what is merely spelt like it.
+fn with_our_word(mut error: Error) -> Error {
+    let word = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
     };
     let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else {
         return error;
     };
-    // Usage: sandboxctl COMMAND… <COMMAND>
+    // Usage: PROGRAM COMMAND… <COMMAND>
     let usage = usage.to_string();
+    let mut usage = usage.split_whitespace().skip(1);
+    let program = usage.next().unwrap_or_default();
     let within: Vec<&str> = usage
-        .split_whitespace()
-        .skip(2)
         .take_while(|word| !word.starts_with(['<', '[']))
         .collect();
-    let Some(instead) = foreign::instead(&within.join(" "), verb) else {
-        return error;
+    let within = within.join(" ");
+    let instead = match error.kind() {
+        ErrorKind::InvalidSubcommand => word(ContextKind::InvalidSubcommand)
+            .and_then(|verb| foreign::instead(&within, verb))
+            .map(str::to_owned),
+        ErrorKind::UnknownArgument => word(ContextKind::InvalidArg)
+            .and_then(|option| foreign::option(program, &within, option)),
+        _ => None,
     };
-    error.remove(ContextKind::SuggestedSubcommand);
-    let instead = ContextValue::StyledStrs(vec![instead.to_owned().into()]);
-    error.insert(ContextKind::Suggested, instead);
+    if let Some(instead) = instead {
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.remove(ContextKind::SuggestedArg);
+        let instead = ContextValue::StyledStrs(vec![instead.into()]);
+        error.insert(ContextKind::Suggested, instead);
+    }
     error
 }
 
@@ -158,7 +168,7 @@ mod tests {
     fn verbs_of_other_tools_lead_to_ours() {
         let said = |words: &[&str]| {
             let words = ["sandboxctl"].iter().chain(words);
-            told(with_our_verb(Control::try_parse_from(words).unwrap_err()))
+            told(with_our_word(Control::try_parse_from(words).unwrap_err()))
         };
         for (words, ours) in [
             (&["stop", "x"][..], "`sandboxctl kill NAME`"),
@@ -168,6 +178,20 @@ mod tests {
             (&["root", "rm", "x"], "`sandboxctl root remove NAME`"),
         ] {
             let told = said(words);
+            assert!(told.contains(&format!("tip: {ours}")), "{told}");
+            assert_eq!(told.matches("tip:").count(), 1, "{told}");
+        }
+        for signal in ["-9", "-15", "-KILL"] {
+            let kill = said(&["kill", signal, "x"]);
+            assert!(kill.contains("tip: `--signal SIGNAL`"), "{kill}");
+        }
+        for (option, ours) in [
+            ("-p", "`--profile"),
+            ("--rm", "it is not needed"),
+            ("--volume=/a:/b", "`--bind"),
+        ] {
+            let words = ["sandbox", option, "x", "true"];
+            let told = told(with_our_word(Launch::try_parse_from(words).unwrap_err()));
             assert!(told.contains(&format!("tip: {ours}")), "{told}");
             assert_eq!(told.matches("tip:").count(), 1, "{told}");
         }

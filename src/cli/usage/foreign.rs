@@ -100,6 +100,69 @@ const DESKTOP: &[Others] = &[
     ("`sandboxctl desktop list` lists entries", &["ls"]),
 ];
 
+/// Options of other tools, for `sandbox`.
+const OPTIONS: &[Others] = &[
+    ("`--profile NAME|FILE` names the profile", &["-p"]),
+    ("`--background` leaves it running", &["-d", "--detach"]),
+    ("`--env K=V` sets a variable", &["-e", "--setenv"]),
+    (
+        "`--unset-env K` keeps a variable from the program",
+        &["--unsetenv"],
+    ),
+    (
+        "`--memory SIZE` limits memory",
+        &["-m", "--mem", "--memory-max", "--rlimit-as"],
+    ),
+    (
+        "`--swap SIZE` limits swap, in addition to the memory",
+        &["--memory-swap"],
+    ),
+    (
+        "`--cpu PERCENT` limits CPU time, 200% is two CPUs",
+        &["--cpus", "--cpu-quota"],
+    ),
+    ("`--pids NUMBER` limits processes", &["--pids-limit"]),
+    (
+        "`--bind SRC:DST` shows a path elsewhere; `--rw PATH` and `--ro PATH` show it where it is",
+        &["--volume", "--mount", "--ro-bind", "--whitelist"],
+    ),
+    (
+        "`--ro /` shows everything read-only",
+        &["--read-only", "--readonly"],
+    ),
+    ("`--hide PATH` hides it", &["--blacklist"]),
+    (
+        "`--tmpfs ~` shows an empty home directory, gone afterwards",
+        &["--private"],
+    ),
+    ("`--chdir DIR` says where it starts", &["--workdir", "-w"]),
+    (
+        "`--net none` leaves it loopback only",
+        &["--network", "--unshare-net"],
+    ),
+    (
+        "it is not needed: nothing of a sandbox is left when its program ends",
+        &["--rm"],
+    ),
+];
+
+/// The same for an option that `sandbox`, or a verb of `sandboxctl`, does not have.
+pub(super) fn option(program: &str, command: &str, option: &str) -> Option<String> {
+    let signal = option.trim_start_matches('-');
+    match (program, command) {
+        ("sandbox", "") => {
+            let mut rows = OPTIONS.iter();
+            let found = rows.find(|(_, others)| others.contains(&option));
+            found.map(|(ours, _)| (*ours).to_owned())
+        }
+        // As with kill(1); only the first letter of it is known here.
+        ("sandboxctl", "kill") if !signal.starts_with(|c: char| c.is_ascii_lowercase()) => {
+            Some("`--signal SIGNAL` sends another signal, by its name or number".to_owned())
+        }
+        _ => None,
+    }
+}
+
 /// What to do instead of a verb that a command does not have; the command is what stands between the program's name and the
 /// verb.
 pub(super) fn instead(command: &str, verb: &str) -> Option<&'static str> {
@@ -122,6 +185,27 @@ mod tests {
 
     use super::*;
     use crate::cli::arguments::{Control, Launch};
+
+    #[test]
+    fn options_of_others_are_none_of_ours() {
+        let launch = Launch::command();
+        let is_ours = |option: &str| {
+            let mut known = launch.get_arguments();
+            known.any(|arg| match option.strip_prefix("--") {
+                Some(long) => arg.get_long() == Some(long),
+                None => arg.get_short() == option.chars().nth(1),
+            })
+        };
+        for (ours, others) in OPTIONS {
+            for other in *others {
+                assert!(!is_ours(other), "{other} is an option");
+            }
+            for line in ours.split('`').skip(1).step_by(2) {
+                let name = line.split(' ').next().unwrap();
+                assert!(is_ours(name), "{line}");
+            }
+        }
+    }
 
     #[test]
     fn what_is_said_of_other_verbs_names_only_ours() {
