@@ -24,8 +24,8 @@ pub(super) enum Side {
 pub(super) struct Background {
     /// Where the name is told once the program has been executed. Closed untold, it says that it was not.
     foreground: Option<OwnedFd>,
-    /// The caller's standard error.
-    stderr: OwnedFd,
+    /// The caller's standard error, until the program has been executed.
+    stderr: Option<OwnedFd>,
 }
 
 /// Leaves the terminal and the caller's session.
@@ -55,7 +55,7 @@ fn try_detach() -> Result<Side, Errno> {
                 .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?;
             Ok(Side::Background(Background {
                 foreground: Some(write),
-                stderr,
+                stderr: Some(stderr),
             }))
         }
         pid => {
@@ -120,11 +120,15 @@ impl Background {
             let _ = process::die_with_parent(0);
             let _ = descriptor::write(foreground.as_fd(), name.as_bytes());
         }
+        // Whoever reads what the caller has as stderr, such as `ssh` or a pipe, waits until nobody has it open.
+        self.stderr = None;
     }
 
     /// Nothing was executed: what is said now is for the foreground.
     pub fn failed(&self, name: &str) {
         log::remove(name);
-        let _ = descriptor::duplicate_onto(self.stderr.as_fd(), 2);
+        if let Some(stderr) = &self.stderr {
+            let _ = descriptor::duplicate_onto(stderr.as_fd(), 2);
+        }
     }
 }

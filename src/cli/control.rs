@@ -1,8 +1,9 @@
 //! `sandboxctl`: one function a verb.
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use serde_json::json;
 
+use crate::control::sandbox;
 use crate::plan::{Note, Plan, Request, outline, show as steps};
 use crate::policy::show;
 use crate::profile::brief::{self, Brief};
@@ -38,7 +39,7 @@ mod why;
 /// The program `sandboxctl`.
 #[must_use]
 pub fn main() -> i32 {
-    let control = match Control::try_parse() {
+    let control = match read() {
         Ok(control) => control,
         Err(error) => return usage::usage(error),
     };
@@ -78,6 +79,13 @@ pub fn main() -> i32 {
         Verb::Rules(verb) => rules::run(&verb),
     };
     done.err().unwrap_or(status::OK)
+}
+
+fn read() -> Result<Control, clap::Error> {
+    let mut command = Control::command();
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    usage::no_empty(&command, &matches)?;
+    Control::from_arg_matches(&matches)
 }
 
 fn explain_key(key: Option<&str>) -> Result<(), i32> {
@@ -205,7 +213,15 @@ fn show_policy(names: &[String], json: bool, all: bool) -> Result<(), i32> {
                 ))
             }
         }
-        Err(errors) => {
+        Err(mut errors) => {
+            // Both have names, and a sandbox is called after its program.
+            if let ([name], [error]) = (names, errors.as_mut_slice())
+                && sandbox::find(name).is_ok()
+            {
+                *error = error.clone().help(format!(
+                    "a running sandbox has this name: `sandboxctl policy {name}` prints what it was started with"
+                ));
+            }
             inspect::tell(&errors, &sources);
             Err(status::USAGE)
         }

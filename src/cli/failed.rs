@@ -3,7 +3,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use crate::exec::LaunchError;
 use crate::kernel::Errno;
@@ -383,6 +385,14 @@ fn not_executed(program: &OsStr, environment: &[(OsString, OsString)], errno: Er
             status: status::NOT_FOUND,
         };
     }
+    if errno == Errno::EACCES
+        && let Some(why) = file_of(program, environment).and_then(|file| not_executable(&file))
+    {
+        return Told {
+            text: format!("sandbox: {shown}: {why}\n"),
+            status: status::NOT_EXECUTABLE,
+        };
+    }
     let (why, status) = match errno {
         Errno::EACCES => (
             "permission denied: it, its interpreter or its loader is no executable file, lies on a file system without execution, or is not allowed by [execute]",
@@ -426,11 +436,75 @@ fn not_executed(program: &OsStr, environment: &[(OsString, OsString)], errno: Er
     }
 }
 
+/// The directories in which a program is looked for.
+fn search(environment: &[(OsString, OsString)]) -> Option<&OsStr> {
+    let path = environment.iter().find(|(name, _)| name == "PATH");
+    path.map(|(_, value)| value.as_os_str())
+}
+
+/// The program's file as the host has it.
+fn file_of(program: &OsStr, environment: &[(OsString, OsString)]) -> Option<PathBuf> {
+    let path = Path::new(program);
+    if program.as_bytes().contains(&b'/') {
+        return path.exists().then(|| path.to_owned());
+    }
+    std::env::split_paths(search(environment)?)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(path))
+        .find(|file| file.is_file())
+}
+
+/// Why a file cannot be executed anywhere, where it is the file itself.
+fn not_executable(file: &Path) -> Option<String> {
+    let found = file.metadata().ok()?;
+    let name = escape::os(file.as_os_str());
+    match found.is_file() {
+        false if found.is_dir() => Some("it is a directory".to_owned()),
+        false => Some("it is no ordinary file".to_owned()),
+        true if found.permissions().mode() & 0o111 == 0 => Some(format!(
+            "permission denied: its mode does not let anybody execute it\n  help: if it is a program or a script: chmod +x {name}"
+        )),
+        true => None,
+    }
+}
+
+/// The interpreter that the first line of a script names, when the host has none there.
+fn lacking_interpreter(file: &Path) -> Option<String> {
+    use std::io::Read;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    // So much of it the kernel reads.
+    let mut line = Vec::new();
+    let opened = std::fs::File::open(file).ok()?;
+    opened.take(256).read_to_end(&mut line).ok()?;
+    let line = line
+        .strip_prefix(b"#!")?
+        .split(|byte| *byte == b'\n')
+        .next()?;
+    let mut words = line.split(|byte| matches!(byte, b' ' | b'\t'));
+    let word = words.find(|word| !word.is_empty())?;
+    let interpreter = Path::new(OsStr::from_bytes(word));
+    if interpreter.exists() {
+        return None;
+    }
+    let help = match word.strip_suffix(b"\r") {
+        Some(_) => "\n  help: its lines end as on Windows: sed -i 's/\\r$//' mends that",
+        None => "",
+    };
+    Some(format!(
+        "its first line names the interpreter `{}`, and there is no such file{help}",
+        escape::os(interpreter.as_os_str())
+    ))
+}
+
 /// A program that is not there at all is told apart from one that only the sandbox lacks.
 fn not_found(program: &OsStr, environment: &[(OsString, OsString)]) -> String {
     let path = Path::new(program);
     if path.components().count() > 1 {
-        return if path.exists() {
+        return if let Some(why) = lacking_interpreter(path) {
+            why
+        } else if path.exists() {
             format!(
                 "it cannot be seen inside, or its interpreter or loader cannot\n  help: show it: --ro {0}; `sandbox --dry-run` says what is seen",
                 escape::os(program)
@@ -439,19 +513,15 @@ fn not_found(program: &OsStr, environment: &[(OsString, OsString)]) -> String {
             "there is no such file".to_owned()
         };
     }
-    let Some(search) = environment
-        .iter()
-        .find(|(name, _)| name == "PATH")
-        .map(|(_, value)| value)
-    else {
+    let Some(search) = search(environment) else {
         return "it was not found: PATH is not set inside".to_owned();
     };
-    let outside = std::env::split_paths(search)
-        .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join(path))
-        .find(|file| file.is_file());
+    let outside = file_of(program, environment);
     match outside {
         Some(file) => {
+            if let Some(why) = lacking_interpreter(&file) {
+                return why;
+            }
             let file = escape::os(file.as_os_str());
             format!(
                 "{file} cannot be seen inside, or its interpreter or loader cannot\n  help: show it: --ro {file}; `sandbox --dry-run` says what is seen"

@@ -67,3 +67,67 @@ pub(super) fn refused(plan: &Plan) -> Option<Refused> {
     }
     host::doctor::user_namespace_refused()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{OnFailure, Step};
+    use crate::report::Site;
+
+    fn plan(action: Action) -> Plan {
+        Plan {
+            steps: vec![Step {
+                action,
+                site: Site::DEFAULT,
+                because: String::new(),
+                on_failure: OnFailure::Fatal,
+            }],
+            ..Plan::default()
+        }
+    }
+
+    #[test]
+    fn refusals_of_what_a_user_namespace_is_good_for_are_looked_into() {
+        let hostname = || Action::Hostname {
+            name: "x".to_owned(),
+        };
+        let clone = || Action::Clone {
+            namespaces: vec![NamespaceKind::User],
+        };
+        for (action, errno, expected) in [
+            // As AppArmor has it since Ubuntu 23.10: the namespace is made, and no capability counts in it.
+            (Action::PrivatePropagation, Errno::EACCES, true),
+            (hostname(), Errno::EPERM, true),
+            (Action::LoopbackUp, Errno::EPERM, true),
+            // By a sysctl, by a filter, or by a kernel without them.
+            (clone(), Errno::EPERM, true),
+            (clone(), Errno::ENOSPC, true),
+            (clone(), Errno::EINVAL, true),
+            // What has another reason is told as it is.
+            (clone(), Errno::ENOMEM, false),
+            (hostname(), Errno::ENAMETOOLONG, false),
+            (Action::NoNewPrivileges, Errno::EPERM, false),
+        ] {
+            let error = LaunchError::at_step(0, errno);
+            let plan = plan(action);
+            assert_eq!(
+                may_be(&error, &plan),
+                expected,
+                "{errno} at {:?}",
+                plan.steps
+            );
+            // Of a plan that has no such step nothing is known.
+            assert!(!may_be(&error, &Plan::default()));
+        }
+    }
+
+    #[test]
+    fn what_is_lost_without_is_told() {
+        let text = warning(&Refused {
+            detail: "AppArmor\u{1b}[31m says no".to_owned(),
+            fix: Vec::new(),
+        });
+        assert!(text.contains("AppArmor\\x1b[31m says no"), "{text}");
+        assert!(text.contains("Landlock alone") && text.contains("sandboxctl doctor"));
+    }
+}

@@ -240,3 +240,37 @@ fn record(
         again: None,
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::policy::resolve;
+
+    /// What is ready to be written about the caller.
+    fn caller_of(registered: &Registered) -> Caller {
+        let text = String::from_utf8(registered.rules.clone().unwrap()).unwrap();
+        let confinement: serde_json::Value =
+            serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+        serde_json::from_value(confinement["caller"].clone()).unwrap()
+    }
+
+    #[test]
+    fn a_launch_that_is_tried_in_another_way_is_recorded_as_the_first() {
+        // Where AppArmor refuses what a user namespace is good for, the first try ends after its record was made ready.
+        let mut registered = Registered {
+            registration: None,
+            policy: Some(resolve("x", &[])),
+            rules: Ok(Vec::new()),
+            again: None,
+            umask: 0o027,
+        };
+        let sources = SourceMap::new();
+        registered.get_ready(&Plan::default(), &sources);
+        let first = caller_of(&registered);
+        registered.get_ready(&Plan::default(), &sources);
+        assert_eq!(caller_of(&registered), first);
+        assert_eq!(first.umask, 0o027);
+        assert!(!first.limits.is_empty() && !first.working_directory.is_empty());
+    }
+}

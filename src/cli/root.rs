@@ -289,6 +289,9 @@ fn list(store: &Store, as_json: bool) -> Result<String, Diagnostic> {
             .collect();
         return Ok(format!("{:#}\n", json!(all)));
     }
+    if roots.is_empty() {
+        return Ok("no root is imported; sandboxctl root import FILE imports one\n".to_owned());
+    }
     let names: Vec<String> = roots
         .iter()
         .map(|root| match root.names.is_empty() {

@@ -43,20 +43,6 @@ pub struct Joinable {
     pub bounding: Option<u64>,
 }
 
-fn kind_of(name: &str) -> Option<NamespaceKind> {
-    Some(match name {
-        "user" => NamespaceKind::User,
-        "mnt" => NamespaceKind::Mount,
-        "pid" => NamespaceKind::Pid,
-        "ipc" => NamespaceKind::Ipc,
-        "uts" => NamespaceKind::Uts,
-        "net" => NamespaceKind::Net,
-        "cgroup" => NamespaceKind::Cgroup,
-        "time" => NamespaceKind::Time,
-        _ => return None,
-    })
-}
-
 /// Who is root inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Root {
@@ -70,7 +56,8 @@ enum Root {
 
 /// Who is root in the user namespace of a process, by its map (user_namespaces(7)).
 fn root(pid: i32, caller: u32) -> Root {
-    if process::namespace_of(pid, "user") == own_namespace("user") {
+    if process::namespace_of(pid, NamespaceKind::User.file()) == own_namespace(NamespaceKind::User)
+    {
         return match caller {
             0 => Root::Caller,
             _ => Root::Nobody,
@@ -251,11 +238,17 @@ pub(super) fn launcher(record: &Record) -> Result<(), String> {
     if !is_it() {
         return Err("its launcher is not there".to_owned());
     }
-    for kind in ["user", "mnt", "pid"] {
-        if process::namespace_of(pid, kind).is_none()
-            || process::namespace_of(pid, kind) != own_namespace(kind)
-        {
-            return Err(format!("its launcher runs in another {kind} namespace"));
+    for kind in [
+        NamespaceKind::User,
+        NamespaceKind::Mount,
+        NamespaceKind::Pid,
+    ] {
+        let theirs = process::namespace_of(pid, kind.file());
+        if theirs.is_none() || theirs != own_namespace(kind) {
+            return Err(format!(
+                "its launcher runs in another {} namespace",
+                kind.name()
+            ));
         }
     }
     let own = std::process::id().cast_signed();
@@ -276,9 +269,9 @@ pub(super) fn launcher(record: &Record) -> Result<(), String> {
     }
 }
 
-fn own_namespace(kind: &str) -> Option<u64> {
+fn own_namespace(kind: NamespaceKind) -> Option<u64> {
     Some(
-        std::fs::metadata(format!("/proc/self/ns/{kind}"))
+        std::fs::metadata(format!("/proc/self/ns/{}", kind.file()))
             .ok()?
             .ino(),
     )
@@ -350,7 +343,9 @@ pub(super) fn namespaces(
 ) -> Result<Vec<(NamespaceKind, OwnedFd)>, Refusal> {
     let mut found = Vec::new();
     for name in NAMESPACES {
-        let Some(kind) = kind_of(name) else { continue };
+        let Some(kind) = NamespaceKind::of_file(name) else {
+            continue;
+        };
         let path = format!("/proc/{program}/ns/{name}");
         // A kernel without this kind has none, and then the launcher saw none.
         let Some(&seen) = record.namespaces.get(name) else {
@@ -361,7 +356,7 @@ pub(super) fn namespaces(
             }
             continue;
         };
-        if Some(seen) == own_namespace(name) {
+        if Some(seen) == own_namespace(kind) {
             if process::namespace_of(program, name) != Some(seen) {
                 return Err(Refusal::new(format!(
                     "its program has left the {name} namespace"

@@ -331,6 +331,24 @@ pub fn is_left(record: &Record, owner: u32) -> bool {
 mod tests {
     use super::*;
     use crate::kernel::lock;
+    use crate::plan::step::NamespaceKind;
+    use crate::section::namespaces;
+
+    #[test]
+    fn the_kernels_files_are_of_our_kinds() {
+        for name in NAMESPACES {
+            let kind = NamespaceKind::of_file(name).unwrap();
+            assert_eq!(kind.file(), name);
+            assert!(
+                namespace_of(own().unwrap().pid, kind.file()).is_some(),
+                "{name}"
+            );
+        }
+        assert_eq!(NAMESPACES.len(), namespaces::KINDS.len());
+        for other in ["mount", "pid_for_children", ""] {
+            assert_eq!(NamespaceKind::of_file(other), None);
+        }
+    }
 
     #[test]
     fn another_start_time_is_another_process() {

@@ -24,6 +24,7 @@ use crate::kernel::clone::{Side, clone3};
 use crate::kernel::{
     Errno, at, descriptor, heap, inotify, memory, namespace, process, signal, status,
 };
+use crate::plan::step::NamespaceKind;
 use crate::report::escape;
 use crate::section::filesystem::later::Names;
 
@@ -65,7 +66,8 @@ impl View {
         let failed = |errno| LaunchError::at_step(*step as usize, errno);
         let is_new =
             |kind: libc::c_int| prepared.clone_flags & u64::from(kind.cast_unsigned()) != 0;
-        let open = |name: &str| -> Result<OwnedFd, LaunchError> {
+        let open = |kind: NamespaceKind| -> Result<OwnedFd, LaunchError> {
+            let name = kind.file();
             let file = File::open(format!("/proc/{child}/ns/{name}"));
             let file = file.map_err(|error| failed(errno(&error)))?;
             let own = std::fs::metadata(format!("/proc/self/ns/{name}"));
@@ -79,10 +81,10 @@ impl View {
         };
         Ok(Some(Self {
             user: match is_new(libc::CLONE_NEWUSER) {
-                true => Some(open("user")?),
+                true => Some(open(NamespaceKind::User)?),
                 false => None,
             },
-            mount: open("mnt")?,
+            mount: open(NamespaceKind::Mount)?,
         }))
     }
 }

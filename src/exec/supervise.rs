@@ -234,6 +234,11 @@ impl Supervisor<'_> {
                     Ending::Killed(libc::SIGSEGV) => {
                         vec!["the limit on the stack may be too small: see `ulimit -s`".to_owned()]
                     }
+                    // The child is in its group before it does anything.
+                    Ending::Killed(libc::SIGKILL) => vec![
+                        "the limit on memory may be too small for anything to start (`limits.memory`), or somebody killed it"
+                            .to_owned(),
+                    ],
                     _ => Vec::new(),
                 },
                 ..LaunchError::doing("setting the sandbox up", Errno::ECHILD)

@@ -282,8 +282,13 @@ impl Loader<'_> {
             .map(|directory| directory.display().to_string())
             .chain(["the profiles in this program".to_owned()])
             .collect();
-        self.diagnostics
-            .push(error.help(format!("searched in {}", places.join(", "))));
+        error = error.help(format!("searched in {}", places.join(", ")));
+        if asked_at.is_none() {
+            error = error.help(format!(
+                "`sandboxctl profiles` lists those that there are; a file is named with a slash, as ./{name}"
+            ));
+        }
+        self.diagnostics.push(error);
     }
 
     /// `wanted` is asked for at `site` while it is being merged.

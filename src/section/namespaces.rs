@@ -23,13 +23,29 @@ pub const KINDS: [(NamespaceKind, &str); 8] = [
 ];
 
 impl NamespaceKind {
-    /// Its key in `[namespaces]`, and its file's name in /proc/PID/ns but for `mount` (`mnt`).
+    /// Its key in `[namespaces]`.
     #[must_use]
     pub fn name(self) -> &'static str {
         KINDS
             .into_iter()
             .find_map(|(kind, name)| (kind == self).then_some(name))
             .unwrap_or("user")
+    }
+
+    /// Its file's name in /proc/PID/ns, which is older than the words of a profile.
+    #[must_use]
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Mount => "mnt",
+            other => other.name(),
+        }
+    }
+
+    /// The kind that a file in /proc/PID/ns is of; none for those that a process's children will be in.
+    #[must_use]
+    pub fn of_file(name: &str) -> Option<Self> {
+        let mut kinds = KINDS.into_iter().map(|(kind, _)| kind);
+        kinds.find(|kind| kind.file() == name)
     }
 }
 

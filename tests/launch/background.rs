@@ -4,21 +4,18 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::support::{Case, Need, Outcome, Scene, case};
+use super::support::{Case, Need, Outcome, Scene, case, unique};
 
 const USERNS: &[Need] = &[Need::UserNamespaces];
 
 pub fn cases() -> Vec<Case> {
     vec![
         case("comes_back_at_once", &[], comes_back_at_once),
+        case("pipes_are_let_go", &[], pipes_are_let_go),
         case("failures_are_told", &[], failures_are_told),
         case("log_is_followed", USERNS, log_is_followed),
         case("no_log", &[], no_log),
     ]
-}
-
-fn unique(what: &str) -> String {
-    format!("test-{}-{what}", std::process::id())
 }
 
 /// A log of this scene; removed when this is dropped, as root's are not in the scene.
@@ -109,6 +106,28 @@ fn comes_back_at_once(scene: &Scene) -> Outcome {
     after.succeeds()?;
     assert!(after.stdout().starts_with("out\nerr\nread\n"), "{after}");
     Ok(())
+}
+
+/// Who reads what it says, as `$(…)`, `ssh` and pipelines do, waits until nobody can say anything more.
+fn pipes_are_let_go(scene: &Scene) -> Outcome {
+    let name = unique("pipes");
+    let log = Log::of(scene, &name);
+    let start = Instant::now();
+    let out = scene
+        .sandbox()
+        .profile_text("[process]\nno-new-privileges = true\n")?
+        .args(["--background", "--name", &name])
+        .program(["sh", "-c", "echo $$ > \"$HOME/pid\"; exec sleep 20"])
+        .behind(["sh", "-c", "\"$@\" 2>&1 | cat", "sh"])
+        .run()?;
+    let took = start.elapsed();
+    end(scene, &name)?;
+    drop(log);
+    assert!(
+        took < Duration::from_secs(15),
+        "it was waited for: {took:?}"
+    );
+    out.succeeds()?.prints(&name)
 }
 
 fn failures_are_told(scene: &Scene) -> Outcome {

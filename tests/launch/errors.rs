@@ -1,5 +1,7 @@
 //! What the command line promises about mistakes: status, place, and that nothing is run.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::support::{Case, Finished, Need, Outcome, Scene, case};
 
 const USERNS: &[Need] = &[Need::UserNamespaces];
@@ -22,6 +24,7 @@ pub fn cases() -> Vec<Case> {
         case("hostile_text_is_escaped", &[], hostile_text_is_escaped),
         case("step_that_fails", &[Need::OrdinaryUser], step_that_fails),
         case("not_found", USERNS, not_found),
+        case("too_little_memory", &[Need::Limits], too_little_memory),
         case("not_executable", USERNS, not_executable),
         case("dry_run_runs_nothing", USERNS, dry_run_runs_nothing),
         case("dry_run_as_json", USERNS, dry_run_as_json),
@@ -295,21 +298,42 @@ fn not_found(scene: &Scene) -> Outcome {
             out.complains(program)?;
         }
     }
-    // A script whose interpreter is not there says the same.
-    let script = scene.write("script", "#!/no/such/interpreter\n")?;
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
-    let out = scene
-        .sandbox()
-        .profile_text("[process]\numask = \"022\"\n")?
-        .program([script])
-        .run()?;
-    out.exits_with(127)?.complains("interpreter")
+    // A script is there; its interpreter is not.
+    for (text, what) in [
+        (
+            "#!/no/such/interpreter -x\n",
+            "interpreter `/no/such/interpreter`",
+        ),
+        ("#! /bin/sh\r\necho was run\r\n", "end as on Windows"),
+    ] {
+        let script = scene.write("script", text)?;
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+        let folder = scene.folder().display().to_string();
+        for (program, path) in [
+            (script.display().to_string(), ""),
+            ("script".to_owned(), folder.as_str()),
+        ] {
+            let out = scene
+                .sandbox()
+                .profile_text("[process]\numask = \"022\"\n")?
+                .args(["--env", &format!("PATH={path}")])
+                .program([program])
+                .run()?;
+            out.exits_with(127)?.prints("")?;
+            out.complains(what)?;
+        }
+    }
+    Ok(())
+}
+
+fn too_little_memory(scene: &Scene) -> Outcome {
+    let out = run(scene, "[limits]\nmemory = \"8K\"\n")?;
+    out.exits_with(125)?.prints("")?;
+    out.complains("limits.memory")
 }
 
 fn not_executable(scene: &Scene) -> Outcome {
     let plain = scene.write("plain", "no program")?;
-    use std::os::unix::fs::PermissionsExt;
     let garbage = scene.write("garbage", "\x01\x02 no program")?;
     std::fs::set_permissions(&garbage, std::fs::Permissions::from_mode(0o755))?;
     for profile in [
@@ -317,10 +341,10 @@ fn not_executable(scene: &Scene) -> Outcome {
         "[namespaces]\npid = true\n",
         "[syscalls]\nptrace = \"deny\"\n",
     ] {
-        for program in [
-            plain.display().to_string(),
-            garbage.display().to_string(),
-            "/".to_owned(),
+        for (program, why) in [
+            (plain.display().to_string(), "chmod +x"),
+            (garbage.display().to_string(), "no script"),
+            ("/".to_owned(), "it is a directory"),
         ] {
             let out = scene
                 .sandbox()
@@ -329,6 +353,7 @@ fn not_executable(scene: &Scene) -> Outcome {
                 .run()?;
             out.exits_with(126)?;
             out.complains(&program)?;
+            out.complains(why)?;
         }
     }
     Ok(())

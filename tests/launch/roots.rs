@@ -14,6 +14,7 @@ const NEEDS: &[Need] = &[Need::UserNamespaces, Need::Program("busybox")];
 
 pub fn cases() -> Vec<Case> {
     vec![
+        case("nothing_imported", &[], nothing_imported),
         case("each_form", NEEDS, |scene| tidied(scene, each_form)),
         case("changes_are_gone", NEEDS, |scene| {
             tidied(scene, changes_are_gone)
@@ -716,6 +717,17 @@ fn full_disk(scene: &Scene) -> Outcome {
 }
 
 /// What a killed import leaves is swept by the next one.
+fn nothing_imported(scene: &Scene) -> Outcome {
+    let data = scene.folder().join("data");
+    let out = scene
+        .sandboxctl()
+        .env("XDG_DATA_HOME", data)
+        .args(["root", "list"])
+        .run()?;
+    out.succeeds()?
+        .prints("no root is imported; sandboxctl root import FILE imports one")
+}
+
 fn killed_import(scene: &Scene) -> Outcome {
     let archive = plain(scene)?;
     // An archive without an end, so that the import is at work for as long as it takes.

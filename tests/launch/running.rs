@@ -1,6 +1,5 @@
 //! Running sandboxes: their records, and the verbs of `sandboxctl` about them.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -28,20 +27,9 @@ pub fn cases() -> Vec<Case> {
     all.into_iter().flatten().collect()
 }
 
-/// A name that no other test on this host has.
-pub fn named(label: &str) -> String {
-    format!("t{}-{label}", std::process::id())
-}
-
 /// Starts a shell line under a name, and waits until `ready` is printed and its record is written.
 pub fn start(scene: &Scene, name: &str, profile: &str, line: &str) -> Result<Running, Fault> {
-    let mut run = scene
-        .sandbox()
-        .profile_text(profile)?
-        .args(["--name", name])
-        .program(["sh", "-c", &format!("echo ready; {line}")])
-        .spawn()?;
-    run.wait_for("ready")?;
+    let run = scene.run_called(name, profile)?.begin(line)?;
     written(scene, name)?;
     Ok(run)
 }
@@ -164,13 +152,4 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), St
 pub fn of(list: &Value, member: &str, is: &str) -> Option<Value> {
     let mut all = list.as_array()?.iter();
     all.find(|one| one[member] == is).cloned()
-}
-
-/// Where the records of who runs the tests are.
-pub fn records(scene: &Scene) -> PathBuf {
-    if scene.host.is_root() {
-        PathBuf::from("/run/sandbox")
-    } else {
-        scene.runtime().join("sandbox")
-    }
 }

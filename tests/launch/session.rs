@@ -7,11 +7,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::running::{
-    Fault, LIMITED, Other, PLAIN, UIDS, agrees, control, ctl, named, of, records, start, until,
-};
+use super::running::{Fault, LIMITED, Other, PLAIN, UIDS, agrees, control, ctl, of, start, until};
 use super::support::sandbox::Running;
-use super::support::{Case, Finished, Need, Outcome, Scene, binary, case};
+use super::support::{Case, Finished, Need, Outcome, Scene, binary, case, unique};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -56,7 +54,7 @@ fn steps_of(out: &Finished, verb: &str) -> Outcome {
 fn twenty_of_three_users(scene: &Scene) -> Outcome {
     let [one, two] = UIDS.map(Other::new);
     let (one, two) = (one?, two?);
-    let prefix = named("session");
+    let prefix = unique("session");
     let name = |who: &str, number: usize| format!("{prefix}-{who}-{number}");
     let profile = format!("{LIMITED}{PLAIN}");
     let mut runs: Vec<(String, Running)> = Vec::new();
@@ -192,7 +190,7 @@ fn twenty_of_three_users(scene: &Scene) -> Outcome {
 
 /// A sandbox in a sandbox is a sandbox like others, and ends with the one around it.
 fn nested(scene: &Scene) -> Outcome {
-    let (outer, inner) = (named("outer"), named("inner"));
+    let (outer, inner) = (unique("outer"), unique("inner"));
     let line = format!(
         "{} --no-profile --set process.no-new-privileges=true --name {inner} sleep 600 & wait",
         binary("sandbox").display()
@@ -227,7 +225,7 @@ fn nested(scene: &Scene) -> Outcome {
 
 /// What this host cannot hold, and need not, is told of each limit by itself.
 fn limits_that_do_not_hold(scene: &Scene) -> Outcome {
-    let name = named("partly");
+    let name = unique("partly");
     let profile = "degrade = [\"limits.memory-min\"]\n[limits]\npids = 40\nmemory-min = \"1M\"\n";
     let run = start(scene, &name, profile, "exec sleep 600")?;
     let state = control(scene, &["state", &name, "--json"])?;
@@ -249,7 +247,7 @@ fn limits_that_do_not_hold(scene: &Scene) -> Outcome {
 /// Whatever a launcher was doing, nothing of it is left, and what is found is what runs.
 fn killed_at_any_moment(scene: &Scene) -> Outcome {
     const TIMES: u64 = 100;
-    let prefix = named("crash");
+    let prefix = unique("crash");
     let marker = format!("{}", 10_000_000 + u64::from(std::process::id()));
     let limits = if scene.host.lacks(&Need::Limits).is_none() {
         "[limits]\npids = 40\n"
@@ -301,7 +299,7 @@ fn killed_at_any_moment(scene: &Scene) -> Outcome {
     )?;
     let listed = control(scene, &["list", "--json"])?;
     assert!(names(&listed, &prefix).is_empty(), "{listed:#}");
-    let left = std::fs::read_dir(records(scene))?.flatten();
+    let left = std::fs::read_dir(scene.records())?.flatten();
     let left: Vec<_> = left
         .map(|entry| entry.file_name())
         .filter(|name| name.to_string_lossy().starts_with(&prefix))

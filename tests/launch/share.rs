@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use super::running::{Other, UIDS};
 use super::support::sandbox::Running;
-use super::support::{Case, Need, Outcome, Sandbox, Scene, case};
+use super::support::{Case, Need, Outcome, Sandbox, Scene, case, unique};
 
 const USERNS: &[Need] = &[Need::UserNamespaces];
 /// What the first sandbox makes.
@@ -34,21 +34,10 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
-fn unique(what: &str) -> String {
-    format!("test-{}-{what}", std::process::id())
-}
-
 /// All three kinds of `name`.
 fn shares(name: &str) -> String {
     let keys = KINDS.map(|kind| format!("{kind} = \"sandbox:{name}\"\n"));
     format!("[namespaces]\n{}", keys.concat())
-}
-
-fn named<'a>(scene: &'a Scene, name: &str, profile: &str) -> std::io::Result<Sandbox<'a>> {
-    Ok(scene
-        .sandbox()
-        .profile_text(profile)?
-        .args(["--name", name]))
 }
 
 /// A sandbox that serves a port of its loopback interface.
@@ -67,7 +56,7 @@ fn end(run: Running) -> Outcome {
 
 fn same_namespaces(scene: &Scene) -> Outcome {
     let name = unique("first");
-    let first = serving(named(scene, &name, FIRST)?, "8071")?;
+    let first = serving(scene.run_called(&name, FIRST)?, "8071")?;
     let inside = first.descendants().last().copied().ok_or("no program")?;
     let there = KINDS.map(|kind| fs::read_link(format!("/proc/{inside}/ns/{kind}")));
     let deeds = [
@@ -116,9 +105,9 @@ fn same_namespaces(scene: &Scene) -> Outcome {
 
 fn either_may_end(scene: &Scene) -> Outcome {
     let (one, two, three) = (unique("one"), unique("two"), unique("three"));
-    let first = serving(named(scene, &one, FIRST)?, "8072")?;
-    let second = serving(named(scene, &two, &shares(&one))?, "8073")?;
-    let third = serving(named(scene, &three, &shares(&one))?, "8074")?;
+    let first = serving(scene.run_called(&one, FIRST)?, "8072")?;
+    let second = serving(scene.run_called(&two, &shares(&one))?, "8073")?;
+    let third = serving(scene.run_called(&three, &shares(&one))?, "8074")?;
     // The third goes, and the first is as it was.
     end(third)?;
     let still = scene
@@ -159,9 +148,9 @@ fn either_may_end(scene: &Scene) -> Outcome {
 /// Who joins a sandbox that shares is in all of its namespaces.
 fn joined_too(scene: &Scene) -> Outcome {
     let (one, two) = (unique("one"), unique("two"));
-    let first = serving(named(scene, &one, FIRST)?, "8075")?;
+    let first = serving(scene.run_called(&one, FIRST)?, "8075")?;
     let profile = format!("{}pid = true\nuser = true\n", shares(&one));
-    let second = serving(named(scene, &two, &profile)?, "8076")?;
+    let second = serving(scene.run_called(&two, &profile)?, "8076")?;
     let inside = second.descendants().last().copied().ok_or("no program")?;
     let kinds = ["net", "ipc", "uts", "pid", "user", "mnt"];
     let there = kinds.map(|kind| fs::read_link(format!("/proc/{inside}/ns/{kind}")));
@@ -187,8 +176,7 @@ fn joined_too(scene: &Scene) -> Outcome {
 fn ids_are_the_callers(scene: &Scene) -> Outcome {
     let name = unique("root");
     let first = serving(
-        named(
-            scene,
+        scene.run_called(
             &name,
             "[namespaces]\nuser = true\nnet = true\n[user]\nuid = \"root\"\ngid = \"root\"\n",
         )?,
@@ -232,7 +220,10 @@ fn ids_are_the_callers(scene: &Scene) -> Outcome {
 
 fn what_is_refused(scene: &Scene) -> Outcome {
     let name = unique("plain");
-    let first = serving(named(scene, &name, "[namespaces]\nnet = true\n")?, "8078")?;
+    let first = serving(
+        scene.run_called(&name, "[namespaces]\nnet = true\n")?,
+        "8078",
+    )?;
     let mut wrong = Vec::new();
     for (keys, status, reason) in [
         (format!("user = \"sandbox:{name}\""), 125, "made below it"),
@@ -295,9 +286,9 @@ fn what_is_refused(scene: &Scene) -> Outcome {
 fn not_below_capabilities(scene: &Scene) -> Outcome {
     let (one, two) = (unique("strong"), unique("shut-in"));
     let strong = "[namespaces]\nnet = true\n[capabilities]\ndefault = \"keep\"\n";
-    let first = serving(named(scene, &one, strong)?, "8079")?;
+    let first = serving(scene.run_called(&one, strong)?, "8079")?;
     let shut_in = strong.replace("net = true", "net = true\npid = true");
-    let second = serving(named(scene, &two, &shut_in)?, "8080")?;
+    let second = serving(scene.run_called(&two, &shut_in)?, "8080")?;
     let below = |name: &str| {
         scene
             .sandbox()
@@ -337,7 +328,7 @@ fn of_another_user(scene: &Scene) -> Outcome {
         .program(["sh", "-c", "echo ready; exec sleep 600"])
         .spawn()?;
     run.wait_for("ready")?;
-    let own = serving(named(scene, &ours, FIRST)?, "8081")?;
+    let own = serving(scene.run_called(&ours, FIRST)?, "8081")?;
     let by_root = scene
         .sandbox()
         .profile_text(&format!("[namespaces]\nnet = \"sandbox:{theirs}\"\n"))?

@@ -352,7 +352,7 @@ fn lines_that_are_damaged_are_read_alike() {
             continue;
         };
         let matches = library.try_get_matches_from_mut(&line);
-        let found = matches.and_then(|matches| Typed::from_matches(&matches));
+        let found = matches.and_then(|matches| Typed::from_matches(&library, &matches));
         let found = found.unwrap_or_else(|error| panic!("{line:?} is taken, and {error}"));
         assert_eq!(typed, found, "{line:?}");
         taken += 1;

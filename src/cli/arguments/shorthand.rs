@@ -6,23 +6,23 @@ use clap::{Args, ValueHint};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Shorthand {
     /// The most memory that the program and its children may use together (limits.memory)
-    #[arg(long, value_name = "SIZE", value_hint = ValueHint::Other, help_heading = "Limits")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_hint = ValueHint::Other, help_heading = "Limits")]
     pub memory: Option<String>,
 
     /// Swap space in addition to the memory; 0 forbids swapping (limits.swap)
-    #[arg(long, value_name = "SIZE", value_hint = ValueHint::Other, help_heading = "Limits")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_hint = ValueHint::Other, help_heading = "Limits")]
     pub swap: Option<String>,
 
     /// Memory to be pushed back to when the host runs short of it (limits.memory-soft)
-    #[arg(long, value_name = "SIZE", value_hint = ValueHint::Other, help_heading = "Limits")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_hint = ValueHint::Other, help_heading = "Limits")]
     pub memory_soft: Option<String>,
 
     /// The most processes and threads at the same time (limits.pids)
-    #[arg(long, value_name = "NUMBER", value_hint = ValueHint::Other, help_heading = "Limits")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_hint = ValueHint::Other, help_heading = "Limits")]
     pub pids: Option<String>,
 
     /// CPU time as a part of one CPU: 150% is one and a half (limits.cpu)
-    #[arg(long, value_name = "PERCENT", value_hint = ValueHint::Other, help_heading = "Limits")]
+    #[arg(long, value_name = "PERCENT", allow_negative_numbers = true, value_hint = ValueHint::Other, help_heading = "Limits")]
     pub cpu: Option<String>,
 
     /// The path can be read and executed, not changed ("PATH" = "read-only")

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 
 use clap::error::Error;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use super::{Launch, plain};
 use crate::cli::flag::Flag;
+use crate::cli::usage;
 
 /// A command line of `sandbox`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,11 +34,14 @@ impl Typed {
 
     /// The same, whatever the line is: who judges, and says what is wrong.
     pub(super) fn by_library(words: &[OsString]) -> Result<Self, Error> {
-        Self::from_matches(&Launch::command().try_get_matches_from(words)?)
+        let mut command = Launch::command();
+        let matches = command.try_get_matches_from_mut(words)?;
+        Self::from_matches(&command, &matches)
     }
 
     /// What the library has found.
-    pub(super) fn from_matches(matches: &ArgMatches) -> Result<Self, Error> {
+    pub(super) fn from_matches(command: &Command, matches: &ArgMatches) -> Result<Self, Error> {
+        usage::no_empty(command, matches)?;
         Ok(Self {
             launch: Launch::from_arg_matches(matches)?,
             rules: rules(matches),

@@ -231,6 +231,18 @@ pub fn plain_count(number: i64) -> Result<Count, Wrong> {
     })
 }
 
+/// What a number without a unit may have meant: elsewhere a small one is so many CPUs.
+pub(super) fn cpus(text: &str) -> String {
+    let percent = format!("write \"{text}%\" for {text} % of one CPU");
+    match text {
+        "1" => format!("{percent}, \"100%\" for the whole of it"),
+        _ if text.len() < 3 && !text.starts_with(['0', '-']) => {
+            format!("{percent}, \"{text}00%\" for {text} CPUs")
+        }
+        _ => percent,
+    }
+}
+
 /// A part of one CPU, or `max`. The kernel grants no less than 1 ms of each 100 ms.
 ///
 /// # Errors
@@ -243,7 +255,7 @@ pub fn cpu(text: &str) -> Result<Cpu, Wrong> {
         let wrong = not("a part of a CPU", text);
         return Err(
             if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-                wrong.help(format!("write \"{text}%\" for {text} % of one CPU"))
+                wrong.help(cpus(text))
             } else {
                 wrong.help(
                     "write a percentage of one CPU, such as \"150%\", or \"max\" for no limit",
@@ -312,6 +324,13 @@ mod tests {
             assert!(size(text).is_err(), "{text}");
         }
         assert!(bytes("25%").is_err());
+    }
+
+    #[test]
+    fn numbers_of_cpus_are_led_to_percentages() {
+        assert!(cpus("2").ends_with("\"200%\" for 2 CPUs"));
+        assert!(cpus("1").ends_with("\"100%\" for the whole of it"));
+        assert!(!cpus("150").contains("15000") && !cpus("0").contains("000"));
     }
 
     #[test]

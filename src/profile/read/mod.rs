@@ -171,8 +171,9 @@ fn mistyped(kind: Kind, value: &DeValue<'_>) -> Wrong {
     let wrong = Wrong::new(format!("expected {}, found {found}", expectation(kind)))
         .label(found.to_owned());
     match (kind, value) {
-        (Kind::Cpu, DeValue::Integer(n)) => {
-            wrong.help(format!("write \"{n}%\" for {n} % of one CPU"))
+        (Kind::Cpu, DeValue::Integer(n)) => wrong.help(amount::cpus(&n.to_string())),
+        (Kind::Cpu, DeValue::Float(_)) => {
+            wrong.help("one and a half CPUs are \"150%\", a tenth of one is \"10%\"")
         }
         (Kind::Mode, DeValue::Integer(n)) => wrong.help(format!(
             "mode bits are octal text, so that 22 cannot be taken for 022: \"{n}\""

@@ -5,7 +5,8 @@
 //! from elsewhere is decided by its own path, and by that of the host.
 
 use std::cmp::Reverse;
-use std::ffi::OsString;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::draft::Line;
@@ -43,6 +44,8 @@ pub struct Names {
     rules: Vec<Rule>,
     /// What names a path alone, and whether it keeps that away.
     literals: PathMap<bool>,
+    /// The last names of those that do: nearly all files are told apart by theirs.
+    kept: BTreeSet<OsString>,
     /// Where what lies below is something else than around it.
     trees: PathMap<Tree>,
 }
@@ -53,9 +56,19 @@ impl Names {
     pub fn new(rules: Vec<Rule>, literals: PathMap<bool>, trees: PathMap<Tree>) -> Self {
         Self {
             rules,
-            literals,
             trees,
+            ..Self::default()
         }
+        .with_literals(literals)
+    }
+
+    fn with_literals(mut self, literals: PathMap<bool>) -> Self {
+        let kept = literals.iter().filter(|(_, closes)| **closes);
+        self.kept = kept
+            .filter_map(|(path, _)| path.file_name().map(OsStr::to_owned))
+            .collect();
+        self.literals = literals;
+        self
     }
 
     /// The patterns that keep files away, as written.
@@ -67,9 +80,12 @@ impl Names {
     /// Whether what is at a place is to be kept away.
     #[must_use]
     pub fn close(&self, place: &Path) -> bool {
+        // The same at both paths, but where a file is shown under another name: a key names that place alone, and decides.
         let name = place.file_name();
         let mut rules = self.rules.iter().filter(|rule| rule.closes);
-        if !self.literals.contains_key(place) && !rules.any(|rule| rule.pattern.may_end_in(name)) {
+        if !name.is_some_and(|name| self.kept.contains(name))
+            && !rules.any(|rule| rule.pattern.may_end_in(name))
+        {
             return false;
         }
         let Some(host) = self.host(place) else {
@@ -259,7 +275,7 @@ pub(super) fn look_after(draft: &mut Draft, lines: &[Line]) -> Option<Step> {
     if !names.matter() {
         return None;
     }
-    names.literals = literals(draft, &said);
+    let names = names.with_literals(literals(draft, &said));
     for (site, text) in notes {
         draft.note(site, text);
     }
@@ -401,6 +417,13 @@ mod tests {
         assert!(closed(&shown, "/m/x/.env") && closed(&shown, "/w/.env"));
         assert!(!closed(&shown, "/n/.env"));
         assert_eq!(shown.onward(Path::new("/")), listed(&["m", "w"]));
+        let named = names(
+            &[("/w/*.env", true)],
+            &[("/w/a/key", true), ("/m/own", false), ("/w/a/own", true)],
+            &trees,
+        );
+        assert!(closed(&named, "/m/key") && closed(&named, "/w/a/key"));
+        assert!(!closed(&named, "/m/own") && !closed(&named, "/m/b/key"));
         let own_word = names(&[("/m/**/.env", false), ("/w/**/.env", true)], &[], &trees);
         assert!(!closed(&own_word, "/m/x/.env"));
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::super::support::{Case, Need, Outcome, Scene, case, has_ended, wait_until};
-use super::{SOON, USERNS, end, idle, join, record_of, unique};
+use super::super::support::{Case, Need, Outcome, Scene, case, has_ended, unique, wait_until};
+use super::{SOON, USERNS, end, idle, join};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -198,7 +198,7 @@ fn counts_in_the_group(scene: &Scene) -> Outcome {
 fn launcher_gone(scene: &Scene) -> Outcome {
     let name = unique("orphan");
     let run = idle(scene, &name, "[process]\ndie-with-parent = false\n")?;
-    let path = record_of(scene, &name);
+    let path = scene.records().join(&name);
     assert!(wait_until(SOON, || fs::read_to_string(&path)
         .is_ok_and(|text| text.lines().count() >= 3)));
     let inside = run.descendants();

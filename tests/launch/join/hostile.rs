@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::super::support::{Case, Outcome, Scene, case, wait_until};
-use super::{SOON, USERNS, end, idle, join, record_of, start, unique};
+use super::super::support::{Case, Outcome, Scene, case, unique, wait_until};
+use super::{SOON, USERNS, end, idle, join};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -29,7 +29,8 @@ fn out_of_reach_while_entering(scene: &Scene) -> Outcome {
         "[namespaces]\nuts = true\n[syscalls]\npersonality = \"deny\"\n[capabilities]\ndefault = \"drop\"\n",
     ] {
         let name = unique("stalked");
-        let mut run = start(scene, &name, profile)?
+        let mut run = scene
+            .run_called(&name, profile)?
             .probe(["stalk", "12"])
             .spawn()?;
         run.wait_for("stalking")?;
@@ -81,7 +82,8 @@ fn own_file_is_out_of_reach(scene: &Scene) -> Outcome {
         done";
     let profile = "[filesystem]\n\"/\" = \"read-only\"\n\"/dev/null\" = \"read-write\"\n[namespaces]\npid = true\n\
                    [capabilities]\ndefault = \"drop\"\n[process]\nlandlock = false\n";
-    let mut run = start(scene, &name, profile)?
+    let mut run = scene
+        .run_called(&name, profile)?
         .program(["sh", "-c", script])
         .spawn()?;
     run.wait_for("ready")?;
@@ -138,7 +140,7 @@ fn forged_records(scene: &Scene) -> Outcome {
     let profile = "[namespaces]\npid = true\nuts = true\n[syscalls]\nptrace = \"deny\"\n";
     let name = unique("real");
     let run = idle(scene, &name, profile)?;
-    let path = record_of(scene, &name);
+    let path = scene.records().join(&name);
     assert!(wait_until(SOON, || fs::read_to_string(&path)
         .is_ok_and(|text| text.lines().count() >= 3)));
     let text = fs::read_to_string(&path)?;

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::super::support::{Case, Need, Outcome, Scene, case, wait_until};
-use super::{SOON, USERNS, end, idle, idling, join, start, unique};
+use super::super::support::{Case, Need, Outcome, Scene, case, unique, wait_until};
+use super::{SOON, USERNS, end, idle, join};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -101,7 +101,8 @@ fn compare_deeds(
 ) -> Outcome {
     let name = unique(name);
     let waits = deeds.iter().copied().chain(["wait@600"]);
-    let mut run = start(scene, &name, profile)?
+    let mut run = scene
+        .run_called(&name, profile)?
         .behind(behind)
         .deeds(waits)
         .spawn()?;
@@ -249,7 +250,8 @@ fn same_landlock_alone(scene: &Scene) -> Outcome {
         own.display()
     );
     let name = unique("alone");
-    let mut run = start(scene, &name, &profile)?
+    let mut run = scene
+        .run_called(&name, &profile)?
         .behind(&behind)
         .deeds(deeds.iter().map(String::as_str).chain(["wait@600"]))
         .spawn()?;
@@ -279,7 +281,8 @@ fn same_environment(scene: &Scene) -> Outcome {
     let profile = "[environment]\ndefault = \"clean\"\nPATH = true\nHOME = true\nA = \"b \\\\ ü\"\nLATE = true\n";
     let name = unique("environment");
     let deed = "read@/proc/self/environ";
-    let mut run = start(scene, &name, profile)?
+    let mut run = scene
+        .run_called(&name, profile)?
         .env("LATE", "said at the start")
         .deeds([deed, "wait@600"])
         .spawn()?;
@@ -305,13 +308,15 @@ fn same_environment(scene: &Scene) -> Outcome {
 /// What the launcher's caller had set binds those who join, whatever theirs has set.
 fn inherited_limits(scene: &Scene) -> Outcome {
     let name = unique("inherited");
-    let sandbox = start(scene, &name, "[process]\nno-new-privileges = true\n")?.behind([
-        "sh",
-        "-c",
-        "ulimit -S -n 300; ulimit -H -n 400; umask 0027; exec \"$@\"",
-        "sh",
-    ]);
-    let run = idling(sandbox)?;
+    let sandbox = scene
+        .run_called(&name, "[process]\nno-new-privileges = true\n")?
+        .behind([
+            "sh",
+            "-c",
+            "ulimit -S -n 300; ulimit -H -n 400; umask 0027; exec \"$@\"",
+            "sh",
+        ]);
+    let run = sandbox.idle()?;
     let deeds = ["limit@Max open files", "status@Umask"];
     let joined = join(scene, &name).deeds(deeds).run()?;
     end(run)?;

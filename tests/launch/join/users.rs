@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use super::super::running::{Other, UIDS};
-use super::super::support::{Case, Need, Outcome, Scene, case};
-use super::{USERNS, end, idle, idling, join, unique};
+use super::super::support::{Case, Need, Outcome, Scene, case, unique};
+use super::{USERNS, end, idle, join};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -44,13 +44,15 @@ fn of_another_user(scene: &Scene) -> Outcome {
             .in_folder("/")
     };
     let theirs = unique("theirs");
-    let run = idling(as_other("sandbox").args([
-        "--no-profile",
-        "--set",
-        "namespaces.uts=true",
-        "--name",
-        &theirs,
-    ]))?;
+    let run = as_other("sandbox")
+        .args([
+            "--no-profile",
+            "--set",
+            "namespaces.uts=true",
+            "--name",
+            &theirs,
+        ])
+        .idle()?;
     let ours = unique("ours");
     let own = idle(scene, &ours, "[namespaces]\nuts = true\n")?;
     let by_root = join(scene, &theirs).program(["echo", "was run"]).run()?;

@@ -8,8 +8,8 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::super::support::{Case, Need, Outcome, Scene, case};
-use super::{Fault, PLAIN, control, ctl, named, of, records, start, until};
+use super::super::support::{Case, Need, Outcome, Scene, case, unique};
+use super::{Fault, PLAIN, control, ctl, of, start, until};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -31,7 +31,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn killed_launcher(scene: &Scene) -> Outcome {
-    let name = named("dead");
+    let name = unique("dead");
     let run = start(scene, &name, PLAIN, "exec sleep 600")?;
     let waiting = scene.sandboxctl().args(["wait", &name]).spawn()?;
     let waiter = format!(" {} ", waiting.pid());
@@ -47,7 +47,7 @@ fn killed_launcher(scene: &Scene) -> Outcome {
     out.complains("its launcher did not say how")?;
     until(scene, "the removal of a stale record", || {
         let listed = control(scene, &["list", "--json"])?;
-        Ok(of(&listed, "name", &name).is_none() && !records(scene).join(&name).exists())
+        Ok(of(&listed, "name", &name).is_none() && !scene.records().join(&name).exists())
     })?;
     // Its name is free.
     let run = start(scene, &name, PLAIN, "exec sleep 600")?;
@@ -57,7 +57,7 @@ fn killed_launcher(scene: &Scene) -> Outcome {
 }
 
 fn orphan(scene: &Scene) -> Outcome {
-    let name = named("orphan");
+    let name = unique("orphan");
     let run = start(
         scene,
         &name,
@@ -136,11 +136,11 @@ pub(super) fn record(directory: &Path, name: &str) -> Result<Value, Fault> {
 }
 
 fn forged_records(scene: &Scene) -> Outcome {
-    let name = named("true");
+    let name = unique("true");
     let run = start(scene, &name, PLAIN, "exec sleep 600")?;
-    let directory = records(scene);
+    let directory = scene.records();
     let good = record(&directory, &name)?;
-    let forged = named("forged");
+    let forged = unique("forged");
     let refuses = |change: &dyn Fn(&mut Value), words: &str| -> Outcome {
         let mut value = good.clone();
         value["name"] = json!(forged);
@@ -282,9 +282,9 @@ fn refuses_group(
 }
 
 fn records_are_hidden(scene: &Scene) -> Outcome {
-    let name = named("seen");
+    let name = unique("seen");
     let run = start(scene, &name, PLAIN, "exec sleep 600")?;
-    let place = records(scene);
+    let place = scene.records();
     let at = place.display().to_string();
     for profile in [
         "",

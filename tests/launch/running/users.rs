@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::super::support::sandbox::Running;
-use super::super::support::{Case, Finished, Need, Outcome, Scene, case};
+use super::super::support::{Case, Finished, Need, Outcome, Scene, case, unique};
 use super::records::{forge, record};
-use super::{Fault, LIMITED, PLAIN, control, ctl, named, of, records, start, written};
+use super::{Fault, LIMITED, PLAIN, control, ctl, of, start, written};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -75,7 +75,7 @@ impl Other {
     }
 
     pub fn start(&self, scene: &Scene, name: &str) -> Result<Running, Fault> {
-        let mut run = scene
+        let run = scene
             .sandbox()
             .args([
                 "--no-profile",
@@ -84,13 +84,11 @@ impl Other {
                 "--name",
                 name,
             ])
-            .program(["sh", "-c", "echo ready; exec sleep 600"])
             .behind(self.words())
             .env("XDG_RUNTIME_DIR", &self.runtime)
             .env("HOME", &self.runtime)
             .in_folder("/")
-            .spawn()?;
-        run.wait_for("ready")?;
+            .idle()?;
         written(scene, name)?;
         Ok(run)
     }
@@ -108,7 +106,7 @@ pub const UIDS: [u32; 2] = [64_321, 64_322];
 fn two_users(scene: &Scene) -> Outcome {
     let [one, two] = UIDS.map(Other::new);
     let (one, two) = (one?, two?);
-    let (first, second, roots) = (named("one"), named("two"), named("root"));
+    let (first, second, roots) = (unique("one"), unique("two"), unique("root"));
     let runs = [
         one.start(scene, &first)?,
         two.start(scene, &second)?,
@@ -161,16 +159,16 @@ fn two_users(scene: &Scene) -> Outcome {
 
 fn root_is_not_led_astray(scene: &Scene) -> Outcome {
     let user = Other::new(UIDS[0])?;
-    let name = named("bait");
+    let name = unique("bait");
     let own = user.start(scene, &name)?;
     let directory = user.runtime.join("sandbox");
     let good = record(&directory, &name)?;
     // A process of root, as if it were the user's sandbox.
-    let victim = named("victim");
+    let victim = unique("victim");
     let run = start(scene, &victim, LIMITED, "exec sleep 600")
         .or_else(|_| start(scene, &victim, PLAIN, "exec sleep 600"))?;
-    let target = record(&records(scene), &victim)?;
-    let forged = named("trap");
+    let target = record(&scene.records(), &victim)?;
+    let forged = unique("trap");
     for steal in [
         &["child", "program_process", "init"][..],
         &["group"],

@@ -8,10 +8,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::super::support::{Case, Need, Outcome, Scene, case};
+use super::super::support::{Case, Need, Outcome, Scene, case, unique};
 use super::{
-    Fault, LIMITED, PID_NAMESPACE, PLAIN, agrees, control, ctl, named, of, records, start, until,
-    written,
+    Fault, LIMITED, PID_NAMESPACE, PLAIN, agrees, control, ctl, of, start, until, written,
 };
 
 pub fn cases() -> Vec<Case> {
@@ -41,7 +40,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn every_verb(scene: &Scene) -> Outcome {
-    let name = named("all");
+    let name = unique("all");
     let profile = format!("{LIMITED}{PID_NAMESPACE}{PLAIN}");
     let run = start(scene, &name, &profile, "sleep 600 & sleep 600")?;
     let line = of(&control(scene, &["list", "--json"])?, "name", &name).ok_or("not listed")?;
@@ -100,18 +99,22 @@ fn every_verb(scene: &Scene) -> Outcome {
     let policy = control(scene, &["policy", &name, "--json"])?;
     assert_eq!(policy["sections"]["limits"]["pids"]["origin"]["line"], 3);
 
+    let out = ctl(scene, &["show", &name])?;
+    out.exits_with(2)?
+        .complains(&format!("sandboxctl policy {name}"))?;
+
     ctl(scene, &["kill", &name])?.succeeds()?;
     run.wait()?.exits_with(143)?;
     assert_eq!(
         of(&control(scene, &["list", "--json"])?, "name", &name),
         None
     );
-    assert!(!records(scene).join(&name).exists());
+    assert!(!scene.records().join(&name).exists());
     Ok(())
 }
 
 fn without_limits(scene: &Scene) -> Outcome {
-    let name = named("free");
+    let name = unique("free");
     let run = start(scene, &name, PID_NAMESPACE, "sleep 600 & sleep 600")?;
     let stats = control(scene, &["stats", &name, "--json"])?;
     assert_eq!(stats[0]["counted"], "processes", "{stats:#}");
@@ -124,7 +127,7 @@ fn without_limits(scene: &Scene) -> Outcome {
 }
 
 fn names(scene: &Scene) -> Outcome {
-    let name = named("name");
+    let name = unique("name");
     let first = start(scene, &name, PLAIN, "exec sleep 600")?;
     let again = scene
         .sandbox()
@@ -147,7 +150,7 @@ fn names(scene: &Scene) -> Outcome {
             .exits_with(2)?;
     }
     // Automatic names are numbered; the program's name is all that they need.
-    let program = scene.write(&named("prog"), "#!/bin/sh\necho ready\nexec sleep 600\n")?;
+    let program = scene.write(&unique("prog"), "#!/bin/sh\necho ready\nexec sleep 600\n")?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     let mut runs = Vec::new();
     for _ in 0..3 {
@@ -160,14 +163,14 @@ fn names(scene: &Scene) -> Outcome {
         runs.push(run);
     }
     for number in ["", "-2", "-3"] {
-        written(scene, &(named("prog") + number))?;
+        written(scene, &(unique("prog") + number))?;
     }
-    let out = ctl(scene, &["state", &named("prgo")])?;
+    let out = ctl(scene, &["state", &unique("prgo")])?;
     out.exits_with(1)?;
-    out.complains(&format!("did you mean `{}", named("pro")))?;
+    out.complains(&format!("did you mean `{}", unique("pro")))?;
     out.complains("running: ")?;
     // A number that became free is taken again.
-    ctl(scene, &["kill", &(named("prog") + "-2")])?.succeeds()?;
+    ctl(scene, &["kill", &(unique("prog") + "-2")])?.succeeds()?;
     runs.remove(1).wait()?.exits_with(143)?;
     let mut run = scene
         .sandbox()
@@ -175,7 +178,7 @@ fn names(scene: &Scene) -> Outcome {
         .program([&program])
         .spawn()?;
     run.wait_for("ready")?;
-    written(scene, &(named("prog") + "-2"))?;
+    written(scene, &(unique("prog") + "-2"))?;
     runs.push(run);
     runs.push(first);
     for run in runs {
@@ -186,7 +189,7 @@ fn names(scene: &Scene) -> Outcome {
 }
 
 fn wait_tells_the_status(scene: &Scene) -> Outcome {
-    let name = named("wait");
+    let name = unique("wait");
     let run = start(
         scene,
         &name,
@@ -209,7 +212,7 @@ fn wait_tells_the_status(scene: &Scene) -> Outcome {
 }
 
 fn kill_signals(scene: &Scene) -> Outcome {
-    let name = named("sig");
+    let name = unique("sig");
     let line = "trap 'echo one' USR1; trap 'echo two' HUP; while :; do sleep 0.1; done";
     let mut run = start(scene, &name, PLAIN, line)?;
     ctl(scene, &["kill", &name, "--signal", "USR1"])?.succeeds()?;
@@ -219,7 +222,7 @@ fn kill_signals(scene: &Scene) -> Outcome {
     ctl(scene, &["kill", &name, "--signal", "NONE"])?.exits_with(2)?;
     ctl(
         scene,
-        &["kill", &named("nobody"), &name, "--signal", "KILL"],
+        &["kill", &unique("nobody"), &name, "--signal", "KILL"],
     )?
     .exits_with(1)?
     .complains("no sandbox named")?;
@@ -229,7 +232,7 @@ fn kill_signals(scene: &Scene) -> Outcome {
 
 /// Ends a sandbox whose processes become others faster than they can be listed.
 fn kill_hoppers(scene: &Scene, profile: &str) -> Outcome {
-    let name = named("hop");
+    let name = unique("hop");
     let mut run = scene
         .sandbox()
         .profile_text(profile)?
@@ -255,7 +258,7 @@ fn kill_all_of_a_group(scene: &Scene) -> Outcome {
 }
 
 fn freeze_is_complete(scene: &Scene) -> Outcome {
-    let name = named("ice");
+    let name = unique("ice");
     let mut run = scene
         .sandbox()
         .profile_text(LIMITED)?
@@ -296,7 +299,7 @@ fn freeze_is_complete(scene: &Scene) -> Outcome {
 }
 
 fn freeze_needs_a_group(scene: &Scene) -> Outcome {
-    let name = named("warm");
+    let name = unique("warm");
     let run = start(scene, &name, PLAIN, "exec sleep 600")?;
     let out = ctl(scene, &["freeze", &name])?;
     out.exits_with(1)?;
@@ -308,7 +311,7 @@ fn freeze_needs_a_group(scene: &Scene) -> Outcome {
 }
 
 fn events_of_one(scene: &Scene) -> Outcome {
-    let name = named("ev");
+    let name = unique("ev");
     let line =
         "until [ -e go ]; do sleep 0.1; done; head -c 200M /dev/zero | tail -n1 | wc -c; exit 3";
     let run = start(scene, &name, "[limits]\nmemory = \"32M\"\nswap = 0\n", line)
@@ -336,13 +339,13 @@ fn events_of_one(scene: &Scene) -> Outcome {
 }
 
 fn top_once(scene: &Scene) -> Outcome {
-    let name = named("top");
+    let name = unique("top");
     let run = start(scene, &name, PLAIN, "while :; do :; done")?;
     let out = ctl(scene, &["top"])?;
     out.succeeds()?;
     assert!(out.stdout().contains(&name), "{out}");
     assert!(!out.stdout().contains('\u{1b}'), "{out}");
-    ctl(scene, &["top", &named("nobody")])?.exits_with(1)?;
+    ctl(scene, &["top", &unique("nobody")])?.exits_with(1)?;
     ctl(scene, &["kill", &name])?.succeeds()?;
     run.wait()?.exits_with(143)?;
     Ok(())
@@ -350,7 +353,7 @@ fn top_once(scene: &Scene) -> Outcome {
 
 fn top_on_a_terminal(scene: &Scene) -> Outcome {
     const LEFT: &str = "\u{1b}[?25h\u{1b}[?1049l";
-    let name = named("tty");
+    let name = unique("tty");
     let run = start(scene, &name, PLAIN, "exec sleep 600")?;
     for (end, status) in [(Some(&b"q"[..]), 0), (Some(&b"\x03"[..]), 130), (None, 143)] {
         let mut top = scene
@@ -387,7 +390,7 @@ fn top_on_a_terminal(scene: &Scene) -> Outcome {
 
 fn twenty(scene: &Scene) -> Outcome {
     const COUNT: usize = 20;
-    let program = scene.write(&named("many"), "#!/bin/sh\nexec sleep 600\n")?;
+    let program = scene.write(&unique("many"), "#!/bin/sh\nexec sleep 600\n")?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     let mut runs = Vec::new();
     for _ in 0..COUNT {
@@ -403,7 +406,7 @@ fn twenty(scene: &Scene) -> Outcome {
         let all = listed.as_array().into_iter().flatten();
         all.filter(|line| line["status"] == "running")
             .filter_map(|line| Some(line["name"].as_str()?.to_owned()))
-            .filter(|name| name.starts_with(&named("many")))
+            .filter(|name| name.starts_with(&unique("many")))
             .collect()
     };
     let mut names = BTreeSet::new();

@@ -44,7 +44,7 @@ pub use host::{Host, Layout, Need, on_path, refused_limits};
 pub use leaks::Traces;
 pub use probe::{Answer, foreign};
 pub use sandbox::{Finished, Sandbox};
-pub use scene::{Scene, binary, own_path};
+pub use scene::{Scene, binary, own_path, unique};
 
 use std::error::Error;
 use std::fs;

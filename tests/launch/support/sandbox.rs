@@ -200,6 +200,19 @@ impl<'a> Sandbox<'a> {
         (line, command)
     }
 
+    /// Starts a shell line, and waits until it has begun.
+    pub fn begin(self, line: &str) -> io::Result<Running> {
+        let line = format!("echo ready; {line}");
+        let mut run = self.program(["sh", "-c", &line]).spawn()?;
+        run.wait_for("ready")?;
+        Ok(run)
+    }
+
+    /// Starts what goes on until it is ended.
+    pub fn idle(self) -> io::Result<Running> {
+        self.begin("exec sleep 600")
+    }
+
     /// Starts it.
     pub fn spawn(self) -> io::Result<Running> {
         let (line, mut command) = self.command();

@@ -78,6 +78,19 @@ impl Scene {
         Sandbox::new(self, &binary("sandbox"))
     }
 
+    /// The launcher, with a profile and a name for the run.
+    pub fn run_called(&self, name: &str, profile: &str) -> io::Result<Sandbox<'_>> {
+        Ok(self.sandbox().profile_text(profile)?.args(["--name", name]))
+    }
+
+    /// Where the records of who runs the tests are.
+    pub fn records(&self) -> PathBuf {
+        match self.host.is_root() {
+            true => PathBuf::from("/run/sandbox"),
+            false => self.runtime().join("sandbox"),
+        }
+    }
+
     /// The controlling program, in the same home.
     pub fn sandboxctl(&self) -> Sandbox<'_> {
         Sandbox::new(self, &binary("sandboxctl"))
@@ -103,6 +116,11 @@ impl Scene {
         fs::remove_dir_all(&self.folder)
             .map_err(|error| io::Error::other(format!("`{folder}` cannot be removed: {error}")))
     }
+}
+
+/// A name for a run that no other test or person on this host uses.
+pub fn unique(what: &str) -> String {
+    format!("test-{}-{what}", std::process::id())
 }
 
 /// A program of the workspace: in `SANDBOX_BIN_DIR` if set, else where cargo built it.
