@@ -33,6 +33,10 @@ fn meaning(means: &'static str, help: &[&str]) -> Meaning {
     }
 }
 
+/// What to do where nothing is known.
+const AGAIN: &str =
+    "start it again; if it stays so, `sandboxctl doctor` tries what this host allows";
+
 const DOCTOR: &str = "`sandboxctl doctor` tries what this host allows, and names the exact fix";
 
 fn explain(action: &Action, errno: Errno) -> Meaning {
@@ -359,11 +363,11 @@ pub(super) fn tell_of(
     if !error.detail.is_empty() {
         let _ = writeln!(text, "  {}", escape::line(&error.detail));
     }
-    if let Some(errno) = errno
-        && help.is_empty()
-        && error.help.is_empty()
-    {
-        help.push(way_out(errno).to_owned());
+    if let Some(cause) = error.cause {
+        help.extend(shortage(cause).help);
+    }
+    if help.is_empty() && error.help.is_empty() {
+        help.push(errno.or(error.cause).map_or(AGAIN, way_out).to_owned());
     }
     for line in help.iter().chain(&error.help) {
         let _ = writeln!(text, "  help: {}", escape::line(line));
@@ -411,9 +415,11 @@ fn not_executed(program: &OsStr, environment: &[(OsString, OsString)], errno: Er
             status::NOT_EXECUTABLE,
         ),
         other => {
+            let help = shortage(other).help;
+            let help = help.first().map_or(way_out(other), String::as_str);
             return Told {
                 text: format!(
-                    "sandbox: {shown}: it cannot be started; the kernel said: {other:?} ({})\n",
+                    "sandbox: {shown}: it cannot be started; the kernel said: {other:?} ({})\n  help: {help}\n",
                     other.desc()
                 ),
                 status: status::NOT_EXECUTABLE,

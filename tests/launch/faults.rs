@@ -654,6 +654,9 @@ fn judge(
                 out.code()
             ));
         }
+        if stderr.contains("nothing was run") && !stderr.contains("help: ") {
+            faults.push(format!("it is not told what to do: {stderr}"));
+        }
         return faults;
     }
     if stderr.contains("nothing was run") {
