@@ -123,6 +123,17 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
             "the file system that it is to lie on is full, or the caller's part of it is",
             &["make room there: `df -h` and `df -i` say how much there is, `quota` what is yours"],
         ),
+        (Action::OwnDirectory { path }, Errno::EROFS) => Meaning {
+            means: "the file system that it is to lie on is read-only, and only what is there can be kept from the program",
+            help: vec![
+                format!(
+                    "make it where that can be written to: mkdir -p -m 700 {}",
+                    escape::os(path.as_os_str())
+                ),
+                "or have XDG_CONFIG_HOME, XDG_DATA_HOME and XDG_STATE_HOME lead elsewhere"
+                    .to_owned(),
+            ],
+        },
         (_, Errno::ENOSPC) => meaning(
             "the limit on mounts is reached (fs.mount-max), or a file system of ours is full",
             &[],

@@ -297,6 +297,14 @@ fn disk_full(scene: &Scene) -> Outcome {
     let home = full(&scene.home());
     let out = after(scene, true, &home)?.run()?;
     judge("a home without room", &out, &promised)?;
+    let read_only = format!("mount -t tmpfs -o ro none {}", scene.home().display());
+    let out = after(scene, true, &read_only)?.run()?;
+    assert!(
+        !judge("a home that is read-only", &out, &promised)?,
+        "{out}"
+    );
+    out.exits_with(125)?;
+    out.complains("mkdir -p -m 700")?;
     // A directory of the profile's own is made in the home.
     let out = after(scene, true, &home)?
         .profile_text("[filesystem]\n\"~/.config\" = \"private\"\n")?
@@ -339,7 +347,7 @@ fn runtime_full(scene: &Scene) -> Outcome {
     let state = scene.home().join(".local/state");
     std::fs::create_dir_all(&state)?;
     let before = format!(
-        "for at in {} {} \"$([ -d /run/sandbox ] && echo /run/sandbox || echo /run)\"; do mount -t tmpfs -o ro none \"$at\"; done",
+        "for at in {} {} \"$([ -d /run/sandbox ] && echo /run/sandbox || echo /run)\"; do mount -t tmpfs -o mode=700 none \"$at\"; mkdir -p -m 700 \"$at/sandbox/run\"; mount -o remount,ro \"$at\"; done",
         scene.runtime().display(),
         state.display(),
     );
