@@ -111,6 +111,33 @@ impl Program {
         }
     }
 
+    /// The same for who makes one call besides, whatever this says about it: it is let through.
+    ///
+    /// # Errors
+    /// It would be longer than the kernel takes.
+    pub fn with_call(&self, call: &str, arch: Arch) -> Result<Self, Malformed> {
+        let Some(number) = arch.number(call) else {
+            return Ok(self.clone());
+        };
+        let test = |k, jf| Instruction {
+            code: JEQ,
+            jt: 0,
+            jf,
+            k,
+        };
+        let allow = Action::Allow.to_return_value().unwrap_or_default();
+        let mut instructions = vec![
+            Instruction::statement(LOAD, DATA_ARCH),
+            test(arch.audit_value(), 3),
+            Instruction::statement(LOAD, DATA_NUMBER),
+            test(number, 1),
+            Instruction::statement(RETURN, allow),
+        ];
+        // What follows loads what it tests.
+        instructions.extend(&self.instructions);
+        Self::new(instructions)
+    }
+
     /// The instructions, for the kernel.
     pub fn instructions(&self) -> &[Instruction] {
         &self.instructions

@@ -468,3 +468,36 @@ fn too_long_a_filter_is_refused() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn one_call_is_let_through_besides() {
+    let strict = program(
+        "kill",
+        &[
+            ("read", "allow"),
+            ("execve", "allow"),
+            ("exit_group", "allow"),
+        ],
+    );
+    let more = strict.with_call("close_range", Arch::X86_64).unwrap();
+    let verdict = |program: &Program, call, arch| program.verdict_for(call, arch, [0; 6]).unwrap();
+    assert_eq!(verdict(&more, "close_range", Arch::X86_64), Action::Allow);
+    for call in ["read", "write", "close", "exit_group", "clone3"] {
+        for arch in Arch::ALL {
+            if arch.number(call).is_some() {
+                let (then, now) = (verdict(&strict, call, arch), verdict(&more, call, arch));
+                assert_eq!(then, now, "{call}");
+            }
+        }
+    }
+    // By the number of the one on another architecture, which is that of another call there.
+    assert!(!verdict(&more, "close_range", Arch::X86).permits());
+}
+
+#[test]
+fn what_becomes_too_long_is_refused() {
+    let allow = *program("allow", &[]).instructions().last().unwrap();
+    let long = Program::new(vec![allow; MAX_INSTRUCTIONS]).unwrap();
+    let refused = long.with_call("close_range", Arch::X86_64);
+    assert_eq!(refused, Err(Malformed::Length(MAX_INSTRUCTIONS + 5)));
+}

@@ -10,6 +10,7 @@ use nix::sys::stat::{fstat, fstatat};
 
 use super::{Result, remove};
 use crate::control::sandbox;
+use crate::host::mountinfo;
 use crate::kernel::{Errno, at};
 use crate::report::escape;
 
@@ -151,7 +152,6 @@ struct Shown {
 }
 
 fn shown() -> Shown {
-    const FIELD: usize = 3;
     let mut shown = Shown {
         roots: Vec::new(),
         profiles: Vec::new(),
@@ -164,12 +164,7 @@ fn shown() -> Shown {
         };
         match std::fs::read(format!("/proc/{}/mountinfo", record.child.pid)) {
             Ok(table) => {
-                let fields = table.split(|&byte| byte == b'\n').filter_map(|line| {
-                    line.split(|&byte| byte == b' ')
-                        .nth(FIELD)
-                        .map(<[u8]>::to_vec)
-                });
-                shown.roots.extend(fields);
+                shown.see(&table);
             }
             Err(_) => shown.profiles.push(record.profile.clone()),
         }
@@ -178,17 +173,19 @@ fn shown() -> Shown {
 }
 
 impl Shown {
+    fn see(&mut self, mounts: &[u8]) {
+        let roots = mountinfo::lines(mounts).map(|line| mountinfo::plain(line.root));
+        self.roots.extend(roots);
+    }
+
     fn has(&self, profile: &str, name: &OsStr) -> bool {
         let end = [b"/private/", profile.as_bytes(), b"/", name.as_bytes()].concat();
-        // What is mounted may be a part of it, and a blank is written in another way there.
-        let plain = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("\\040", " ");
-        let end = plain(&end);
-        let inner = format!("{end}/");
+        // What is mounted may be a part of it.
+        let inner = [&end[..], b"/"].concat();
         self.unknown
             || self.profiles.iter().any(|other| other == profile)
             || self.roots.iter().any(|root| {
-                let root = plain(root);
-                root.ends_with(&end) || root.contains(&inner)
+                root.ends_with(&end) || root.windows(inner.len()).any(|part| part == inner)
             })
     }
 }
@@ -237,5 +234,26 @@ mod tests {
         ] {
             assert_eq!(place(OsStr::new(name)), Path::new(shown), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_mounted_is_in_use() {
+        let mut shown = Shown {
+            roots: Vec::new(),
+            profiles: Vec::new(),
+            unknown: false,
+        };
+        shown.see(
+            b"1 2 3:4 /d/private/a/home%2Fx\\040y /h rw - ext4 d rw\n\
+            2 2 3:4 /d/private/b\\134\xff/home/inner /h rw - ext4 d rw\n",
+        );
+        let has = |profile: &str, name: &[u8]| shown.has(profile, OsStr::from_bytes(name));
+        assert!(has("a", b"home%2Fx y"));
+        assert!(!has("a", b"home%2Fx"));
+        assert!(!has("c", b"home%2Fx y"));
+        shown.see(b"3 2 3:4 /d/private/b\\134c/na\\011me\xff/inner /h rw - ext4 d rw\n");
+        let has = |name: &[u8]| shown.has("b\\c", OsStr::from_bytes(name));
+        assert!(has(b"na\tme\xff"));
+        assert!(!has(b"na\tme\xfe"));
     }
 }

@@ -35,6 +35,10 @@ fn meaning(means: &'static str, help: &[&str]) -> Meaning {
     }
 }
 
+/// What to do where nothing is known.
+const AGAIN: &str =
+    "start it again; if it stays so, `sandboxctl doctor` tries what this host allows";
+
 const DOCTOR: &str = "`sandboxctl doctor` tries what this host allows, and names the exact fix";
 
 fn explain(action: &Action, errno: Errno) -> Meaning {
@@ -121,6 +125,17 @@ fn explain(action: &Action, errno: Errno) -> Meaning {
             "the file system that it is to lie on is full, or the caller's part of it is",
             &["make room there: `df -h` and `df -i` say how much there is, `quota` what is yours"],
         ),
+        (Action::OwnDirectory { path }, Errno::EROFS) => Meaning {
+            means: "the file system that it is to lie on is read-only, and only what is there can be kept from the program",
+            help: vec![
+                format!(
+                    "make it where that can be written to: mkdir -p -m 700 {}",
+                    escape::os(path.as_os_str())
+                ),
+                "or have XDG_CONFIG_HOME, XDG_DATA_HOME and XDG_STATE_HOME lead elsewhere"
+                    .to_owned(),
+            ],
+        },
         (_, Errno::ENOSPC) => meaning(
             "the limit on mounts is reached (fs.mount-max), or a file system of ours is full",
             &[],
@@ -361,11 +376,11 @@ pub(super) fn tell_of(
     if !error.detail.is_empty() {
         let _ = writeln!(text, "  {}", escape::line(&error.detail));
     }
-    if let Some(errno) = errno
-        && help.is_empty()
-        && error.help.is_empty()
-    {
-        help.push(way_out(errno).to_owned());
+    if let Some(cause) = error.cause {
+        help.extend(shortage(cause).help);
+    }
+    if help.is_empty() && error.help.is_empty() {
+        help.push(errno.or(error.cause).map_or(AGAIN, way_out).to_owned());
     }
     for line in help.iter().chain(&error.help) {
         let _ = writeln!(text, "  help: {}", escape::line(line));
@@ -421,9 +436,11 @@ fn not_executed(program: &OsStr, environment: &[(OsString, OsString)], errno: Er
             status::NOT_EXECUTABLE,
         ),
         other => {
+            let help = shortage(other).help;
+            let help = help.first().map_or(way_out(other), String::as_str);
             return Told {
                 text: format!(
-                    "sandbox: {shown}: it cannot be started; the kernel said: {other:?} ({})\n",
+                    "sandbox: {shown}: it cannot be started; the kernel said: {other:?} ({})\n  help: {help}\n",
                     other.desc()
                 ),
                 status: status::NOT_EXECUTABLE,

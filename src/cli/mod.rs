@@ -78,7 +78,12 @@ fn complain_in_passing(text: &str) {
 fn answer(text: &str) -> Result<(), i32> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    answered(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What became of an answer.
+fn answered(written: std::io::Result<()>) -> Result<(), i32> {
+    match written {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => {

@@ -7,20 +7,20 @@ use clap::{ArgMatches, Command};
 
 use crate::report::escape;
 
-use super::status;
+use super::{answered, status};
 
 mod foreign;
 
 /// `--help` and `--version` are answers; everything else is a mistake. Returns the exit status.
 pub(super) fn usage(error: Error) -> i32 {
     let error = harmless(with_our_word(error));
-    // The library chooses the stream; a reader that has left does not matter.
-    let _ = error.print();
+    // The library chooses the stream.
+    let printed = error.print();
     if error.use_stderr() {
-        status::USAGE
-    } else {
-        status::OK
+        return status::USAGE;
     }
+    let written = printed.and_then(|()| std::io::Write::flush(&mut std::io::stdout()));
+    answered(written).err().unwrap_or(status::OK)
 }
 
 /// Fails for an option or an operand that is given nothing, as by a variable of a script that is not set: nowhere does that mean

@@ -7,8 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::kernel::memory::Mark;
 use crate::kernel::process::exit;
+use crate::kernel::slate::Slate;
 use crate::kernel::{Errno, clone, descriptor, heap, memory, process, signal, terminal};
 
+use super::filtered;
 use super::init::{Kept, become_init, serve};
 use super::operation::{State, carry_out, host_of};
 use super::prepared::{ExecOp, Op, Prepared, Todo};
@@ -249,7 +251,9 @@ fn become_program(
         do_one(todo, &mut State::default(), socket);
     }
     if told {
-        held(prepared.audit.filter(), socket);
+        if let Err((step, errno)) = prepared.audit.filter() {
+            filtered::fail(prepared.slate.as_ref(), step, errno);
+        }
     } else {
         wait();
         held(prepared.audit.program(), socket);
@@ -260,7 +264,7 @@ fn become_program(
             fail(socket, prepared.execute.step, errno);
         }
     }
-    execute(&prepared.execute, lines)
+    execute(&prepared.execute, lines, prepared.slate.as_ref())
 }
 
 fn ready(socket: BorrowedFd<'_>) {
@@ -269,7 +273,8 @@ fn ready(socket: BorrowedFd<'_>) {
     }
 }
 
-fn execute(op: &ExecOp, lines: &Lines<'_>) -> ! {
+/// With a slate, under a filter.
+fn execute(op: &ExecOp, lines: &Lines<'_>, slate: Option<&Slate>) -> ! {
     let mut reason = Errno::ENOENT;
     for candidate in &op.candidates {
         match process::execute(candidate, lines.arguments, lines.environment) {
@@ -282,9 +287,12 @@ fn execute(op: &ExecOp, lines: &Lines<'_>) -> ! {
             }
         }
     }
-    let mut message = [0u8; FAILURE_LENGTH];
-    write_words(&mut message, op.step, reason);
-    // Under a filter this may not get through; the exit status says it too.
-    let _ = descriptor::send(lines.socket.as_fd(), &message);
+    filtered::leave(slate, op.step, reason);
+    if slate.is_none() {
+        let mut message = [0u8; FAILURE_LENGTH];
+        write_words(&mut message, op.step, reason);
+        // Nobody is left to be told if this fails; the exit status says it as well.
+        let _ = descriptor::send(lines.socket.as_fd(), &message);
+    }
     exit(if reason == Errno::ENOENT { 127 } else { 126 })
 }

@@ -87,15 +87,17 @@ impl Companions {
         let failed = |errno| LaunchError::at_step(step, errno);
         let run = run.unwrap_or(Path::new("/"));
         let strings = Strings::of(companion, run).map_err(failed)?;
-        let shown = |what: &str| format!("what portals are to know of it cannot be shown: {what}");
+        let unknown = |why: std::io::Error| {
+            refused(format!(
+                "what portals are to know of it cannot be shown: {why}"
+            ))
+            .cause(why.raw_os_error().map(Errno::from_raw))
+        };
         let (known, root) = match &companion.identity {
             None => (None, None),
             Some(identity) => (
-                Some(
-                    Known::of(identity, run, program)
-                        .map_err(|why| refused(shown(&why.to_string())))?,
-                ),
-                Some(Root::prepare(identity, run).map_err(|why| refused(shown(&why.to_string())))?),
+                Some(Known::of(identity, run, program).map_err(unknown)?),
+                Some(Root::prepare(identity, run).map_err(unknown)?),
             ),
         };
         let pipe = || -> Result<(OwnedFd, OwnedFd), Errno> {

@@ -16,6 +16,8 @@ pub struct LaunchError {
     pub site: Option<Site>,
     /// What somebody else said: a helper program, a service manager.
     pub detail: String,
+    /// What the kernel said, where the detail tells it already.
+    pub cause: Option<Errno>,
     /// What would help.
     pub help: Vec<String>,
     /// Whether the program may have begun before; it was killed then.
@@ -32,6 +34,7 @@ impl LaunchError {
             errno: Some(errno),
             site: None,
             detail: String::new(),
+            cause: None,
             help: Vec::new(),
             begun: false,
         }
@@ -71,6 +74,7 @@ impl LaunchError {
             errno: Some(errno),
             site: None,
             detail: String::new(),
+            cause: None,
             help: Vec::new(),
             begun: false,
         }
@@ -80,6 +84,13 @@ impl LaunchError {
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
+        self
+    }
+
+    /// Adds what a detail is about.
+    #[must_use]
+    pub fn cause(mut self, cause: Option<Errno>) -> Self {
+        self.cause = cause;
         self
     }
 }

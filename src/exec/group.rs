@@ -52,6 +52,8 @@ pub struct GroupError {
     pub site: Site,
     /// What was asked for and what the kernel or systemd said.
     pub message: String,
+    /// What of that was the kernel's word.
+    pub cause: Option<Errno>,
     /// What to do, a line each.
     pub help: Vec<String>,
 }
@@ -62,6 +64,7 @@ impl GroupError {
             key: None,
             site: Site::DEFAULT,
             message: message.into(),
+            cause: None,
             help: Vec::new(),
         }
     }
@@ -86,7 +89,10 @@ impl std::error::Error for GroupError {}
 
 impl From<FileError> for GroupError {
     fn from(error: FileError) -> Self {
-        Self::general(error.to_string())
+        Self {
+            cause: Some(error.errno),
+            ..Self::general(error.to_string())
+        }
     }
 }
 
@@ -313,6 +319,7 @@ impl Group {
             key: Some("devices".to_owned()),
             site: devices.site,
             message,
+            cause: None,
             help: Vec::new(),
         };
         let at = self.directories.unified().ok_or_else(|| {
@@ -355,6 +362,7 @@ impl Group {
             key: Some(write.key.clone()),
             site: write.site,
             message,
+            cause: None,
             help: Vec::new(),
         };
         let member = self.member(write.controller).ok_or_else(|| {
@@ -366,6 +374,7 @@ impl Group {
         let directory = &member.directory;
         if let Err(error) = directory.write(&write.file, &write.value) {
             let mut refused = fail(error.to_string());
+            refused.cause = Some(error.errno);
             refused.help.extend(explain(write, error.errno));
             return Err(refused);
         }

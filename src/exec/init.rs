@@ -2,7 +2,7 @@
 //!
 //! It keeps nothing of the launcher: no capability, no argument or variable, no descriptor but the program's
 //! terminal and, beside one, the pipe on which it says that the program was stopped. It cannot be traced (it never
-//! execs, so that it stays undumpable) and runs under the program's own filter.
+//! execs, so that it stays undumpable) and runs under the program's own filter, which lets it close descriptors in any case.
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,6 +13,7 @@ use crate::kernel::process::{Change, exit};
 use crate::kernel::{Errno, capability, descriptor, process, seccomp, signal, terminal};
 
 use super::child::{Lines, fail};
+use super::filtered;
 use super::prepared::Prepared;
 
 /// Written to the launcher when the program was stopped from its terminal.
@@ -32,32 +33,32 @@ pub(super) fn become_init(
     process::set_name(c"sandbox-init");
     process::forget_arguments_and_environment(c"sandbox-init");
     let step = prepared.init_step.unwrap_or(prepared.execute.step);
-    let fail = |socket, step, errno| -> ! {
-        end(program);
-        fail(socket, step, errno)
-    };
-    if let Err(errno) = settle(prepared) {
-        fail(socket.as_fd(), step, errno);
-    }
-    let filter = prepared.init_filter.as_ref();
-    if let Some(filter) = filter.filter(|filter| filter.permits_keeping)
-        && let Err(errno) = seccomp::install(&filter.instructions)
-    {
-        fail(socket.as_fd(), filter.step, errno);
-    }
     // The launcher learns from the end of the socket that the program was started: this copy must not hold it open. It
     // is closed with everything else, and so is what the program's process waits for; until then a failure can be told.
     let socket = ManuallyDrop::new(socket);
+    let fail = |step, errno| -> ! {
+        end(program);
+        fail(socket.as_fd(), step, errno)
+    };
+    if let Err(errno) = settle(prepared) {
+        fail(step, errno);
+    }
     let kept = match keep(terminal, status) {
         Ok(kept) => kept,
-        Err(errno) => fail(socket.as_fd(), step, errno),
+        Err(errno) => fail(step, errno),
     };
-    if let Some(filter) = filter.filter(|filter| !filter.permits_keeping)
-        && seccomp::install(&filter.instructions).is_err()
+    if let Some(filter) = &prepared.init_filter
+        && let Err(errno) = seccomp::install(&filter.instructions)
     {
-        // Nobody listens any more.
+        fail(filter.step, errno);
+    }
+    let count = kept.iter().flatten().count();
+    if let Err(errno) = descriptor::close_from(u32::try_from(count).unwrap_or(0)) {
+        if prepared.init_filter.is_none() {
+            fail(step, errno);
+        }
         end(program);
-        exit(125);
+        filtered::fail(prepared.slate.as_ref(), step, errno);
     }
     kept
 }
@@ -80,19 +81,17 @@ fn settle(prepared: &Prepared) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Keeps the terminal and the pipe beside it as the lowest descriptors, and closes all others.
+/// Makes the terminal and the pipe beside it the lowest descriptors; all others are to be closed.
 fn keep(terminal: Option<OwnedFd>, status: Option<OwnedFd>) -> Result<Kept, Errno> {
     let Some(terminal) = terminal else {
-        // Closed below, with everything else.
+        // Closed with everything else.
         std::mem::forget(status);
-        descriptor::close_from(0)?;
         return Ok([None, None]);
     };
     let terminal = descriptor::move_onto(terminal, 0)?;
     let status = status
         .map(|status| descriptor::move_onto(status, 1))
         .transpose()?;
-    descriptor::close_from(if status.is_some() { 2 } else { 1 })?;
     Ok([Some(terminal), status])
 }
 

@@ -5,6 +5,7 @@ mod audit;
 mod child;
 mod companion;
 pub mod failure;
+mod filtered;
 pub mod group;
 mod init;
 pub mod itself;

@@ -6,18 +6,19 @@ use std::path::Path;
 
 use crate::desktop::scan::is_shim;
 use crate::kernel::mount::attribute;
+use crate::kernel::slate::Slate;
 use crate::kernel::{Errno, at, process, seccomp};
 use crate::plan::companion;
 use crate::plan::step::{Action, NamespaceKind, ProcOptions, Root};
 use crate::plan::{OnFailure, Phase, Plan};
 use crate::profile::value::Access;
-use crate::section::syscalls::FilterPlan;
 
 use super::audit::{self, Audit};
 use super::failure::LaunchError;
+use super::filtered::{InitFilter, lets_memory_go};
 use super::made::Made;
 use super::overlay::{self};
-use super::prepared::{ExecOp, InitFilter, MapOp, Op, Place, Prepared, RootOp, Todo};
+use super::prepared::{ExecOp, MapOp, Op, Place, Prepared, RootOp, Todo};
 use super::priority::{self, Priority};
 use super::share::Shared;
 
@@ -170,6 +171,7 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
         init_step: None,
         init_filter: None,
         init_gives_back: true,
+        slate: None,
         program: Vec::new(),
         execute: ExecOp {
             step: 0,
@@ -357,14 +359,12 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
                 }
             }
             Action::Seccomp(filter) => {
-                let instructions = seccomp::prepare(&filter.program).into_vec();
-                prepared.init_filter = Some(InitFilter {
-                    step: index,
-                    instructions: instructions.clone(),
-                    permits_keeping: lets_descriptors_go(filter),
-                });
+                let of_init = InitFilter::new(index, filter)
+                    .map_err(|why| failed(Errno::E2BIG).detail(why.to_string()))?;
+                prepared.init_filter = Some(of_init);
                 prepared.init_gives_back = lets_memory_go(filter);
-                Op::Seccomp(instructions)
+                prepared.slate = Some(Slate::new().map_err(failed)?);
+                Op::Seccomp(seccomp::prepare(&filter.program).into_vec())
             }
             Action::NewRoot { from, access } => {
                 root_read_only =
@@ -417,42 +417,17 @@ pub fn prepare_sharing(plan: &Plan, shared: Vec<Shared>) -> Result<Prepared, Lau
     Ok(prepared)
 }
 
-/// Whether process 1 can close what it does not keep under a filter. A call that the architecture lacks is not made.
-fn lets_descriptors_go(filter: &FilterPlan) -> bool {
-    let native = filter.architectures.first();
-    native.is_some_and(|native| {
-        ["close_range", "dup2", "dup3"].into_iter().all(|call| {
-            let verdict = filter.program.verdict_for(call, *native, [0; 6]);
-            verdict.is_none_or(|verdict| verdict.permits())
-        })
-    })
-}
-
-/// Whether memory can be given back under a filter (madvise(2)).
-fn lets_memory_go(filter: &FilterPlan) -> bool {
-    const MADV_DONTNEED: u64 = 4;
-    let native = filter.architectures.first();
-    let verdict = native.and_then(|native| {
-        let arguments = [0, 0, MADV_DONTNEED, 0, 0, 0];
-        filter.program.verdict_for("madvise", *native, arguments)
-    });
-    verdict.is_some_and(|verdict| verdict.permits())
-}
-
-/// Whether files are covered, which takes a file system of ours to take others from; or so many directories that it
-/// costs less than a file system for each.
+/// Whether files are covered, which takes a file system of ours to take others from. Directories have one of their own.
 fn needs_scratch(plan: &Plan) -> bool {
-    let mut directories = 0;
-    plan.steps.iter().any(|step| match step.action {
-        Action::MountText { .. }
-        | Action::Mask {
-            directory: false, ..
-        } => true,
-        Action::Mask { .. } => {
-            directories += 1;
-            directories > 3
-        }
-        _ => false,
+    plan.steps.iter().any(|step| {
+        matches!(
+            step.action,
+            Action::MountText { .. }
+                | Action::Mask {
+                    directory: false,
+                    ..
+                }
+        )
     })
 }
 

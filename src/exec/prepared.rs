@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::audit::Audit;
+use super::filtered::InitFilter;
 use super::join::Join;
 use super::made::Made;
 use super::overlay::OverlayOp;
 use super::priority::Priority;
 use super::share::Shared;
 use crate::kernel::process;
+use crate::kernel::slate::Slate;
 use crate::plan::companion::Companion;
 use crate::plan::step::IdRange;
 use crate::profile::value::Create;
@@ -151,17 +153,6 @@ pub(super) struct ExecOp {
     pub environment: Vec<CString>,
 }
 
-/// The filter of process 1.
-#[derive(Debug)]
-pub(super) struct InitFilter {
-    /// The step that asked for it.
-    pub step: u32,
-    pub instructions: Vec<libc::sock_filter>,
-    /// Whether what it closes after that can be closed under the filter: then it is filtered before it closes the
-    /// socket on which a failure is told.
-    pub permits_keeping: bool,
-}
-
 /// Everything that a launch needs.
 #[derive(Debug)]
 pub struct Prepared {
@@ -199,6 +190,8 @@ pub struct Prepared {
     pub(super) init_filter: Option<InitFilter>,
     /// Whether process 1 may give its memory back under that filter.
     pub(super) init_gives_back: bool,
+    /// Where a failure under the filter is left.
+    pub(super) slate: Option<Slate>,
     /// Done by what becomes the program, in this order.
     pub(super) program: Vec<Todo>,
     pub(super) execute: ExecOp,
@@ -229,6 +222,7 @@ impl Prepared {
         self.child = Vec::new();
         self.program = Vec::new();
         self.init_filter = None;
+        self.slate = None;
         self.audit = Audit::default();
         self.made = Vec::new();
         self.created = Vec::new();

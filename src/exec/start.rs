@@ -26,6 +26,7 @@ pub(super) fn refused(step: u32, error: GroupError) -> LaunchError {
         errno: None,
         site: Some(error.site),
         detail: error.to_string(),
+        cause: error.cause,
         help: error.help,
         begun: false,
     }

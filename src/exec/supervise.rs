@@ -16,6 +16,7 @@ use super::audit::UNHELD;
 use super::child::{DROPPED_LENGTH, ENTERING, FAILURE_LENGTH, READY};
 use super::companion::Companions;
 use super::failure::LaunchError;
+use super::filtered;
 use super::group::{Group, WATCHES};
 use super::init::STOPPED;
 use super::join::Join;
@@ -457,7 +458,13 @@ impl Supervisor<'_> {
         };
         let mut message = [0u8; 16];
         match descriptor::receive(socket.as_fd(), &mut message) {
-            Ok((0, _)) => self.lines.socket = None,
+            Ok((0, _)) => {
+                self.lines.socket = None;
+                // Whoever could not say it any more has left it.
+                if let Some((step, errno)) = filtered::left(self.prepared.slate.as_ref()) {
+                    self.failed(step, errno);
+                }
+            }
             Err(errno) => self.lose("hearing from the child", errno),
             Ok((length, file)) => match message.get(..length) {
                 Some(READY) => self.ready = true,
@@ -467,7 +474,10 @@ impl Supervisor<'_> {
                     // The kernel leaves out what there is no number for.
                     None => self.lose("taking the program's terminal", Errno::EMFILE),
                 },
-                Some(failure) if length == FAILURE_LENGTH => self.failed(failure),
+                Some(failure) if length == FAILURE_LENGTH => {
+                    let (step, errno) = words(failure);
+                    self.failed(step, errno);
+                }
                 Some(dropped) if length == DROPPED_LENGTH => {
                     let (step, errno) = words(dropped);
                     (self.tell)(Remark::Dropped {
@@ -510,8 +520,8 @@ impl Supervisor<'_> {
         }));
     }
 
-    fn failed(&mut self, message: &[u8]) {
-        let error = match words(message) {
+    fn failed(&mut self, step: u32, errno: Errno) {
+        let error = match (step, errno) {
             (u32::MAX, errno) => LaunchError::doing("preparing the child", errno),
             (ENTERING, errno) => {
                 LaunchError::doing("entering the namespaces of the sandbox", errno)

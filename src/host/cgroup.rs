@@ -5,13 +5,16 @@ mod interface;
 
 use crate::kernel::pseudo;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::facts::cgroup::{CgroupFacts, Group, Hierarchy, Manager, Unified, Wanted};
+use super::mountinfo;
 use interface::{cpuset, missing, missing_of_v2, shared_by_weight};
 
 /// The directory that `sandboxctl delegate` makes in each hierarchy; users' directories are below it, by number.
@@ -132,26 +135,21 @@ pub fn mounts(mountinfo: &[u8]) -> Vec<Mount> {
         if !line.windows(KIND.len()).any(|part| part == KIND) {
             continue;
         }
-        let line = String::from_utf8_lossy(line);
-        let Some((before, after)) = line.split_once(" - ") else {
+        let Some(line) = mountinfo::line(line) else {
             continue;
         };
-        let mut before = before.split(' ').skip(3);
-        let (Some(root), Some(point)) = (before.next(), before.next()) else {
-            continue;
-        };
-        let mut after = after.split(' ');
-        let version = match after.next() {
-            Some("cgroup") => 1,
-            Some("cgroup2") => 2,
+        let version = match line.kind {
+            b"cgroup" => 1,
+            b"cgroup2" => 2,
             _ => continue,
         };
-        let (root, point) = (unescaped(root), unescaped(point));
+        let (root, point) = (mountinfo::path(line.root), mountinfo::path(line.point));
         // The kernel writes no others; joined with a group they would lead out of the hierarchy.
         if !root.is_absolute() || !point.is_absolute() {
             continue;
         }
-        let options = after.nth(1).unwrap_or("");
+        // Names of controllers are text; what is none is no controller.
+        let options = String::from_utf8_lossy(line.options);
         all.push(Mount {
             version,
             root,
@@ -164,28 +162,6 @@ pub fn mounts(mountinfo: &[u8]) -> Vec<Mount> {
         });
     }
     all
-}
-
-/// Turns `\040` and the like back.
-pub(super) fn unescaped(field: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let octal = after
-            .get(..3)
-            .filter(|_| byte == b'\\')
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        if let Some(octal) = octal {
-            bytes.push(octal);
-            rest = after.get(3..).unwrap_or_default();
-        } else {
-            bytes.push(byte);
-            rest = after;
-        }
-    }
-    use std::os::unix::ffi::OsStringExt;
-    PathBuf::from(std::ffi::OsString::from_vec(bytes))
 }
 
 /// A line of /proc/PID/cgroup.
@@ -202,11 +178,11 @@ pub struct Membership {
 /// The lines of /proc/PID/cgroup.
 #[must_use]
 pub fn memberships(text: &[u8]) -> Vec<Membership> {
-    let text = String::from_utf8_lossy(text);
-    text.lines()
+    text.split(|byte| *byte == b'\n')
         .filter_map(|line| {
-            let mut fields = line.splitn(3, ':').skip(1);
+            let mut fields = line.splitn(3, |byte| *byte == b':').skip(1);
             let (controllers, group) = (fields.next()?, fields.next()?);
+            let controllers = String::from_utf8_lossy(controllers);
             let named = controllers.split(',').any(|name| name.starts_with("name="));
             Some(Membership {
                 controllers: controllers
@@ -215,7 +191,9 @@ pub fn memberships(text: &[u8]) -> Vec<Membership> {
                     .map(str::to_owned)
                     .collect(),
                 named,
-                group: PathBuf::from(group.strip_suffix(" (deleted)").unwrap_or(group)),
+                group: PathBuf::from(OsStr::from_bytes(
+                    group.strip_suffix(b" (deleted)").unwrap_or(group),
+                )),
             })
         })
         .collect()
@@ -399,6 +377,19 @@ mod tests {
         assert_eq!(
             (all[2].version, all[2].point.as_path()),
             (2, Path::new("/mnt/a b"))
+        );
+    }
+
+    #[test]
+    fn names_of_groups_are_bytes() {
+        let all = mounts(b"1 2 3 / /c\xff rw - cgroup2 c rw");
+        assert_eq!(all[0].point, Path::new(OsStr::from_bytes(b"/c\xff")));
+        let own = memberships(b"0::/a\xff/b\n");
+        assert_eq!(own[0].group, Path::new(OsStr::from_bytes(b"/a\xff/b")));
+        let found = directory(&all[0], &own[0].group);
+        assert_eq!(
+            found,
+            Some(OsStr::from_bytes(b"/c\xff/a\xff/b").to_owned().into())
         );
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{major, minor};
 
 use super::facts::cgroup::{Disk, Node};
+use super::mountinfo;
 
 /// File systems that lie on file systems are followed so far.
 const DEEPEST: usize = 8;
@@ -55,19 +56,18 @@ fn device_of(path: &Path, depth: usize) -> Result<u64, String> {
         "{} lies on {} ({})",
         path.display(),
         mount.kind,
-        mount.source
+        mount.source.display()
     );
     let next = match mount.kind.as_str() {
-        "overlay" => mount.option("upperdir").or_else(|| {
-            let lower = mount.option("lowerdir")?;
-            lower.split(':').next().map(str::to_owned)
-        }),
-        _ => Some(mount.source.clone()).filter(|source| source.starts_with('/')),
+        "overlay" => mount
+            .option("upperdir")
+            .or_else(|| mount.option("lowerdir")),
+        _ => Some(mount.source.clone()),
     };
-    let Some(next) = next.filter(|next| next.starts_with('/') && depth > 0) else {
+    let Some(next) = next.filter(|next| next.is_absolute() && depth > 0) else {
         return Err(format!("{lies_on}, which is no block device"));
     };
-    device_of(Path::new(&next), depth - 1).map_err(|why| format!("{lies_on}: {why}"))
+    device_of(&next, depth - 1).map_err(|why| format!("{lies_on}: {why}"))
 }
 
 /// The whole disk of a block device; none when the kernel knows no such device.
@@ -94,69 +94,54 @@ fn parse(text: &str) -> Option<Disk> {
     })
 }
 
-/// A line of mountinfo.
+/// What a path lies in.
 #[derive(Debug, PartialEq, Eq)]
 struct Mounted {
     kind: String,
-    source: String,
-    options: String,
+    source: PathBuf,
+    /// As the kernel writes them: a comma in a name is none between two.
+    options: Vec<u8>,
 }
 
 impl Mounted {
-    fn option(&self, name: &str) -> Option<String> {
-        let mut options = self.options.split(',');
-        options.find_map(|option| Some(option.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+    /// The path that an option of the file system names; of several, the first.
+    fn option(&self, name: &str) -> Option<PathBuf> {
+        let mut options = self.options.split(|byte| *byte == b',');
+        let value = options.find_map(|option| {
+            option
+                .strip_prefix(name.as_bytes())?
+                .strip_prefix(b"=".as_slice())
+        })?;
+        let first = value.split(|byte| *byte == b':').next()?;
+        Some(mountinfo::path(first))
     }
 }
 
 /// The mount that a path without links in it lies in: the last of the longest mount points above it.
-fn mount_of(mountinfo: &[u8], path: &Path) -> Option<Mounted> {
-    let text = String::from_utf8_lossy(mountinfo);
-    let mut best: Option<(usize, Mounted)> = None;
-    for line in text.lines() {
-        let Some((before, after)) = line.split_once(" - ") else {
-            continue;
-        };
-        let Some(point) = before.split(' ').nth(4).map(super::cgroup::unescaped) else {
-            continue;
-        };
+fn mount_of(table: &[u8], path: &Path) -> Option<Mounted> {
+    let mut best: Option<(usize, mountinfo::Line<'_>)> = None;
+    for line in mountinfo::lines(table) {
+        let point = mountinfo::path(line.point);
         let length = point.components().count();
         if !path.starts_with(&point) || best.as_ref().is_some_and(|(longest, _)| *longest > length)
         {
             continue;
         }
-        let mut fields = after.split(' ');
-        let (Some(kind), Some(source), Some(options)) =
-            (fields.next(), fields.next(), fields.next())
-        else {
-            continue;
-        };
-        let source = super::cgroup::unescaped(source)
-            .to_string_lossy()
-            .into_owned();
-        let options = super::cgroup::unescaped(options)
-            .to_string_lossy()
-            .into_owned();
-        best = Some((
-            length,
-            Mounted {
-                kind: kind.to_owned(),
-                source,
-                options,
-            },
-        ));
+        best = Some((length, line));
     }
-    best.map(|(_, mount)| mount)
+    best.map(|(_, line)| Mounted {
+        kind: String::from_utf8_lossy(line.kind).into_owned(),
+        source: mountinfo::path(line.source),
+        options: line.options.to_owned(),
+    })
 }
 
 /// Every path at which something is mounted; none where the kernel does not tell.
 #[must_use]
 pub fn mount_points() -> Vec<PathBuf> {
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let text = String::from_utf8_lossy(&table);
-    text.lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(super::cgroup::unescaped)
+    mountinfo::lines(&table)
+        .map(|line| mountinfo::path(line.point))
         .collect()
 }
 
@@ -197,25 +182,42 @@ pub fn nodes(paths: &[PathBuf]) -> BTreeSet<Node> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[test]
     fn the_longest_mount_point_above_a_path_is_its_own() {
         let text = br"22 1 254:1 / / rw - ext4 /dev/vda1 rw
 30 22 0:40 /@home /home rw shared:1 - btrfs /dev/mapper/a\040b rw,subvol=/@home
-31 22 0:41 / /home/x rw - overlay overlay rw,lowerdir=/l1:/l2,upperdir=/u,workdir=/w
+31 22 0:41 / /home/x rw - overlay overlay rw,lowerdir=/l1:/l2,upperdir=/u\054v,workdir=/w
 32 22 0:42 / /homer rw - tmpfs tmpfs rw
 ";
         let of =
             |path: &str| mount_of(text, Path::new(path)).map(|mount| (mount.kind, mount.source));
         assert_eq!(
             of("/home/me").unwrap(),
-            ("btrfs".to_owned(), "/dev/mapper/a b".to_owned())
+            ("btrfs".to_owned(), "/dev/mapper/a b".into())
         );
         assert_eq!(of("/etc").unwrap().0, "ext4");
         let overlay = mount_of(text, Path::new("/home/x/y")).unwrap();
-        assert_eq!(overlay.option("upperdir").as_deref(), Some("/u"));
+        assert_eq!(overlay.option("upperdir"), Some("/u,v".into()));
+        assert_eq!(overlay.option("lowerdir"), Some("/l1".into()));
         assert_eq!(overlay.option("upper"), None);
+    }
+
+    #[test]
+    fn a_mount_point_that_is_no_text_is_found() {
+        // What lies on one disk must not be limited on the other.
+        let text = b"22 1 254:1 / / rw - ext4 /dev/vda1 rw\n\
+            30 22 0:40 / /m\xff rw - btrfs /dev/a\xfe rw\n\
+            31 22 0:41 / /m\xfe rw - btrfs /dev/b rw\n";
+        let bytes = |bytes| Path::new(OsStr::from_bytes(bytes));
+        let source = |path| mount_of(text, bytes(path)).unwrap().source;
+        assert_eq!(source(b"/m\xff/x"), bytes(b"/dev/a\xfe"));
+        assert_eq!(source(b"/m\xfe"), bytes(b"/dev/b"));
+        assert_eq!(source("/m\u{fffd}".as_bytes()), bytes(b"/dev/vda1"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod disk;
 pub mod doctor;
 pub mod facts;
 pub mod glob;
+pub mod mountinfo;
 pub mod paths;
 pub mod probe;
 mod remote;

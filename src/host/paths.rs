@@ -16,6 +16,7 @@ use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 use super::facts::{PathFact, PathKind, Twin};
+use super::mountinfo;
 use super::remote::{self, Devices};
 use crate::kernel::status::{self, Status};
 use crate::tree::{self, PathMap, PathSet};
@@ -334,16 +335,10 @@ impl Walker {
 
 /// The mount points that mountinfo names (proc_pid_mountinfo(5)), but for those of autofs itself.
 #[must_use]
-pub fn mount_points(mountinfo: &[u8]) -> PathSet {
-    let lines = mountinfo.split(|byte| *byte == b'\n');
-    lines
-        .filter_map(|line| {
-            let line = String::from_utf8_lossy(line);
-            let (before, after) = line.split_once(" - ")?;
-            let kind = after.split(' ').next()?;
-            let point = before.split(' ').nth(4).filter(|_| kind != "autofs")?;
-            Some(super::cgroup::unescaped(point))
-        })
+pub fn mount_points(table: &[u8]) -> PathSet {
+    mountinfo::lines(table)
+        .filter(|line| line.kind != b"autofs")
+        .map(|line| mountinfo::path(line.point))
         .collect()
 }
 
@@ -481,6 +476,10 @@ mod tests {
             41 40 0:30 / /home/joe\\040x rw - nfs4 server:/joe rw\nbroken\n - \n";
         let points: Vec<_> = mount_points(table).into_iter().collect();
         assert_eq!(points, [PathBuf::from("/"), "/home/joe x".into()]);
+        // What is beside a mount point, and is no text either, is none.
+        let points = mount_points(b"41 40 0:30 / /home/\xff rw - nfs4 server:/joe rw\n");
+        let has = |name: &[u8]| points.contains(Path::new(OsStr::from_bytes(name)));
+        assert!(has(b"/home/\xff") && !has(b"/home/\xfe"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use nix::errno::Errno;
 
+use super::mountinfo;
 use crate::kernel::{pseudo, status};
 
 /// How long one may take to answer, in milliseconds.
@@ -156,14 +157,11 @@ pub(super) fn is_remote(name: &str) -> bool {
 }
 
 /// Devices and the names of their file systems, from mountinfo (proc_pid_mountinfo(5)).
-fn names(mountinfo: &[u8]) -> BTreeMap<Device, String> {
-    let lines = mountinfo.split(|byte| *byte == b'\n');
-    lines
+fn names(table: &[u8]) -> BTreeMap<Device, String> {
+    mountinfo::lines(table)
         .filter_map(|line| {
-            let line = String::from_utf8_lossy(line);
-            let (before, after) = line.split_once(" - ")?;
-            let (major, minor) = before.split(' ').nth(2)?.split_once(':')?;
-            let name = after.split(' ').next()?.to_owned();
+            let (major, minor) = std::str::from_utf8(line.device).ok()?.split_once(':')?;
+            let name = String::from_utf8_lossy(line.kind).into_owned();
             Some(((major.parse().ok()?, minor.parse().ok()?), name))
         })
         .collect()

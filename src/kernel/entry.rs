@@ -37,6 +37,43 @@ pub fn ignore_refused_writes() {
     }
 }
 
+/// Less than this is too little of a stack to make a sandbox on, by a wide margin: what runs out of its stack is killed
+/// without a word.
+#[cfg(target_env = "gnu")]
+const LEAST_STACK: usize = 256 << 10;
+
+/// What is wrong with the limit on the stack, if anything is. No system call: the C library has asked for it at the start, to
+/// give threads stacks of that size (pthread_create(3)).
+#[cfg(target_env = "gnu")]
+#[must_use]
+pub fn lack_of_stack() -> Option<String> {
+    unsafe extern "C" {
+        fn pthread_getattr_default_np(attributes: *mut libc::pthread_attr_t) -> libc::c_int;
+    }
+    let mut attributes = std::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
+    // SAFETY: it writes the structure, or says that it has not.
+    if unsafe { pthread_getattr_default_np(attributes.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    let mut size = 0;
+    // SAFETY: the structure has been written.
+    let told = unsafe { libc::pthread_attr_getstacksize(attributes.as_ptr(), &raw mut size) };
+    // SAFETY: as above; it is not used any more.
+    unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
+    if told != 0 {
+        return None;
+    }
+    (size < LEAST_STACK).then(|| {
+        format!(
+            "the limit on the stack is {} KiB, of which a sandbox cannot be made (`ulimit -s`); nothing was run\n  help: raise \
+             it where `sandbox` is started: `ulimit -s 8192`; {} are enough\n  help: for the program alone, \
+             `limits.stack-size` sets another\n",
+            size >> 10,
+            LEAST_STACK >> 10
+        )
+    })
+}
+
 /// Starts the program with a function that returns its exit status.
 #[macro_export]
 macro_rules! entry {
@@ -61,6 +98,13 @@ macro_rules! entry {
                 ::std::process::exit(125);
             }
             $crate::kernel::entry::ignore_refused_writes();
+            if let Some(lack) = $crate::kernel::entry::lack_of_stack() {
+                let _ = ::std::io::Write::write_all(
+                    &mut ::std::io::stderr(),
+                    format!("sandbox: {lack}").as_bytes(),
+                );
+                ::std::process::exit(125);
+            }
             ::std::process::exit($main())
         }
 

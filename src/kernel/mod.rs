@@ -29,6 +29,7 @@ pub mod pseudo;
 pub mod resident;
 pub mod seccomp;
 pub mod signal;
+pub mod slate;
 pub mod stat;
 pub mod status;
 pub mod systemd;

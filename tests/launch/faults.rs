@@ -43,10 +43,20 @@ pub fn cases() -> Vec<Case> {
                 each_call(scene, &Launch::new(scene, &profile)?)
             },
         ),
+        case("calls_under_a_silent_filter", USERNS, under_a_silent_filter),
         case("calls_with_a_keeper", USERNS, with_a_keeper),
         case("calls_with_a_filtered_bus", BUS, with_a_filtered_bus),
         case("calls_of_a_second_start", USERNS, of_a_second_start),
     ]
+}
+
+/// The filter forbids all that could tell of a failure once it is there.
+fn under_a_silent_filter(scene: &Scene) -> Outcome {
+    let silent = "sendto = \"kill\"\nclose_range = \"kill\"\ndup2 = \"kill\"\ndup3 = \"kill\"\n";
+    let mut launch = Launch::new(scene, &format!("{STRICT}{silent}"))?;
+    launch.always = &["close_range", "execve", "seccomp"];
+    launch.mostly = Some(1);
+    each_call(scene, &launch)
 }
 
 /// What gets a hidden name later is hidden by a process of its own, the third one.
@@ -323,6 +333,8 @@ struct Launch {
     made: Option<PathBuf>,
     /// The process whose calls are tried rather than those of the others: a third of them, unless all are.
     mostly: Option<usize>,
+    /// Calls that are tried with every error in any case.
+    always: &'static [&'static str],
     record: String,
 }
 
@@ -364,6 +376,7 @@ impl Launch {
             variables: Vec::new(),
             made: None,
             mostly: None,
+            always: &[],
             record: scene.folder().join("calls").display().to_string(),
         })
     }
@@ -494,6 +507,7 @@ fn each_call(scene: &Scene, launch: &Launch) -> Outcome {
         if wish.flatten().is_some_and(|only| only != site.process) {
             continue;
         }
+        let all = all || launch.always.contains(&site.name);
         for time in 1..=site.times {
             // The first is the one that starts the launcher.
             let starts = site.name == "execve" && site.process == 0 && time == 1;
@@ -653,6 +667,9 @@ fn judge(
                 "status {}, and it is not told why: {stderr:?}",
                 out.code()
             ));
+        }
+        if stderr.contains("nothing was run") && !stderr.contains("help: ") {
+            faults.push(format!("it is not told what to do: {stderr}"));
         }
         return faults;
     }

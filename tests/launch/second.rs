@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::programs::browser::Display;
-use super::running::records;
 use super::support::sandbox::Running;
 use super::support::{Case, Need, Outcome, Sandbox, Scene, case};
 
@@ -329,7 +328,7 @@ fn waits_for_all_of_the_record(scene: &Scene) -> Outcome {
     let run = first(scene, &joining())?;
     // The only one of this program with what a second start is compared with.
     let is_ours = |text: &str| text.contains("\"again\":\"") && text.contains("got $line");
-    let mut all = std::fs::read_dir(records(scene))?.flatten();
+    let mut all = std::fs::read_dir(scene.records())?.flatten();
     let (path, text) = all
         .find_map(|file| {
             let text = std::fs::read_to_string(file.path()).ok()?;

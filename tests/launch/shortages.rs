@@ -40,6 +40,7 @@ pub fn cases() -> Vec<Case> {
         case("no_pressure", USERNS, no_pressure),
         case("calls_that_this_kernel_lacks", USERNS, missing_calls),
         case("closed_streams", USERNS, closed_streams),
+        case("full_output", &[], full_output),
         case(
             "nobody_reads_what_is_said",
             &[Need::UserNamespaces, Need::Program("python3")],
@@ -87,9 +88,9 @@ fn judge(
         0,
         "{what}: nothing was run, and it is success\n{out}"
     );
-    // The kernel or the loader may have met it before there was anybody to tell it, and a stack has no room for words.
+    // The kernel or the loader may have met it before there was anybody to tell it.
     let early = what.contains("address space") && matches!(out.code(), 127 | 134 | 139)
-        || what.contains("stack") && matches!(out.code(), 126 | 127 | 137 | 139);
+        || what.contains("kB of stack") && matches!(out.code(), 126 | 127 | 137 | 139);
     assert!(
         early || stderr.split_whitespace().count() > 4,
         "{what}: it is not told why\n{out}"
@@ -167,10 +168,29 @@ fn address_space(scene: &Scene) -> Outcome {
 }
 
 fn stack(scene: &Scene) -> Outcome {
-    let sizes = [
-        "8", "16", "32", "64", "96", "128", "192", "256", "512", "8192",
-    ];
-    each(scene, "kB of stack", &sizes, "ulimit -s N")
+    // The kernel or the loader runs out of it.
+    let promised = promised(scene)?;
+    for size in ["4", "8", "16"] {
+        let out = after(scene, false, &format!("ulimit -s {size}"))?.run()?;
+        assert!(!judge(&format!("kB of stack {size}"), &out, &promised)?);
+    }
+    for size in ["48", "64", "72", "80", "96", "128", "192", "252"] {
+        let out = after(scene, false, &format!("ulimit -s {size}"))?.run()?;
+        assert!(!judge(
+            &format!("kB of little stack {size}"),
+            &out,
+            &promised
+        )?);
+        out.exits_with(125)?;
+        out.complains(&format!("is {size} KiB"))?;
+        out.complains("ulimit -s 8192")?;
+    }
+    each(
+        scene,
+        "kB of stack",
+        &["256", "512", "8192", "unlimited"],
+        "ulimit -s N",
+    )
 }
 
 /// Who writes more is killed by SIGXFSZ, which says nothing.
@@ -277,6 +297,14 @@ fn disk_full(scene: &Scene) -> Outcome {
     let home = full(&scene.home());
     let out = after(scene, true, &home)?.run()?;
     judge("a home without room", &out, &promised)?;
+    let read_only = format!("mount -t tmpfs -o ro none {}", scene.home().display());
+    let out = after(scene, true, &read_only)?.run()?;
+    assert!(
+        !judge("a home that is read-only", &out, &promised)?,
+        "{out}"
+    );
+    out.exits_with(125)?;
+    out.complains("mkdir -p -m 700")?;
     // A directory of the profile's own is made in the home.
     let out = after(scene, true, &home)?
         .profile_text("[filesystem]\n\"~/.config\" = \"private\"\n")?
@@ -315,6 +343,28 @@ fn runtime_full(scene: &Scene) -> Outcome {
         .args(["--name", "full"])
         .run()?;
     judge("a run directory without room for a name", &out, &promised)?;
+    // There is none at all: what is to be known by its name is not started.
+    let state = scene.home().join(".local/state");
+    std::fs::create_dir_all(&state)?;
+    let before = format!(
+        "for at in {} {} \"$([ -d /run/sandbox ] && echo /run/sandbox || echo /run)\"; do mount -t tmpfs -o mode=700 none \"$at\"; mkdir -p -m 700 \"$at/sandbox/run\"; mount -o remount,ro \"$at\"; done",
+        scene.runtime().display(),
+        state.display(),
+    );
+    let start = || -> std::io::Result<Sandbox<'_>> {
+        after(scene, true, &before)?.profile_text("[process]\nno-new-privileges = true\n")
+    };
+    start()?.program(["true"]).run()?.succeeds()?;
+    for options in [&["--name", "nowhere"][..], &["--background"]] {
+        let out = start()?.args(options).program(["true"]).run()?;
+        assert!(!judge(
+            &format!("no run directory for {options:?}"),
+            &out,
+            &promised
+        )?);
+        out.exits_with(125)?;
+        out.complains("no record of it can be written")?;
+    }
     Ok(())
 }
 
@@ -438,6 +488,35 @@ fn closed_streams(scene: &Scene) -> Outcome {
         assert!(!out.stdout().contains('x'), "{closed}\n{out}");
     }
     tidy(scene)
+}
+
+/// Nothing can be written where answers go.
+fn full_output(scene: &Scene) -> Outcome {
+    let profile = scene.write("full.toml", STRICT)?.display().to_string();
+    let (launcher, other) = (binary("sandbox"), binary("sandboxctl"));
+    let shown: &[&str] = &["show", &profile];
+    for (program, line) in [
+        (&launcher, &["--version"] as &[&str]),
+        (&launcher, &["--help"]),
+        (&launcher, &["--profile", &profile, "--dry-run", "true"]),
+        (&other, &["--version"]),
+        (&other, &["--help"]),
+        (&other, &["list"]),
+        (&other, &["explain"]),
+        (&other, &["profiles"]),
+        (&other, shown),
+    ] {
+        let start = |to: &str| {
+            let script = format!("exec \"$@\" {to}");
+            let shell = scene.command("sh").args(["-c", &script, "sh"]);
+            shell.args([program]).args(line).run()
+        };
+        start("")?.succeeds()?;
+        let out = start(">/dev/full")?;
+        out.exits_with(1)?;
+        out.complains("cannot write to standard output")?;
+    }
+    Ok(())
 }
 
 /// Standard error is a pipe that is full, and nobody reads it.

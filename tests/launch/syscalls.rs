@@ -33,6 +33,7 @@ pub fn cases() -> Vec<Case> {
         case("mistakes", &[], mistakes),
         case("option", &[], option),
         case("init_must_live", USERNS, init_must_live),
+        case("silent", USERNS, silent),
     ]
 }
 
@@ -432,6 +433,30 @@ fn init_must_live(scene: &Scene) -> Outcome {
         if !out.status.success() {
             assert!(matches!(out.code(), 2 | 125), "{out}");
             out.complains("profile-1.toml:4:")?;
+        }
+    }
+    Ok(())
+}
+
+/// A filter that forbids all that could say why the program is not started does not keep that from being said.
+fn silent(scene: &Scene) -> Outcome {
+    let text = scene.write("text", "no program")?;
+    fs::set_permissions(&text, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let text = text.display().to_string();
+    for spaces in ["", "[namespaces]\npid = true\n"] {
+        for action in ["deny", "kill"] {
+            let start = |program: &str| {
+                scene
+                    .sandbox()
+                    .profile_text(&format!("{spaces}[syscalls]\nsendto = \"{action}\"\n"))?
+                    .program([program])
+                    .run()
+            };
+            start("true")?.succeeds()?;
+            let out = start("nonexistent")?;
+            out.exits_with(127)?.complains("was not found")?;
+            let out = start(&text)?;
+            out.exits_with(126)?.complains("it is no program")?;
         }
     }
     Ok(())

@@ -395,6 +395,7 @@ impl Group {
                 .as_ref()
                 .map_or(crate::report::Site::DEFAULT, |soft| soft.site),
             message: format!("cannot leave a process behind that holds the soft limit: {why}"),
+            cause: None,
             help: Vec::new(),
         })?;
         if let Some(scope) = &self.scope {

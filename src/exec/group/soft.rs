@@ -24,6 +24,7 @@ impl Soft {
             key: Some("memory-soft".to_owned()),
             site: limit.site,
             message,
+            cause: None,
             help: Vec::new(),
         };
         let memory = directories.of("memory");

@@ -76,13 +76,13 @@ fn orphan(scene: &Scene) -> Outcome {
 
 /// Variables may name a directory in which there are other files of its owner's: what is no record is nobody's to remove.
 fn files_of_others_stay(scene: &Scene) -> Outcome {
-    let directory = records(scene);
+    let directory = scene.records();
     fs::create_dir_all(&directory)?;
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?;
     let texts = ["Dear all,\n", "without an end", "{\"a\": 1}\n", "\n"];
     let mut files = Vec::new();
     for (number, text) in texts.iter().enumerate() {
-        let path = directory.join(named(&format!("letter-{number}")));
+        let path = directory.join(unique(&format!("letter-{number}")));
         fs::write(&path, text)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         files.push(path);
@@ -91,16 +91,16 @@ fn files_of_others_stay(scene: &Scene) -> Outcome {
     let begun = ["", "{\"vers", "{\"version\":1,\"na", "{\"version\":99}\n"];
     let mut stale = Vec::new();
     for (number, text) in begun.iter().enumerate() {
-        let path = directory.join(named(&format!("begun-{number}")));
+        let path = directory.join(unique(&format!("begun-{number}")));
         fs::write(&path, text)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         stale.push(path);
     }
-    let other = directory.join(".run").join(named("other"));
+    let other = directory.join(".run").join(unique("other"));
     fs::create_dir_all(&other)?;
     fs::set_permissions(directory.join(".run"), fs::Permissions::from_mode(0o700))?;
     let out = ctl(scene, &["list"])?;
-    let name = named("letters");
+    let name = unique("letters");
     let run = start(scene, &name, PLAIN, "exec sleep 600")?;
     ctl(scene, &["kill", &name])?.succeeds()?;
     run.wait()?.exits_with(143)?;
