@@ -269,21 +269,10 @@ fn errno(error: std::io::Error) -> Errno {
 }
 
 fn other_namespace(kind: NamespaceKind) -> Result<Promise, Errno> {
-    let file = match kind {
-        NamespaceKind::User => c"proc/self/ns/user",
-        NamespaceKind::Mount => c"proc/self/ns/mnt",
-        NamespaceKind::Pid => c"proc/self/ns/pid",
-        NamespaceKind::Ipc => c"proc/self/ns/ipc",
-        NamespaceKind::Uts => c"proc/self/ns/uts",
-        NamespaceKind::Net => c"proc/self/ns/net",
-        NamespaceKind::Cgroup => c"proc/self/ns/cgroup",
-        NamespaceKind::Time => c"proc/self/ns/time",
-    };
-    let own = Path::new("/").join(file.to_str().unwrap_or_default());
-    let found = std::fs::metadata(own)
-        .map_err(|error| error.raw_os_error().map_or(Errno::ENOENT, Errno::from_raw))?;
+    let file = format!("proc/self/ns/{}", kind.file());
+    let found = std::fs::metadata(Path::new("/").join(&file)).map_err(errno)?;
     Ok(Promise::OtherNamespace {
-        file: file.to_owned(),
+        file: CString::new(file).map_err(|_| Errno::EINVAL)?,
         than: found.ino(),
     })
 }

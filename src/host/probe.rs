@@ -88,12 +88,7 @@ pub fn probe(scope: Scope) -> Result<Facts, Diagnostic> {
 pub fn missing_namespaces(wanted: &[NamespaceKind]) -> Vec<&'static str> {
     // A question for each costs less than a list of that directory, for which the kernel makes all of them.
     let is_there = |kind: NamespaceKind| {
-        let file = if kind == NamespaceKind::Mount {
-            "mnt"
-        } else {
-            kind.name()
-        };
-        let path = Path::new("/proc/self/ns").join(file);
+        let path = Path::new("/proc/self/ns").join(kind.file());
         path.symlink_metadata().is_ok()
     };
     let (there, missing): (Vec<_>, Vec<_>) = KINDS
