@@ -87,7 +87,9 @@ fn answered(written: std::io::Result<()>) -> Result<(), i32> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => {
-            complain(&format!("error: cannot write to standard output: {error}\n"));
+            complain(&format!(
+                "error: cannot write to standard output: {error}\n"
+            ));
             Err(status::NO)
         }
     }

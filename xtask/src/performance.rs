@@ -286,26 +286,32 @@ fn bounds(rows: &Rows<'_>) -> String {
         "
 ### What nobody can be below
 
-The floor itself takes {} of bwrap's time: half of that leaves next to nothing for all that the floor does not do. A static
-program that only starts another and waits takes {bare:.2} ms over that program alone",
+The floor itself takes {} of bwrap's time. A static program that only starts another and waits takes {bare:.2} ms over that
+program alone. Some of that is the start of the C library, which asks the processor some forty questions (`cpuid`); where a
+hypervisor answers them, as here, each takes up to microseconds.
+",
         ratio(floor)
     );
     if let Some(limited) = rows.over(LIMITED, PLAIN) {
         text += &format!(
-            ", and {limited:.2} ms when it makes a control group with one limit, has the program
-in it, and removes it"
+            "When it makes a control group with one limit, has the program in it, and removes it, it takes {limited:.2} ms: {}.
+",
+            reach(limited <= 0.5)
         );
     }
-    text += ". Some of that is the start of the C library, which asks the processor some forty questions
-(`cpuid`); where a hypervisor answers them, as here, each takes up to microseconds.
-";
-    if let (Some(whole), Some(ours)) = (rows.quotient(WHOLE, FLOOR), rows.quotient(VIEW, WHOLE)) {
+    let whole = |other| rows.quotient(WHOLE, other);
+    if let (Some(floor), Some(bwrap), Some(ours)) =
+        (whole(FLOOR), whole(BWRAP), rows.quotient(VIEW, WHOLE))
+    {
         text += &format!(
-            "What the profile asks beside the view takes the floor to {} of itself; we take {} of that. What is ours beyond it: a
-far larger program is mapped and its addresses put right, a profile read, the host looked at, a plan made and
-written down, everything looked at once more before the program starts (the self-audit), and cleaned up.
+            "What the profile of the view asks beside it takes the floor to {} of itself and {} of bwrap: {}.
+We take {} of that. What is ours beyond it: a far larger program is mapped and its addresses put right, a profile read, the host
+looked at, a plan made and written down, everything looked at once more before the program starts (the self-audit), and
+cleaned up.
 ",
-            ratio(whole),
+            ratio(floor),
+            ratio(bwrap),
+            reach(bwrap <= 0.5),
             ratio(ours)
         );
     }
@@ -313,6 +319,14 @@ written down, everything looked at once more before the program starts (the self
 are the launcher's own, and more stays than in a view: see the counts below.
 ";
     text
+}
+
+/// What the least that a goal takes says of it.
+fn reach(within: bool) -> &'static str {
+    match within {
+        true => "that goal can be reached",
+        false => "here nobody who does that can reach that goal",
+    }
 }
 
 /// A goal that was set.
