@@ -4,9 +4,8 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use nix::dir::Dir;
-use nix::fcntl::{AtFlags, OFlag, renameat};
-use nix::sys::stat::{Mode, fstatat};
+use nix::fcntl::{AtFlags, renameat};
+use nix::sys::stat::fstatat;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::kernel::{Errno, at};
@@ -19,14 +18,12 @@ const DEEPEST: usize = 60;
 /// # Errors
 /// open(2), getdents(2).
 pub fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let mut names = Vec::new();
-    for entry in Dir::openat(directory, ".", flags, Mode::empty())?.iter() {
-        let name = entry?.file_name().to_owned();
-        if !matches!(name.to_bytes(), b"." | b"..") {
-            names.push(name);
-        }
-    }
+    let list = at::open_names(directory)?;
+    at::names(list.as_fd(), |name| {
+        names.extend(CString::new(name));
+        true
+    })?;
     names.sort();
     Ok(names)
 }

@@ -12,6 +12,7 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 
 use super::directory::{Directory, writable};
+use crate::changes::remove::remove;
 use crate::kernel::{at, lock, process};
 use crate::report::escape;
 
@@ -36,7 +37,7 @@ fn flags() -> OFlag {
 pub struct RunDirectory {
     path: PathBuf,
     /// Holds the lock.
-    _lock: OwnedFd,
+    lock: OwnedFd,
 }
 
 impl RunDirectory {
@@ -64,8 +65,13 @@ impl RunDirectory {
 
 impl Drop for RunDirectory {
     fn drop(&mut self) {
-        // Nobody can be told; the next launch tries it again.
-        let _ = std::fs::remove_dir_all(&self.path);
+        // From where it lies by now, not where its path leads. Nobody can be told; the next launch tries it again.
+        if let (Some(name), Ok(above)) = (
+            self.path.file_name(),
+            openat(&self.lock, "..", flags(), Mode::empty()),
+        ) {
+            let _ = remove(above.as_fd(), name);
+        }
     }
 }
 
@@ -120,7 +126,7 @@ fn make_in(records: &Directory) -> Result<(Above, RunDirectory), String> {
         let mine = lock::try_exclusive(fd.as_fd()) == Ok(true)
             && fstat(&fd).is_ok_and(|found| found.st_nlink > 0);
         if mine {
-            return Ok((above, RunDirectory { path, _lock: fd }));
+            return Ok((above, RunDirectory { path, lock: fd }));
         }
     }
     Err(told("in", Errno::EAGAIN))
@@ -161,7 +167,7 @@ fn sweep_in(above: &Above) {
         let now = fstatat(&above.fd, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
         let same = matches!((fstat(&fd), now), (Ok(one), Ok(other)) if one.st_ino == other.st_ino);
         if same {
-            let _ = std::fs::remove_dir_all(above.path.join(&name));
+            let _ = remove(above.fd.as_fd(), &name);
         }
     }
 }
