@@ -82,10 +82,10 @@ pub fn main() -> i32 {
 }
 
 fn read() -> Result<Control, clap::Error> {
-    let mut command = Control::command();
-    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
-    usage::no_empty(&command, &matches)?;
-    Control::from_arg_matches(&matches)
+    Control::from_arg_matches(&usage::matches(
+        &mut Control::command(),
+        std::env::args_os(),
+    )?)
 }
 
 fn explain_key(key: Option<&str>) -> Result<(), i32> {

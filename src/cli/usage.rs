@@ -1,6 +1,8 @@
 //! A command line that cannot be read, told. What was typed may come from anywhere (a desktop entry, a script's
 //! variable), so that it is made harmless before it is repeated.
 
+use std::ffi::OsString;
+
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
@@ -23,12 +25,25 @@ pub(super) fn usage(error: Error) -> i32 {
     answered(written).err().unwrap_or(status::OK)
 }
 
+/// What the library finds in a command line, which begins with the name of the program.
+///
+/// # Errors
+/// The library's, and that of an option or an operand that is given nothing.
+pub(super) fn matches<W: Into<OsString> + Clone>(
+    command: &mut Command,
+    words: impl IntoIterator<Item = W>,
+) -> Result<ArgMatches, Error> {
+    let matches = command.try_get_matches_from_mut(words)?;
+    no_empty(command, &matches)?;
+    Ok(matches)
+}
+
 /// Fails for an option or an operand that is given nothing, as by a variable of a script that is not set: nowhere does that mean
 /// something. What a program is given is its own matter.
 ///
 /// # Errors
 /// That of the library for a value which is missing.
-pub(super) fn no_empty(command: &Command, matches: &ArgMatches) -> Result<(), Error> {
+fn no_empty(command: &Command, matches: &ArgMatches) -> Result<(), Error> {
     for argument in command.get_arguments() {
         let id = argument.get_id().as_str();
         if matches.value_source(id) != Some(ValueSource::CommandLine) {

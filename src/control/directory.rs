@@ -115,7 +115,7 @@ impl Directory {
     /// The names of the files in it that may be records.
     pub(super) fn names(&self) -> Vec<String> {
         // A file of its own, as reading moves the position.
-        let Ok(fd) = openat(&self.fd, ".", path_flags(), Mode::empty()) else {
+        let Ok(fd) = at::open_names(self.fd.as_fd()) else {
             return Vec::new();
         };
         let mut names = Vec::new();

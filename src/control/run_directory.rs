@@ -145,7 +145,7 @@ pub(super) fn sweep(records: &Directory) {
 
 fn sweep_in(above: &Above) {
     // A file of its own, as reading moves the position.
-    let Ok(listed) = openat(&above.fd, ".", flags(), Mode::empty()) else {
+    let Ok(listed) = at::open_names(above.fd.as_fd()) else {
         return;
     };
     let mut names: Vec<OsString> = Vec::new();

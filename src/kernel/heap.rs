@@ -191,31 +191,29 @@ impl State {
         Some((at, size_of_class(found)?))
     }
 
+    /// Counts a block on each page that it touches.
     #[inline(always)]
-    fn begin_use(&mut self, at: usize, size: usize) {
+    fn count(&mut self, at: usize, size: usize, count: impl Fn(&mut u16)) {
         let pages = pages(at, size);
         // Most blocks lie within one page.
         if let Some(used) = self.used.get_mut(pages.start) {
-            *used += 1;
+            count(used);
         }
         for page in pages.start + 1..pages.end {
             if let Some(used) = self.used.get_mut(page) {
-                *used += 1;
+                count(used);
             }
         }
     }
 
     #[inline(always)]
+    fn begin_use(&mut self, at: usize, size: usize) {
+        self.count(at, size, |used| *used += 1);
+    }
+
+    #[inline(always)]
     fn end_use(&mut self, at: usize, size: usize) {
-        let pages = pages(at, size);
-        if let Some(used) = self.used.get_mut(pages.start) {
-            *used -= 1;
-        }
-        for page in pages.start + 1..pages.end {
-            if let Some(used) = self.used.get_mut(page) {
-                *used -= 1;
-            }
-        }
+        self.count(at, size, |used| *used -= 1);
     }
 
     #[inline(always)]

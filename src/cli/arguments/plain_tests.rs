@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::cli::usage;
 
 fn words<'a>(line: impl IntoIterator<Item = &'a str>) -> Vec<OsString> {
     let all = ["sandbox"].into_iter().chain(line);
@@ -351,8 +352,8 @@ fn lines_that_are_damaged_are_read_alike() {
         let Some(typed) = read(&line) else {
             continue;
         };
-        let matches = library.try_get_matches_from_mut(&line);
-        let found = matches.and_then(|matches| Typed::from_matches(&library, &matches));
+        let matches = usage::matches(&mut library, &line);
+        let found = matches.and_then(|matches| Typed::from_matches(&matches));
         let found = found.unwrap_or_else(|error| panic!("{line:?} is taken, and {error}"));
         assert_eq!(typed, found, "{line:?}");
         taken += 1;

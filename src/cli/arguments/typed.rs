@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::error::Error;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use super::{Launch, plain};
 use crate::cli::flag::Flag;
@@ -34,14 +34,11 @@ impl Typed {
 
     /// The same, whatever the line is: who judges, and says what is wrong.
     pub(super) fn by_library(words: &[OsString]) -> Result<Self, Error> {
-        let mut command = Launch::command();
-        let matches = command.try_get_matches_from_mut(words)?;
-        Self::from_matches(&command, &matches)
+        Self::from_matches(&usage::matches(&mut Launch::command(), words)?)
     }
 
     /// What the library has found.
-    pub(super) fn from_matches(command: &Command, matches: &ArgMatches) -> Result<Self, Error> {
-        usage::no_empty(command, matches)?;
+    pub(super) fn from_matches(matches: &ArgMatches) -> Result<Self, Error> {
         Ok(Self {
             launch: Launch::from_arg_matches(matches)?,
             rules: rules(matches),

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
@@ -79,23 +79,21 @@ fn files_of_others_stay(scene: &Scene) -> Outcome {
     let directory = scene.records();
     fs::create_dir_all(&directory)?;
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o700))?;
+    let write = |kind: &str, texts: [&str; 4]| -> Result<Vec<PathBuf>, Fault> {
+        let mut files = Vec::new();
+        for (number, text) in texts.iter().enumerate() {
+            let path = directory.join(unique(&format!("{kind}-{number}")));
+            fs::write(&path, text)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+            files.push(path);
+        }
+        Ok(files)
+    };
     let texts = ["Dear all,\n", "without an end", "{\"a\": 1}\n", "\n"];
-    let mut files = Vec::new();
-    for (number, text) in texts.iter().enumerate() {
-        let path = directory.join(unique(&format!("letter-{number}")));
-        fs::write(&path, text)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        files.push(path);
-    }
+    let files = write("letter", texts)?;
     // What was begun and never finished is a record.
     let begun = ["", "{\"vers", "{\"version\":1,\"na", "{\"version\":99}\n"];
-    let mut stale = Vec::new();
-    for (number, text) in begun.iter().enumerate() {
-        let path = directory.join(unique(&format!("begun-{number}")));
-        fs::write(&path, text)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        stale.push(path);
-    }
+    let stale = write("begun", begun)?;
     let other = directory.join(".run").join(unique("other"));
     fs::create_dir_all(&other)?;
     fs::set_permissions(directory.join(".run"), fs::Permissions::from_mode(0o700))?;
